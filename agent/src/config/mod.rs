@@ -1,0 +1,191 @@
+//! The configuration: plain typed values, checked. How they are read from a file, the environment and flags is in
+//! [`file`] and [`overrides`].
+
+pub mod file;
+pub mod overrides;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dfaas_protocol::Slots;
+use dfaas_protocol::neighbours::ChoiceLimits;
+use dfaas_protocol::strategy::StrategyName;
+use libp2p::Multiaddr;
+
+/// All that an agent is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the key and whatever else outlives a restart is kept.
+    pub state_dir: PathBuf,
+    /// Where clients come in.
+    pub ingress: IngressConfig,
+    /// Where neighbours' calls come in.
+    pub peer: PeerConfig,
+    /// How nodes find and hear each other.
+    pub overlay: OverlayConfig,
+    /// Where operators look in.
+    pub admin: AdminConfig,
+    /// How calls are spread.
+    pub strategy: StrategyConfig,
+    /// What runs the functions.
+    pub platform: PlatformConfig,
+    /// What holds for functions that say nothing of themselves.
+    pub functions: FunctionDefaults,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// Where clients come in.
+#[derive(Clone, Debug)]
+pub struct IngressConfig {
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads of the data path, at least one.
+    pub threads: usize,
+}
+
+/// Where neighbours' calls come in.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address that neighbours are told; without one they use the address of our overlay connection.
+    pub advertise: Option<IpAddr>,
+}
+
+/// How nodes find and hear each other.
+#[derive(Clone, Debug)]
+pub struct OverlayConfig {
+    /// TCP and QUIC addresses to listen at; port 0 takes a free one.
+    pub listen: Vec<Multiaddr>,
+    /// Nodes to begin with.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Whether to look for nodes on the local network.
+    pub mdns: bool,
+    /// How many neighbours to have.
+    pub neighbours: ChoiceLimits,
+}
+
+/// Where operators look in.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// How calls are spread.
+#[derive(Clone, Debug)]
+pub struct StrategyConfig {
+    /// Which strategy.
+    pub name: StrategyName,
+    /// How often it plans, and how often offers go out.
+    pub period: Duration,
+}
+
+/// What runs the functions.
+#[derive(Clone, Debug)]
+pub enum PlatformConfig {
+    /// An OpenFaaS gateway, or anything that answers like one.
+    OpenFaas(OpenFaasConfig),
+    /// Functions of the agent's own process.
+    Embedded(EmbeddedConfig),
+}
+
+/// An OpenFaaS gateway.
+#[derive(Clone, Debug)]
+pub struct OpenFaasConfig {
+    /// Its URL, `http://HOST[:PORT]`, without a path.
+    pub url: String,
+    /// Files with the user and the password for `/system`, where the gateway asks for them.
+    pub basic_auth: Option<BasicAuthFiles>,
+    /// How often its functions are read.
+    pub poll: Duration,
+}
+
+/// Files with the credentials of a gateway.
+#[derive(Clone, Debug)]
+pub struct BasicAuthFiles {
+    /// The user.
+    pub user_file: PathBuf,
+    /// The password.
+    pub password_file: PathBuf,
+}
+
+/// The embedded platform.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// The address of its gateway; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Its functions.
+    pub functions: Vec<EmbeddedFunction>,
+}
+
+/// A function of the embedded platform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddedFunction {
+    /// Its name, with or without a namespace.
+    pub name: String,
+    /// What it does.
+    pub builtin: Builtin,
+    /// How many calls it runs at one time; one more is refused with 429.
+    pub concurrency: Slots,
+    /// Its labels, as an OpenFaaS deployment has them.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a built-in function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builtin {
+    /// Answers with the body that it was sent, as it comes in.
+    Echo,
+    /// Waits, then answers; the query `ms=N` overrides the time.
+    Sleep(Duration),
+    /// Keeps a CPU busy, then answers; the query `ms=N` overrides the time.
+    Burn(Duration),
+    /// Answers with the SHA-256 of the body in hexadecimal digits.
+    Hash,
+}
+
+/// What holds for functions that say nothing of themselves.
+#[derive(Clone, Debug)]
+pub struct FunctionDefaults {
+    /// The slots of a function without a capacity label.
+    pub concurrency: Slots,
+    /// How many calls of a function may wait on this node.
+    pub queue: u32,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// To connect to the platform or to a neighbour.
+    pub connect: Duration,
+    /// From a call's arrival to the head of its answer, where the function has no `dfaas.timeout_ms`.
+    pub request: Duration,
+    /// For a client to send the head of a request.
+    pub header: Duration,
+    /// For running calls to end after SIGTERM.
+    pub drain: Duration,
+}
+
+/// What is logged.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// A filter such as `info` or `dfaas_agent=debug,warn`.
+    pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

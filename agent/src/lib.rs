@@ -1,0 +1,17 @@
+//! The agent: it stands beside a function platform, takes calls, and drives the decisions of `dfaas-protocol`.
+//!
+//! `node` is the heart: one task that owns the neighbours and the strategy, and publishes routes. `overlay` brings it the
+//! neighbours' offers, `platform` the local functions. `ingress` and `peer` are the data path: they read the routes
+//! that the node published and never wait for it. `admin` and `telemetry` show what happens; `config` and `cli` are the
+//! way in.
+
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod ingress;
+pub mod node;
+pub mod overlay;
+pub mod peer;
+pub mod platform;
+pub mod telemetry;

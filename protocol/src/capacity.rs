@@ -1,0 +1,187 @@
+//! What a function can take on a node.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+/// The label that declares a rate, as the reference has it: calls per second.
+pub const MAXRATE_LABEL: &str = "dfaas.maxrate";
+/// The label that declares slots: calls at one time.
+pub const CONCURRENCY_LABEL: &str = "dfaas.concurrency";
+
+/// The most slots that a function may have; keeps headroom far from the limits of its integers.
+const MAX_SLOTS: u32 = 1_000_000;
+/// The highest rate that a function may have, in calls per second.
+const MAX_RATE: f64 = 1_000_000.0;
+/// The lowest rate above zero, in calls per second: about one a day.
+const MIN_RATE: f64 = 1e-5;
+
+/// How many calls a function runs at one time; at least one, at most a million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Slots(NonZeroU32);
+
+impl Slots {
+    /// That many slots, or nothing if there are none or more than a million.
+    pub const fn new(slots: u32) -> Option<Slots> {
+        match NonZeroU32::new(slots) {
+            Some(n) if slots <= MAX_SLOTS => Some(Slots(n)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Slots {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Slots, D::Error> {
+        Slots::new(u32::deserialize(deserializer)?)
+            .ok_or_else(|| serde::de::Error::custom("slots are a number from 1 to 1000000"))
+    }
+}
+
+/// A rate in calls per second: finite, from 0.00001 to 1,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+pub struct CallRate(f64);
+
+impl CallRate {
+    /// That many calls per second, or nothing if that is not a number in the range.
+    pub fn new(per_second: f64) -> Option<CallRate> {
+        (MIN_RATE..=MAX_RATE)
+            .contains(&per_second)
+            .then_some(CallRate(per_second))
+    }
+
+    /// Calls per second.
+    pub const fn per_second(self) -> f64 {
+        self.0
+    }
+
+    /// The time between two calls at this rate.
+    pub fn interval(self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for CallRate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CallRate, D::Error> {
+        CallRate::new(f64::deserialize(deserializer)?).ok_or_else(|| {
+            serde::de::Error::custom("a rate is a number from 0.00001 to 1000000 calls a second")
+        })
+    }
+}
+
+/// What a function can take on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Capacity {
+    /// So many calls at one time.
+    Slots(Slots),
+    /// So many calls a second, however long each takes.
+    Rate(CallRate),
+}
+
+/// A capacity label with a value that cannot be used. The default stands in for it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("label {label}={value} is not usable: give {expected}")]
+pub struct LabelError {
+    label: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+impl Capacity {
+    /// The capacity that a function's labels declare. [`CONCURRENCY_LABEL`] goes before [`MAXRATE_LABEL`], as it says
+    /// more; without either, or with an unusable value, it is `default`.
+    ///
+    /// # Errors
+    /// The unusable label, beside the capacity to use all the same.
+    pub fn from_labels(
+        labels: &BTreeMap<String, String>,
+        default: Capacity,
+    ) -> (Capacity, Option<LabelError>) {
+        let unusable = |label, value: &String, expected| {
+            let error = LabelError {
+                label,
+                value: value.clone(),
+                expected,
+            };
+            (default, Some(error))
+        };
+        if let Some(value) = labels.get(CONCURRENCY_LABEL) {
+            return match value.trim().parse().ok().and_then(Slots::new) {
+                Some(slots) => (Capacity::Slots(slots), None),
+                None => unusable(
+                    CONCURRENCY_LABEL,
+                    value,
+                    "a whole number of calls from 1 to 1000000",
+                ),
+            };
+        }
+        if let Some(value) = labels.get(MAXRATE_LABEL) {
+            return match value.trim().parse().ok().and_then(CallRate::new) {
+                Some(rate) => (Capacity::Rate(rate), None),
+                None => unusable(
+                    MAXRATE_LABEL,
+                    value,
+                    "calls a second, from 0.00001 to 1000000",
+                ),
+            };
+        }
+        (default, None)
+    }
+
+    /// Calls a second that this capacity sustains when a call takes `service` on average.
+    pub fn sustained_rate(self, service: Duration) -> f64 {
+        match self {
+            Capacity::Rate(rate) => rate.per_second(),
+            Capacity::Slots(slots) => f64::from(slots.get()) / service.as_secs_f64().max(1e-6),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    fn slots(n: u32) -> Capacity {
+        Capacity::Slots(Slots::new(n).unwrap())
+    }
+
+    #[test]
+    fn labels_declare_slots_or_a_rate() {
+        let default = slots(3);
+        let (capacity, error) = Capacity::from_labels(&labels(&[]), default);
+        assert_eq!((capacity, error), (slots(3), None));
+        let (capacity, _) = Capacity::from_labels(&labels(&[("dfaas.maxrate", "100")]), default);
+        assert_eq!(capacity, Capacity::Rate(CallRate::new(100.0).unwrap()));
+        let both = labels(&[("dfaas.maxrate", "100"), ("dfaas.concurrency", "7")]);
+        assert_eq!(Capacity::from_labels(&both, default).0, slots(7));
+    }
+
+    #[test]
+    fn an_unusable_label_is_reported_and_the_default_stands_in() {
+        for value in ["0", "-1", "NaN", "inf", "many", ""] {
+            let (capacity, error) =
+                Capacity::from_labels(&labels(&[("dfaas.maxrate", value)]), slots(3));
+            assert_eq!(capacity, slots(3), "{value}");
+            assert!(error.unwrap().to_string().contains("dfaas.maxrate"));
+        }
+    }
+
+    #[test]
+    fn slots_sustain_a_rate_that_depends_on_the_service_time() {
+        assert_eq!(slots(4).sustained_rate(Duration::from_millis(100)), 40.0);
+    }
+}

@@ -1,0 +1,185 @@
+//! Deliver: one call from its arrival to where it runs.
+//!
+//! The driver asks a [`Delivery`] what to do, does it, and reports a refusal if there is one. Two rules hold whatever
+//! the strategy says: a call is sent to neighbours at most [`MAX_ATTEMPTS`] times, each time to another; and a call that
+//! a neighbour forwarded has no delivery at all, only an [`Admission`], which has no way to say "forward".
+
+use rand::Rng;
+
+use crate::gate::{Entry, Turn};
+use crate::route::Route;
+use crate::{NodeId, Time};
+
+/// How often a call is sent to a neighbour at most. More changed nothing in the prototype.
+pub const MAX_ATTEMPTS: usize = 2;
+
+/// What to do with a call that a client brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Run it here. The gate has counted it; the driver owes an [`end`](crate::gate::Gate::end).
+    Run(Why),
+    /// Let it wait here, then run it. The gate has counted it; the driver owes an `end` or a [`leave`](crate::gate::Gate::leave).
+    Wait(Turn, Why),
+    /// Send it to the candidate with that index in [`Route::there`], which has been counted down.
+    Forward(usize, Why),
+    /// Refuse it.
+    Reject(Rejection),
+}
+
+/// What to do with a call that a neighbour forwarded. There is no way to forward it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Run it. The gate has counted it.
+    Run,
+    /// Let it wait, then run it. The gate has counted it.
+    Wait(Turn),
+    /// Refuse it at once: nothing was executed.
+    Refuse(Rejection),
+}
+
+/// Why a call goes where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It can start here at once.
+    FreeHere,
+    /// A neighbour has the larger share of its capacity left.
+    MoreHeadroomThere,
+    /// The function is offered only there.
+    OnlyThere,
+    /// The strategy's weights drew this target.
+    Drawn,
+    /// No neighbour is left to try, and there is room to wait here.
+    WaitHere,
+}
+
+/// Why a call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Neither the local platform nor a neighbour has the function.
+    Unknown,
+    /// Everything that may run it is full.
+    Full,
+    /// The neighbour that forwarded it sent more than was granted to it.
+    OverGrant,
+    /// The function is not on this node (for a forwarded call).
+    NotHere,
+}
+
+impl Why {
+    /// A word for logs and explanations.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Why::FreeHere => "free-here",
+            Why::MoreHeadroomThere => "more-headroom-there",
+            Why::OnlyThere => "only-there",
+            Why::Drawn => "drawn",
+            Why::WaitHere => "wait-here",
+        }
+    }
+}
+
+impl Rejection {
+    /// A word for logs, headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rejection::Unknown => "unknown",
+            Rejection::Full => "full",
+            Rejection::OverGrant => "over-grant",
+            Rejection::NotHere => "not-here",
+        }
+    }
+}
+
+/// The places that refused a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried {
+    nodes: [Option<NodeId>; MAX_ATTEMPTS],
+    here: bool,
+}
+
+impl Tried {
+    /// Whether it was sent to that neighbour.
+    pub fn node(&self, node: NodeId) -> bool {
+        self.nodes.contains(&Some(node))
+    }
+
+    /// Whether the local platform refused it.
+    pub const fn here(&self) -> bool {
+        self.here
+    }
+
+    /// How often it was sent to a neighbour.
+    pub fn attempts(&self) -> usize {
+        self.nodes.iter().flatten().count()
+    }
+}
+
+/// One call on its way. [`next`](Delivery::next) decides; after each refusal, or a connection that could not be made, it
+/// is asked again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delivery {
+    tried: Tried,
+}
+
+impl Delivery {
+    /// A call that a client brought.
+    pub fn new() -> Delivery {
+        Delivery::default()
+    }
+
+    /// What was tried so far.
+    pub const fn tried(&self) -> &Tried {
+        &self.tried
+    }
+
+    /// What to do next.
+    pub fn next(&mut self, route: &Route, now: Time, rng: &mut dyn Rng) -> Decision {
+        let may_forward = self.tried.attempts() < MAX_ATTEMPTS;
+        if may_forward && let Some(decision) = route.rule.decide(route, &self.tried, now, rng) {
+            if let Decision::Forward(index, _) = decision {
+                self.sent_to(route.there[index].node);
+            }
+            return decision;
+        }
+        self.settle_here(route, now)
+    }
+
+    /// The local platform refused it, and nothing was executed.
+    pub fn refused_here(&mut self) {
+        self.tried.here = true;
+    }
+
+    fn sent_to(&mut self, node: NodeId) {
+        if let Some(place) = self.tried.nodes.iter_mut().find(|place| place.is_none()) {
+            *place = Some(node);
+        }
+    }
+
+    /// With nobody left to ask: run here, wait here, or refuse.
+    fn settle_here(&self, route: &Route, now: Time) -> Decision {
+        match &route.here {
+            Some(gate) if !self.tried.here => match gate.enter(now) {
+                Entry::Run => Decision::Run(Why::FreeHere),
+                Entry::Wait(turn) => Decision::Wait(turn, Why::WaitHere),
+                Entry::Full => Decision::Reject(Rejection::Full),
+            },
+            None if route.there.is_empty() => Decision::Reject(Rejection::Unknown),
+            _ => Decision::Reject(Rejection::Full),
+        }
+    }
+}
+
+/// Admits a call that the neighbour `from` forwarded, or refuses it.
+pub fn admit(route: &Route, from: NodeId, now: Time) -> Admission {
+    let Some(gate) = &route.here else {
+        return Admission::Refuse(Rejection::NotHere);
+    };
+    if !route.rule.accepts(from, now) {
+        return Admission::Refuse(Rejection::OverGrant);
+    }
+    match gate.enter(now) {
+        Entry::Run => Admission::Run,
+        Entry::Wait(turn) => Admission::Wait(turn),
+        Entry::Full => Admission::Refuse(Rejection::Full),
+    }
+}

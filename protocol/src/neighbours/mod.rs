@@ -1,0 +1,9 @@
+//! The neighbours: what each last offered and when that expires, and which peers to have as neighbours.
+
+mod choice;
+mod remote;
+mod table;
+
+pub use choice::{ChoiceLimits, Known, choose};
+pub use remote::Remote;
+pub use table::{Heard, Neighbour, Neighbours};

@@ -1,0 +1,341 @@
+//! The table of neighbours.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use crate::{CallRate, Capacity, FunctionName, NodeId, Time};
+
+use super::Remote;
+
+/// What is known of one neighbour.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// Who it is.
+    pub node: NodeId,
+    /// When it was last heard.
+    pub heard: Time,
+    /// The round trip to it, once one has been measured.
+    pub round_trip: Option<Duration>,
+    /// Where it takes calls.
+    pub endpoint: PeerEndpoint,
+    /// The address that its overlay connection comes from.
+    pub seen_at: IpAddr,
+    /// What it offers.
+    pub functions: BTreeMap<FunctionName, Offered>,
+    /// What it accepts from us, for strategies that work with grants.
+    pub grants: BTreeMap<FunctionName, CallRate>,
+    boot: u64,
+    sequence: u64,
+}
+
+/// One function that a neighbour offers.
+#[derive(Debug)]
+pub struct Offered {
+    /// What it can take there in all.
+    pub capacity: Capacity,
+    /// Mean time of a call there.
+    pub service: Option<ServiceTime>,
+    /// Its live counters.
+    pub remote: Arc<Remote>,
+}
+
+impl Neighbour {
+    /// The address for forwarded calls.
+    pub fn peer_address(&self) -> std::net::SocketAddr {
+        let host = self.endpoint.host.unwrap_or(self.seen_at);
+        std::net::SocketAddr::new(host, self.endpoint.port)
+    }
+}
+
+/// What a message changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// What can be planned with is another: a new neighbour, another set of functions, other grants or addresses.
+    Changed,
+    /// Only counters moved, and they are live already.
+    Refreshed,
+    /// The message is older than one that was already heard; nothing changed.
+    Stale,
+}
+
+/// The neighbours that were heard lately. An entry that is not heard for the table's validity expires.
+#[derive(Debug)]
+pub struct Neighbours {
+    entries: BTreeMap<NodeId, Neighbour>,
+    validity: Duration,
+}
+
+impl Neighbours {
+    /// An empty table whose entries live for `validity` after each message.
+    pub fn new(validity: Duration) -> Neighbours {
+        Neighbours {
+            entries: BTreeMap::new(),
+            validity,
+        }
+    }
+
+    /// A neighbour's offer arrived at `now` over a connection from `seen_at`.
+    pub fn hear_offer(&mut self, node: NodeId, seen_at: IpAddr, offer: Offer, now: Time) -> Heard {
+        let Some(entry) = self.entries.get_mut(&node) else {
+            let entry = Neighbour {
+                node,
+                heard: now,
+                round_trip: None,
+                endpoint: offer.peer_endpoint,
+                seen_at,
+                functions: offer.functions.into_iter().map(newly_offered).collect(),
+                grants: BTreeMap::new(),
+                boot: offer.boot,
+                sequence: offer.sequence,
+            };
+            self.entries.insert(node, entry);
+            return Heard::Changed;
+        };
+        if offer.boot == entry.boot && offer.sequence <= entry.sequence {
+            return Heard::Stale;
+        }
+        let moved = entry.endpoint != offer.peer_endpoint || entry.seen_at != seen_at;
+        entry.heard = now;
+        entry.boot = offer.boot;
+        entry.sequence = offer.sequence;
+        entry.endpoint = offer.peer_endpoint;
+        entry.seen_at = seen_at;
+        let changed = merge(&mut entry.functions, offer.functions);
+        if changed || moved {
+            Heard::Changed
+        } else {
+            Heard::Refreshed
+        }
+    }
+
+    /// A neighbour's grants arrived. Grants of a node that has offered nothing yet say nothing.
+    pub fn hear_grants(&mut self, node: NodeId, grants: Vec<Grant>, now: Time) -> Heard {
+        let Some(entry) = self.entries.get_mut(&node) else {
+            return Heard::Stale;
+        };
+        entry.heard = now;
+        let grants: BTreeMap<_, _> = grants.into_iter().map(|g| (g.function, g.rate)).collect();
+        if grants == entry.grants {
+            return Heard::Refreshed;
+        }
+        entry.grants = grants;
+        Heard::Changed
+    }
+
+    /// A round trip to a neighbour was measured.
+    pub fn measure(&mut self, node: NodeId, round_trip: Duration) {
+        if let Some(entry) = self.entries.get_mut(&node) {
+            entry.round_trip = Some(round_trip);
+        }
+    }
+
+    /// A neighbour said farewell, or its connection is gone. Returns whether it was known.
+    pub fn remove(&mut self, node: NodeId) -> bool {
+        self.entries.remove(&node).is_some()
+    }
+
+    /// Removes and returns those that were not heard for longer than the validity.
+    pub fn expire(&mut self, now: Time) -> Vec<NodeId> {
+        let validity = self.validity;
+        let gone: Vec<NodeId> = self
+            .entries
+            .values()
+            .filter(|n| now.since(n.heard) > validity)
+            .map(|n| n.node)
+            .collect();
+        for node in &gone {
+            self.entries.remove(node);
+        }
+        gone
+    }
+
+    /// The entry of a neighbour.
+    pub fn get(&self, node: NodeId) -> Option<&Neighbour> {
+        self.entries.get(&node)
+    }
+
+    /// All entries, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Neighbour> {
+        self.entries.values()
+    }
+
+    /// The neighbours that offer a function, in the order of their ids.
+    pub fn offering<'a>(
+        &'a self,
+        function: &'a FunctionName,
+    ) -> impl Iterator<Item = (&'a Neighbour, &'a Offered)> {
+        self.entries
+            .values()
+            .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+fn newly_offered(offer: FunctionOffer) -> (FunctionName, Offered) {
+    let offered = Offered {
+        capacity: offer.capacity,
+        service: offer.service,
+        remote: Arc::new(Remote::new(offer.headroom)),
+    };
+    (offer.function, offered)
+}
+
+/// Brings the functions up to what the offer says and keeps the counters of those that stay. Returns whether the set
+/// or a capacity changed.
+fn merge(functions: &mut BTreeMap<FunctionName, Offered>, offers: Vec<FunctionOffer>) -> bool {
+    let before = functions.len();
+    let named = |name: &FunctionName| {
+        offers
+            .binary_search_by(|offer| offer.function.cmp(name))
+            .is_ok()
+    };
+    functions.retain(|name, _| named(name));
+    let mut changed = functions.len() != before;
+    for offer in offers {
+        match functions.get_mut(&offer.function) {
+            Some(offered) => {
+                changed |= offered.capacity != offer.capacity;
+                offered.capacity = offer.capacity;
+                offered.service = offer.service;
+                offered.remote.report(offer.headroom);
+            }
+            None => {
+                changed = true;
+                functions.extend([newly_offered(offer)]);
+            }
+        }
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Headroom, Slots};
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn node(n: u8) -> NodeId {
+        NodeId::from_key([n; 32])
+    }
+
+    fn name(text: &str) -> FunctionName {
+        FunctionName::parse(text).unwrap()
+    }
+
+    fn offer(boot: u64, sequence: u64, functions: &[(&str, i32)]) -> Offer {
+        Offer {
+            boot,
+            sequence,
+            peer_endpoint: PeerEndpoint {
+                host: None,
+                port: 1,
+            },
+            functions: functions
+                .iter()
+                .map(|(function, free)| FunctionOffer {
+                    function: name(function),
+                    capacity: Capacity::Slots(Slots::new(4).unwrap()),
+                    headroom: Headroom {
+                        free: *free,
+                        size: 4,
+                    },
+                    service: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_entry_that_is_not_heard_expires() {
+        let mut table = Neighbours::new(Duration::from_secs(3));
+        table.hear_offer(node(1), HOME, offer(1, 1, &[]), at(0));
+        table.hear_offer(node(2), HOME, offer(1, 1, &[]), at(2));
+        assert_eq!(table.expire(at(3)), []);
+        assert_eq!(table.expire(at(4)), [node(1)]);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn counters_live_through_refreshes_and_follow_the_exact_set() {
+        let mut table = Neighbours::new(Duration::from_secs(3));
+        let hear = |table: &mut Neighbours, o| table.hear_offer(node(1), HOME, o, at(0));
+        assert_eq!(
+            hear(&mut table, offer(1, 1, &[("a", 4), ("b", 4)])),
+            Heard::Changed
+        );
+        let a = Arc::clone(&table.get(node(1)).unwrap().functions[&name("a")].remote);
+        assert_eq!(
+            hear(&mut table, offer(1, 2, &[("a", 2), ("b", 4)])),
+            Heard::Refreshed
+        );
+        assert_eq!(a.headroom().unwrap().free, 2);
+        assert_eq!(
+            hear(&mut table, offer(1, 3, &[("a", 2), ("c", 4)])),
+            Heard::Changed
+        );
+        let functions: Vec<_> = table
+            .get(node(1))
+            .unwrap()
+            .functions
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(functions, [name("a"), name("c")]);
+    }
+
+    #[test]
+    fn old_messages_are_stale_until_the_node_boots_anew() {
+        let mut table = Neighbours::new(Duration::from_secs(3));
+        table.hear_offer(node(1), HOME, offer(7, 5, &[("a", 4)]), at(0));
+        assert_eq!(
+            table.hear_offer(node(1), HOME, offer(7, 5, &[]), at(1)),
+            Heard::Stale
+        );
+        assert_eq!(table.get(node(1)).unwrap().heard, at(0));
+        assert_eq!(
+            table.hear_offer(node(1), HOME, offer(8, 1, &[]), at(1)),
+            Heard::Changed
+        );
+    }
+
+    #[test]
+    fn grants_replace_those_before_them() {
+        let mut table = Neighbours::new(Duration::from_secs(3));
+        let grant = |f: &str, r| Grant {
+            function: name(f),
+            rate: CallRate::new(r).unwrap(),
+        };
+        assert_eq!(
+            table.hear_grants(node(1), vec![grant("a", 1.0)], at(0)),
+            Heard::Stale
+        );
+        table.hear_offer(node(1), HOME, offer(1, 1, &[("a", 4)]), at(0));
+        assert_eq!(
+            table.hear_grants(node(1), vec![grant("a", 1.0)], at(0)),
+            Heard::Changed
+        );
+        assert_eq!(
+            table.hear_grants(node(1), vec![grant("a", 1.0)], at(1)),
+            Heard::Refreshed
+        );
+        assert_eq!(table.hear_grants(node(1), vec![], at(1)), Heard::Changed);
+        assert!(table.get(node(1)).unwrap().grants.is_empty());
+    }
+}

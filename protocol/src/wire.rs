@@ -1,0 +1,136 @@
+//! What travels between two nodes' control planes, and the one place that knows how it is encoded.
+//!
+//! A message is one version byte and then bincode (variable-length integers, little endian). The decoder bounds what it
+//! reads before it allocates, refuses what is left over, and checks every value, so that hostile bytes cost a counter
+//! and nothing else.
+
+use bincode::config::{self, Configuration, Limit};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::offer::{Grant, Offer};
+
+/// The version that this code speaks. A change of any message is a new version.
+pub const VERSION: u8 = 1;
+/// The largest message, in bytes, with its version byte.
+pub const MAX_MESSAGE: usize = 256 * 1024;
+/// The most functions in an offer, and the most grants in a message.
+pub const MAX_FUNCTIONS: usize = 4096;
+
+type Config = Configuration<config::LittleEndian, config::Varint, Limit<MAX_MESSAGE>>;
+const CONFIG: Config = config::standard().with_limit::<MAX_MESSAGE>();
+
+/// What one node says to one neighbour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// What the sender will take.
+    Offer(Offer),
+    /// The rates that the sender accepts from the receiver; sorted by function. They replace all before them.
+    Grants(Vec<Grant>),
+    /// The sender takes no more calls: it drains.
+    Farewell,
+}
+
+/// Why a message was not sent or not taken.
+#[derive(Debug, Error)]
+pub enum WireError {
+    /// Nothing there.
+    #[error("the message is empty")]
+    Empty,
+    /// Another version.
+    #[error(
+        "the message has version {0}, this node speaks {VERSION}: run the same release on both"
+    )]
+    Version(u8),
+    /// More than [`MAX_MESSAGE`] bytes.
+    #[error("the message has more than {MAX_MESSAGE} bytes")]
+    TooLarge,
+    /// It does not decode.
+    #[error("the message does not decode: {0}")]
+    Malformed(#[from] bincode::error::DecodeError),
+    /// It does not encode.
+    #[error("the message does not encode: {0}")]
+    Encode(#[from] bincode::error::EncodeError),
+    /// Bytes after its end.
+    #[error("{0} bytes are left over after the message")]
+    LeftOver(usize),
+    /// It decodes, and says what no node may say.
+    #[error("the message is not valid: {0}")]
+    Invalid(&'static str),
+}
+
+/// Encodes a message.
+///
+/// # Errors
+/// If it is not valid or too large.
+pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
+    validate(message)?;
+    let mut bytes = vec![VERSION];
+    bytes.extend(bincode::serde::encode_to_vec(message, CONFIG)?);
+    if bytes.len() > MAX_MESSAGE {
+        return Err(WireError::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// Decodes a message, whole: nothing may be left over.
+///
+/// # Errors
+/// If the bytes are not exactly one valid message of this version.
+pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
+    let (version, body) = bytes.split_first().ok_or(WireError::Empty)?;
+    if *version != VERSION {
+        return Err(WireError::Version(*version));
+    }
+    if bytes.len() > MAX_MESSAGE {
+        return Err(WireError::TooLarge);
+    }
+    let (message, read) = bincode::serde::decode_from_slice(body, CONFIG)?;
+    if read != body.len() {
+        return Err(WireError::LeftOver(body.len() - read));
+    }
+    validate(&message)?;
+    Ok(message)
+}
+
+fn validate(message: &Message) -> Result<(), WireError> {
+    match message {
+        Message::Offer(offer) => {
+            if offer.functions.len() > MAX_FUNCTIONS {
+                return Err(WireError::Invalid(
+                    "an offer names more than 4096 functions",
+                ));
+            }
+            if !offer.functions.is_sorted_by(|a, b| a.function < b.function) {
+                return Err(WireError::Invalid(
+                    "an offer's functions are not sorted, each once",
+                ));
+            }
+            if offer.functions.iter().any(|f| f.headroom.size == 0) {
+                return Err(WireError::Invalid("a headroom has size zero"));
+            }
+            if offer
+                .functions
+                .iter()
+                .any(|f| i64::from(f.headroom.free) > i64::from(f.headroom.size))
+            {
+                return Err(WireError::Invalid("a headroom is larger than its size"));
+            }
+            if offer.peer_endpoint.port == 0 {
+                return Err(WireError::Invalid("the peer channel's port is zero"));
+            }
+        }
+        Message::Grants(grants) => {
+            if grants.len() > MAX_FUNCTIONS {
+                return Err(WireError::Invalid("more than 4096 grants"));
+            }
+            if !grants.is_sorted_by(|a, b| a.function < b.function) {
+                return Err(WireError::Invalid(
+                    "grants are not sorted, each function once",
+                ));
+            }
+        }
+        Message::Farewell => {}
+    }
+    Ok(())
+}

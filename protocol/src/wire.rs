@@ -17,8 +17,12 @@ pub const MAX_MESSAGE: usize = 256 * 1024;
 /// The most functions in an offer, and the most grants in a message.
 pub const MAX_FUNCTIONS: usize = 4096;
 
-type Config = Configuration<config::LittleEndian, config::Varint, Limit<MAX_MESSAGE>>;
-const CONFIG: Config = config::standard().with_limit::<MAX_MESSAGE>();
+/// What the decoder may claim. It counts an integer with its full width, up to eight bytes, where one byte travels; so
+/// a smaller limit would refuse messages that are not too large. The message's own length is checked before.
+const MAX_CLAIM: usize = 8 * MAX_MESSAGE;
+
+type Config = Configuration<config::LittleEndian, config::Varint, Limit<MAX_CLAIM>>;
+const CONFIG: Config = config::standard().with_limit::<MAX_CLAIM>();
 
 /// What one node says to one neighbour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

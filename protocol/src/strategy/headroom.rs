@@ -15,7 +15,7 @@ use super::{Observation, Plan, Rule, Strategy};
 
 /// By how much a neighbour's share must exceed ours. A larger margin forwards less and serves less: 0.2 saves a fifth
 /// of the forwards and costs half a point served (measured on the prototype).
-pub const MARGIN: f32 = 0.05;
+const MARGIN: f32 = 0.05;
 
 /// The strategy `headroom`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,462 @@
+//! What travels, byte by byte: golden messages, hostile bytes, and whatever proptest finds.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MESSAGE, Message, VERSION, WireError};
+use dfaas_protocol::wire::{decode, encode};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, Slots};
+use proptest::prelude::*;
+
+/// Where things stand in [`FULL_OFFER`].
+const PORT: usize = 18;
+const FIRST_NAME: usize = 22;
+const FREE: usize = 32;
+const SIZE: usize = 33;
+const RATE: usize = 48;
+
+/// Slots with a service time and a rate without one, on a host with an IPv4 address.
+const FULL_OFFER: &[u8] = &[
+    0x01, // version
+    0x00, // an offer
+    0xfd, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, // boot 0x0102030405060708
+    0x07, // sequence
+    0x01, 0x00, 192, 0, 2, 1, // host 192.0.2.1
+    0xfb, 0x71, 0x7b, // port 31601
+    0x02, // two functions
+    0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
+    0x00, 0x08, // 8 slots
+    0x03, 0x08, // headroom -2/8
+    0x01, 0xfc, 0xa0, 0x86, 0x01, 0x00, // service 100 ms
+    0x06, b'q', b'r', b'.', b'd', b'e', b'v', // name
+    0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x59, 0x40, // 100 calls a second
+    0x14, 0x0a, // headroom 10/10
+    0x00, // no service time
+];
+
+/// No function, on a host with an IPv6 address.
+const V6_OFFER: &[u8] = &[
+    0x01, 0x00, 0x02, 0x01, // boot 2, sequence 1
+    0x01, 0x01, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, // 2001:db8::1
+    0x50, // port 80
+    0x00, // no function
+];
+
+/// No host.
+const HOSTLESS_OFFER: &[u8] = &[0x01, 0x00, 0x02, 0x01, 0x00, 0x50, 0x00];
+
+const GRANTS: &[u8] = &[
+    0x01, 0x01, 0x01, // one grant
+    0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
+];
+
+const FAREWELL: &[u8] = &[0x01, 0x02];
+
+const GOLDEN: [&[u8]; 5] = [FULL_OFFER, V6_OFFER, HOSTLESS_OFFER, GRANTS, FAREWELL];
+
+fn name(text: &str) -> FunctionName {
+    FunctionName::parse(text).unwrap()
+}
+
+fn rate(per_second: f64) -> CallRate {
+    CallRate::new(per_second).unwrap()
+}
+
+fn bare_offer(host: Option<&str>) -> Offer {
+    Offer {
+        boot: 2,
+        sequence: 1,
+        peer_endpoint: PeerEndpoint {
+            host: host.map(|text| text.parse().unwrap()),
+            port: 80,
+        },
+        functions: Vec::new(),
+    }
+}
+
+fn full_offer() -> Offer {
+    Offer {
+        boot: 0x0102_0304_0506_0708,
+        sequence: 7,
+        peer_endpoint: PeerEndpoint {
+            host: Some("192.0.2.1".parse().unwrap()),
+            port: 31601,
+        },
+        functions: vec![
+            FunctionOffer {
+                function: name("ocr.dev"),
+                capacity: Capacity::Slots(Slots::new(8).unwrap()),
+                headroom: Headroom { free: -2, size: 8 },
+                service: Some(ServiceTime::from_duration(Duration::from_millis(100))),
+            },
+            FunctionOffer {
+                function: name("qr.dev"),
+                capacity: Capacity::Rate(rate(100.0)),
+                headroom: Headroom { free: 10, size: 10 },
+                service: None,
+            },
+        ],
+    }
+}
+
+fn grants() -> Vec<Grant> {
+    vec![Grant {
+        function: name("ocr.dev"),
+        rate: rate(35.0),
+    }]
+}
+
+/// An offer of that many functions, whose names have `length` bytes with the namespace.
+fn long_offer(functions: usize, length: usize) -> Message {
+    let functions = (0..functions)
+        .map(|i| FunctionOffer {
+            function: name(&format!("{i:0>width$}.d", width = length - 2)),
+            capacity: Capacity::Slots(Slots::new(8).unwrap()),
+            headroom: Headroom { free: 8, size: 8 },
+            service: None,
+        })
+        .collect();
+    Message::Offer(Offer {
+        functions,
+        ..bare_offer(None)
+    })
+}
+
+fn patched(golden: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut patched = golden.to_vec();
+    patched[at..at + bytes.len()].copy_from_slice(bytes);
+    patched
+}
+
+#[track_caller]
+fn assert_invalid(bytes: &[u8], expected: &str) {
+    match decode(bytes) {
+        Err(WireError::Invalid(why)) => assert!(why.contains(expected), "{why}"),
+        other => panic!("expected it to be invalid ({expected}), got {other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_malformed(bytes: &[u8]) {
+    let decoded = decode(bytes);
+    assert!(
+        matches!(decoded, Err(WireError::Malformed(_))),
+        "{decoded:?}"
+    );
+}
+
+#[test]
+fn each_kind_of_message_has_exactly_these_bytes() {
+    let messages = [
+        Message::Offer(full_offer()),
+        Message::Offer(bare_offer(Some("2001:db8::1"))),
+        Message::Offer(bare_offer(None)),
+        Message::Grants(grants()),
+        Message::Farewell,
+    ];
+    for (message, golden) in messages.into_iter().zip(GOLDEN) {
+        assert_eq!(encode(&message).unwrap(), golden, "{message:?}");
+        assert_eq!(decode(golden).unwrap(), message);
+    }
+}
+
+#[test]
+fn nothing_is_not_a_message() {
+    assert!(matches!(decode(&[]), Err(WireError::Empty)));
+}
+
+#[test]
+fn another_version_is_named() {
+    for version in (0..=u8::MAX).filter(|v| *v != VERSION) {
+        match decode(&[version, 0x02]) {
+            Err(WireError::Version(named)) => assert_eq!(named, version),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_truncated_message_is_malformed_at_every_length() {
+    for golden in GOLDEN {
+        for length in 1..golden.len() {
+            assert_malformed(&golden[..length]);
+        }
+    }
+}
+
+#[test]
+fn what_is_left_over_is_counted() {
+    for golden in GOLDEN {
+        let mut bytes = golden.to_vec();
+        bytes.extend([0, 0, 0]);
+        assert!(matches!(decode(&bytes), Err(WireError::LeftOver(3))));
+    }
+}
+
+#[test]
+fn a_flipped_bit_gives_an_error_or_a_valid_message() {
+    let mut valid = 0;
+    for golden in GOLDEN {
+        for bit in 0..golden.len() * 8 {
+            let mut bytes = golden.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(message) = decode(&bytes) {
+                valid += 1;
+                assert_eq!(decode(&encode(&message).unwrap()).unwrap(), message);
+            }
+        }
+    }
+    // The 64 bits of boot at least are free to be anything.
+    assert!(valid > 64, "{valid}");
+}
+
+#[test]
+fn an_over_large_message_is_refused_both_ways() {
+    let bytes = vec![VERSION; MAX_MESSAGE + 1];
+    assert!(matches!(decode(&bytes), Err(WireError::TooLarge)));
+    let encoded = encode(&long_offer(MAX_FUNCTIONS, 100));
+    assert!(matches!(encoded, Err(WireError::TooLarge)));
+}
+
+#[test]
+fn the_largest_message_that_is_sent_is_also_taken() {
+    // 57 bytes of name and 6 of the rest: 4096 × 63 + 6 bytes, a little below the limit.
+    let message = long_offer(MAX_FUNCTIONS, 57);
+    let bytes = encode(&message).unwrap();
+    assert!((MAX_MESSAGE - 5_000..=MAX_MESSAGE).contains(&bytes.len()));
+    assert_eq!(decode(&bytes).unwrap(), message);
+}
+
+#[test]
+fn too_many_functions_or_grants_are_refused_both_ways() {
+    let message = long_offer(MAX_FUNCTIONS + 1, 10);
+    assert!(matches!(encode(&message), Err(WireError::Invalid(_))));
+    // A node that does not keep to the limit: 4097 grants written by hand.
+    let mut bytes = vec![VERSION, 0x01, 0xfb];
+    bytes.extend((MAX_FUNCTIONS as u16 + 1).to_le_bytes());
+    for i in 0..=MAX_FUNCTIONS {
+        bytes.push(6);
+        bytes.extend(format!("{i:04}.d").bytes());
+        bytes.extend(1f64.to_le_bytes());
+    }
+    assert_invalid(&bytes, "more than 4096");
+}
+
+#[test]
+fn hostile_lengths_are_refused() {
+    let longest = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let large = [0xfc, 0xff, 0xff, 0xff, 0x7f];
+    let beyond_u64 = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let before_lengths: [&[u8]; 4] = [
+        &[VERSION, 0x01],                               // how many grants
+        &[VERSION, 0x01, 0x01],                         // how long the name of a grant's function
+        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50],       // how many functions
+        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01], // how long the name of the first
+    ];
+    for before in before_lengths {
+        for length in [&longest[..], &large, &beyond_u64] {
+            for rest in [0, 100] {
+                let bytes = [before, length, &vec![0x61; rest]].concat();
+                assert_malformed(&bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rate_is_a_number_in_range() {
+    let hostile = [
+        f64::NAN,
+        -f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        -1.0,
+        1e-6,
+        1e7,
+        f64::MIN_POSITIVE,
+        f64::MAX,
+    ];
+    for rate in hostile {
+        assert_malformed(&patched(GRANTS, GRANTS.len() - 8, &rate.to_le_bytes()));
+        assert_malformed(&patched(FULL_OFFER, RATE, &rate.to_le_bytes()));
+    }
+    let other = decode(&patched(FULL_OFFER, RATE, &25f64.to_le_bytes())).unwrap();
+    let mut expected = full_offer();
+    expected.functions[1].capacity = Capacity::Rate(rate(25.0));
+    assert_eq!(other, Message::Offer(expected));
+}
+
+#[test]
+fn slots_are_a_number_in_range() {
+    assert_malformed(&patched(FULL_OFFER, FREE - 1, &[0]));
+    let mut offer = bare_offer(None);
+    offer.functions = full_offer().functions;
+    offer.functions[0].capacity = Capacity::Slots(Slots::new(1_000_000).unwrap());
+    let bytes = encode(&Message::Offer(offer)).unwrap();
+    let million = [0xfc, 0x40, 0x42, 0x0f, 0x00];
+    let at = bytes.windows(5).position(|w| w == million).unwrap();
+    assert_malformed(&patched(&bytes, at, &[0xfc, 0x41, 0x42, 0x0f, 0x00]));
+}
+
+#[test]
+fn a_headroom_has_a_size_and_is_within_it() {
+    assert_invalid(&patched(FULL_OFFER, SIZE, &[0]), "size zero");
+    // 9 of 8, in zigzag.
+    assert_invalid(&patched(FULL_OFFER, FREE, &[18]), "larger than its size");
+    assert!(decode(&patched(FULL_OFFER, FREE, &[16])).is_ok());
+}
+
+#[test]
+fn a_port_is_not_zero() {
+    let mut bytes = HOSTLESS_OFFER.to_vec();
+    bytes[5] = 0;
+    assert_invalid(&bytes, "port is zero");
+    let bytes = patched(FULL_OFFER, PORT + 1, &[0, 0]);
+    assert_invalid(&bytes, "port is zero");
+}
+
+#[test]
+fn functions_are_sorted_and_each_stands_once() {
+    // "zzz.dev" before "qr.dev".
+    assert_invalid(&patched(FULL_OFFER, FIRST_NAME + 1, b"zzz"), "not sorted");
+    let mut twice = full_offer();
+    twice.functions[1].function = name("ocr.dev");
+    assert!(matches!(
+        encode(&Message::Offer(twice)),
+        Err(WireError::Invalid(_))
+    ));
+
+    let grant = &GRANTS[3..];
+    let bytes = [&[VERSION, 0x01, 0x02], grant, grant].concat();
+    assert_invalid(&bytes, "not sorted");
+    // Two texts that name one function: "f" stands for "f.openfaas-fn".
+    let bytes = [
+        &[VERSION, 0x01, 0x02, 0x01, b'f'],
+        &GRANTS[11..],
+        &[0x0d],
+        b"f.openfaas-fn",
+        &GRANTS[11..],
+    ]
+    .concat();
+    assert_invalid(&bytes, "not sorted");
+}
+
+#[test]
+fn a_name_is_a_function_name() {
+    for hostile in [b"o/r", b"o\0r", b"\xff\xfe\xfd", b"o r"] {
+        assert_malformed(&patched(FULL_OFFER, FIRST_NAME + 1, hostile));
+    }
+}
+
+#[test]
+fn an_unknown_kind_is_malformed() {
+    for kind in 3..=250u8 {
+        assert_malformed(&[
+            VERSION, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+    }
+}
+
+fn any_function() -> impl Strategy<Value = FunctionName> {
+    ("[a-zA-Z0-9_.-]{1,20}", "[a-zA-Z0-9_-]{1,10}")
+        .prop_map(|(name, namespace)| FunctionName::new(&name, &namespace).unwrap())
+}
+
+fn any_rate() -> impl Strategy<Value = CallRate> {
+    prop_oneof![1e-5..=1e6, Just(1e-5), Just(1e6)].prop_map(rate)
+}
+
+fn any_capacity() -> impl Strategy<Value = Capacity> {
+    prop_oneof![
+        (1..=1_000_000u32).prop_map(|n| Capacity::Slots(Slots::new(n).unwrap())),
+        any_rate().prop_map(Capacity::Rate),
+    ]
+}
+
+fn any_headroom() -> impl Strategy<Value = Headroom> {
+    (1..=u32::MAX, any::<i32>()).prop_map(|(size, free)| Headroom {
+        free: free.min(i32::try_from(size).unwrap_or(i32::MAX)),
+        size,
+    })
+}
+
+fn any_offer() -> impl Strategy<Value = Message> {
+    let function = (
+        any_capacity(),
+        any_headroom(),
+        proptest::option::of(any::<u32>()),
+    );
+    let functions = proptest::collection::btree_map(any_function(), function, 0..20);
+    let host = proptest::option::of(any::<IpAddr>());
+    (any::<u64>(), any::<u64>(), host, 1..=u16::MAX, functions).prop_map(
+        |(boot, sequence, host, port, functions)| {
+            let functions = functions
+                .into_iter()
+                .map(|(function, (capacity, headroom, micros))| FunctionOffer {
+                    function,
+                    capacity,
+                    headroom,
+                    service: micros.map(|micros| {
+                        ServiceTime::from_duration(Duration::from_micros(u64::from(micros)))
+                    }),
+                })
+                .collect();
+            Message::Offer(Offer {
+                boot,
+                sequence,
+                peer_endpoint: PeerEndpoint { host, port },
+                functions,
+            })
+        },
+    )
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    let grants = proptest::collection::btree_map(any_function(), any_rate(), 0..20);
+    let grants = grants.prop_map(|grants| {
+        let grant = |(function, rate)| Grant { function, rate };
+        Message::Grants(grants.into_iter().map(grant).collect())
+    });
+    prop_oneof![4 => any_offer(), 2 => grants, 1 => Just(Message::Farewell)]
+}
+
+proptest! {
+    #[test]
+    fn decoding_undoes_encoding(message in any_message()) {
+        prop_assert_eq!(decode(&encode(&message).unwrap()).unwrap(), message);
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_or_a_valid_message(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        kind in 0..4u8,
+    ) {
+        for (place, value) in bytes.iter_mut().zip([VERSION, kind]) {
+            *place = value;
+        }
+        if let Ok(message) = decode(&bytes) {
+            prop_assert_eq!(decode(&encode(&message).unwrap()).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn damage_to_a_message_is_an_error_or_a_valid_message(
+        message in any_message(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = encode(&message).unwrap();
+        for (index, value) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(message) = decode(&bytes) {
+            prop_assert_eq!(decode(&encode(&message).unwrap()).unwrap(), message);
+        }
+    }
+}

@@ -24,12 +24,19 @@ impl TokenBucket {
             burst: AtomicU64::new(0),
             arrival: AtomicU64::new(0),
         };
-        bucket.set_rate(rate, tokens);
+        bucket.store(rate, tokens);
         bucket
     }
 
-    /// Changes the rate and the size. What was taken stays taken, to within the new burst.
-    pub fn set_rate(&self, rate: CallRate, tokens: u32) {
+    /// Changes the rate and the size. What was taken stays taken, to within the new burst: a bucket that would have
+    /// refilled slowly at the old rate is at worst empty, and refills at the new one.
+    pub fn set_rate(&self, rate: CallRate, tokens: u32, now: Time) {
+        self.store(rate, tokens);
+        let latest = now.as_nanos().saturating_add(self.burst());
+        self.arrival.fetch_min(latest, Relaxed);
+    }
+
+    fn store(&self, rate: CallRate, tokens: u32) {
         let interval = (rate.interval().as_nanos() as u64).max(1);
         let burst = interval.saturating_mul(u64::from(tokens.max(1)));
         self.interval.store(interval, Relaxed);
@@ -120,6 +127,27 @@ mod tests {
             .filter(|i| bucket.try_take(Time::from_nanos(i * 1_000_000_000 / 110)))
             .count();
         assert!((6000..=6010).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_faster_rate_takes_hold_at_once() {
+        // One call every thousand seconds, and it was made.
+        let bucket = bucket(0.001, 1);
+        assert!(bucket.try_take(at(0)));
+        bucket.set_rate(CallRate::new(100.0).unwrap(), 10, at(1000));
+        assert_eq!(bucket.tokens(at(1000)), 0, "a new rate is no new burst");
+        assert!(!bucket.try_take(at(1000)));
+        let taken = (1000..2000).filter(|ms| bucket.try_take(at(*ms))).count();
+        assert!((99..=100).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_slower_rate_keeps_what_was_taken() {
+        let bucket = bucket(100.0, 10);
+        assert_eq!((0..20).filter(|_| bucket.try_take(at(0))).count(), 10);
+        bucket.set_rate(CallRate::new(1.0).unwrap(), 1, at(0));
+        let taken = (0..10_000).filter(|ms| bucket.try_take(at(*ms))).count();
+        assert!((9..=10).contains(&taken), "{taken}");
     }
 
     #[test]

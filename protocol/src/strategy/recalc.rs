@@ -56,7 +56,7 @@ impl Strategy for Recalc {
                 let tokens = (rate.per_second() * BURST_SECONDS).ceil() as u32;
                 let bucket = match before.remove(&node) {
                     Some(bucket) => {
-                        bucket.set_rate(rate, tokens);
+                        bucket.set_rate(rate, tokens, seen.now);
                         bucket
                     }
                     None => Arc::new(TokenBucket::new(rate, tokens)),

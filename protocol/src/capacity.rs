@@ -57,6 +57,11 @@ impl CallRate {
             .then_some(CallRate(per_second))
     }
 
+    /// The highest rate at most that, or nothing if that is below the range or no number.
+    pub fn up_to(per_second: f64) -> Option<CallRate> {
+        CallRate::new(per_second.min(MAX_RATE)).filter(|_| !per_second.is_nan())
+    }
+
     /// Calls per second.
     pub const fn per_second(self) -> f64 {
         self.0
@@ -177,6 +182,16 @@ mod tests {
                 Capacity::from_labels(&labels(&[("dfaas.maxrate", value)]), slots(3));
             assert_eq!(capacity, slots(3), "{value}");
             assert!(error.unwrap().to_string().contains("dfaas.maxrate"));
+        }
+    }
+
+    #[test]
+    fn a_rate_up_to_a_number_is_in_the_range() {
+        let up_to = |n| CallRate::up_to(n).map(CallRate::per_second);
+        assert_eq!(up_to(2.5), Some(2.5));
+        assert_eq!(up_to(f64::INFINITY), Some(1_000_000.0));
+        for number in [f64::NAN, 0.0, 1e-6, -1.0] {
+            assert_eq!(up_to(number), None, "{number}");
         }
     }
 

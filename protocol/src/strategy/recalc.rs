@@ -116,7 +116,7 @@ fn limits_in(seen: &Observation<'_>, function: &Seen) -> Vec<(NodeId, CallRate)>
             } else {
                 p * margin / used
             };
-            CallRate::new(limit).map(|rate| (node, rate))
+            CallRate::up_to(limit).map(|rate| (node, rate))
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 //! For each function f of this node, with M the rate that its capacity sustains, u the rate that its clients brought and
 //! p_j the rate run for neighbour j, all over the whole last period:
 //!
-//! * margin = max(0, M − u). The n neighbours that offer f are granted
+//! * margin = max(0, M − u). Each of the n neighbours, whether it has f or not, is granted
 //!   limit_in(j) = p_j + (margin − Σp)/n where margin ≥ Σp, else p_j · margin/Σp; so Σ limit_in = margin.
 //! * weight(j) = 100 · limit_out(j) / Σ limit_out, in whole parts that sum to 100, limit_out(j) being what j granted us.
 //! * A call runs here while the gate lets it, else goes to a neighbour drawn by weight. A call that j forwarded is refused
@@ -91,15 +91,16 @@ impl Strategy for Recalc {
     }
 }
 
-/// limit_in for each neighbour that offers the function; those with nothing are left out.
+/// limit_in for each neighbour; those with nothing are left out. A neighbour without the function is among them, as its
+/// clients may call it all the same.
 fn limits_in(seen: &Observation<'_>, function: &Seen) -> Vec<(NodeId, CallRate)> {
     let service = function.service.unwrap_or(ASSUMED_SERVICE);
     let sustained = function.gate.capacity().sustained_rate(service);
     let margin = (sustained - function.from_clients).max(0.0);
     let peers: Vec<(NodeId, f64)> = seen
         .neighbours
-        .offering(&function.function)
-        .map(|(n, _)| {
+        .iter()
+        .map(|n| {
             (
                 n.node,
                 function.for_peers.get(&n.node).copied().unwrap_or(0.0),

@@ -1,0 +1,14 @@
+//! What is decided: the strategies against figures worked out by hand, and deliveries, gates and weights against whatever
+//! proptest finds.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+mod all_local;
+mod any_route;
+mod delivery;
+mod gate;
+mod headroom;
+mod recalc;
+mod site;
+mod static_share;
+mod weights;

@@ -5,6 +5,7 @@
 
 pub mod embedded;
 mod error;
+pub mod openfaas;
 #[cfg(test)]
 mod testing;
 
@@ -18,6 +19,7 @@ use hyper::Uri;
 
 pub use embedded::Embedded;
 pub use error::PlatformError;
+pub use openfaas::OpenFaas;
 
 /// What runs the functions on this node.
 pub trait Platform: Send + Sync {

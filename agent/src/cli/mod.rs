@@ -1,6 +1,8 @@
-//! The command line: `check` reads a configuration, and the others look into a running agent by its admin address.
+//! The command line: `dfaas agent` runs an agent, `check` reads a configuration, and the others look into a running agent
+//! by its admin address.
 
 mod admin;
+mod agent;
 mod check;
 mod peers;
 mod status;
@@ -19,6 +21,7 @@ use clap::{Parser, Subcommand};
     name = "dfaas",
     version,
     after_help = "Examples:
+  dfaas agent --platform-url http://127.0.0.1:8080     an agent beside an OpenFaaS gateway
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
 
@@ -31,6 +34,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Agent(Box<agent::Agent>),
     Status(status::Show),
     Peers(peers::Show),
     Strategy(strategy::Strategy),
@@ -43,6 +47,7 @@ pub fn main() -> ExitCode {
     // Fails only if there is a default already, which serves as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Cli::parse().command {
+        Command::Agent(agent) => agent.run(),
         Command::Status(show) => show.run(),
         Command::Peers(show) => show.run(),
         Command::Strategy(strategy) => strategy.run(),
@@ -80,5 +85,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_for_parent_processes_show_in_the_long_help_only() {
+        let mut command = Cli::command();
+        let agent = command.find_subcommand_mut("agent").unwrap();
+        for flag in ["--ready-file", "--stop-with-stdin"] {
+            assert!(!agent.render_help().to_string().contains(flag), "{flag}");
+            assert!(
+                agent.render_long_help().to_string().contains(flag),
+                "{flag}"
+            );
+        }
     }
 }

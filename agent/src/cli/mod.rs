@@ -1,8 +1,102 @@
-//! The command line.
+//! The command line: `dfaas agent` runs an agent, `check` reads a configuration, and the others look into a running agent
+//! by its admin address.
 
+mod admin;
+mod agent;
+mod check;
+mod peers;
+mod status;
+mod strategy;
+mod table;
+
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Runs the `dfaas` command.
+use clap::{Parser, Subcommand};
+
+/// Makes independent edge sites behave like one: takes function calls, runs them on the local platform while that can
+/// serve, and hands the others to the neighbour that will answer soonest.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dfaas",
+    version,
+    after_help = "Examples:
+  dfaas agent --platform-url http://127.0.0.1:8080     an agent beside an OpenFaaS gateway
+  dfaas status                                         what it does
+  dfaas peers                                          which neighbours it hears
+
+`dfaas COMMAND --help` tells more."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Agent(Box<agent::Agent>),
+    Status(status::Show),
+    Peers(peers::Show),
+    Strategy(strategy::Strategy),
+    Check(check::Check),
+}
+
+/// Runs the `dfaas` command. Errors go to standard error with what caused them; the exit code is 1 for them and 2 for
+/// wrong usage.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // Fails only if there is a default already, which serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match Cli::parse().command {
+        Command::Agent(agent) => agent.run(),
+        Command::Status(show) => show.run(),
+        Command::Peers(show) => show.run(),
+        Command::Strategy(strategy) => strategy.run(),
+        Command::Check(check) => check.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dfaas: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to standard output. A reader that has gone, such as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_for_parent_processes_show_in_the_long_help_only() {
+        let mut command = Cli::command();
+        let agent = command.find_subcommand_mut("agent").unwrap();
+        for flag in ["--ready-file", "--stop-with-stdin"] {
+            assert!(!agent.render_help().to_string().contains(flag), "{flag}");
+            assert!(
+                agent.render_long_help().to_string().contains(flag),
+                "{flag}"
+            );
+        }
+    }
 }

@@ -1,8 +1,18 @@
-//! The configuration: plain typed values, checked. How they are read from a file, the environment and flags is in
-//! [`file`] and [`overrides`].
+//! The configuration: plain typed values, checked. It comes about in two stages: the [`file`] is read as it stands and
+//! the [`overrides`] of the environment and of flags are laid over it; then the whole is checked and resolved once.
 
+mod address;
+pub mod error;
 pub mod file;
 pub mod overrides;
+mod platform;
+mod resolve;
+#[cfg(test)]
+mod shipped;
+
+pub use error::ConfigError;
+pub use file::ConfigFile;
+pub use overrides::Overrides;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +25,7 @@ use dfaas_protocol::strategy::StrategyName;
 use libp2p::Multiaddr;
 
 /// All that an agent is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where the key and whatever else outlives a restart is kept.
     pub state_dir: PathBuf,
@@ -40,7 +50,7 @@ pub struct Config {
 }
 
 /// Where clients come in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IngressConfig {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -49,7 +59,7 @@ pub struct IngressConfig {
 }
 
 /// Where neighbours' calls come in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PeerConfig {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -58,7 +68,7 @@ pub struct PeerConfig {
 }
 
 /// How nodes find and hear each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OverlayConfig {
     /// TCP and QUIC addresses to listen at; port 0 takes a free one.
     pub listen: Vec<Multiaddr>,
@@ -71,14 +81,14 @@ pub struct OverlayConfig {
 }
 
 /// Where operators look in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
 }
 
 /// How calls are spread.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StrategyConfig {
     /// Which strategy.
     pub name: StrategyName,
@@ -87,7 +97,7 @@ pub struct StrategyConfig {
 }
 
 /// What runs the functions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PlatformConfig {
     /// An OpenFaaS gateway, or anything that answers like one.
     OpenFaas(OpenFaasConfig),
@@ -96,7 +106,7 @@ pub enum PlatformConfig {
 }
 
 /// An OpenFaaS gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OpenFaasConfig {
     /// Its URL, `http://HOST[:PORT]`, without a path.
     pub url: String,
@@ -107,7 +117,7 @@ pub struct OpenFaasConfig {
 }
 
 /// Files with the credentials of a gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BasicAuthFiles {
     /// The user.
     pub user_file: PathBuf,
@@ -116,7 +126,7 @@ pub struct BasicAuthFiles {
 }
 
 /// The embedded platform.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddedConfig {
     /// The address of its gateway; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -151,7 +161,7 @@ pub enum Builtin {
 }
 
 /// What holds for functions that say nothing of themselves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FunctionDefaults {
     /// The slots of a function without a capacity label.
     pub concurrency: Slots,
@@ -160,7 +170,7 @@ pub struct FunctionDefaults {
 }
 
 /// How long things may take.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timeouts {
     /// To connect to the platform or to a neighbour.
     pub connect: Duration,
@@ -173,7 +183,7 @@ pub struct Timeouts {
 }
 
 /// What is logged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// A filter such as `info` or `dfaas_agent=debug,warn`.
     pub filter: String,
@@ -188,4 +198,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// How to run an agent, beside what it is told to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Where to write, as JSON, at which addresses the agent listens, once it is ready.
+    pub ready_file: Option<PathBuf>,
+    /// Whether to stop when standard input closes.
+    pub stop_with_stdin: bool,
 }

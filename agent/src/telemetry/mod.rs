@@ -1,1 +1,3 @@
-//! telemetry.
+//! What the agent tells about itself while it runs.
+
+pub mod logging;

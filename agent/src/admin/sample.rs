@@ -1,0 +1,166 @@
+//! A node of made-up numbers, for the tests of what shows a node.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use dfaas_protocol::NodeId;
+use dfaas_protocol::strategy::StrategyName;
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+
+use super::api::{Source, Stopping, serve};
+use super::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
+
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) stopping: AtomicBool,
+    strategy: Mutex<StrategyName>,
+}
+
+/// Serves a sample at a free port until the test's runtime ends.
+pub(crate) async fn serve_sample() -> (SocketAddr, Arc<Sample>) {
+    let sample = Arc::new(Sample::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(serve(
+        listener,
+        Arc::clone(&sample) as Arc<dyn Source>,
+        std::future::pending(),
+    ));
+    (at, sample)
+}
+
+impl Sample {
+    pub(crate) fn new() -> Sample {
+        Sample {
+            stopping: AtomicBool::new(false),
+            strategy: Mutex::new(StrategyName::Headroom),
+        }
+    }
+
+    fn chosen(&self) -> MutexGuard<'_, StrategyName> {
+        self.strategy.lock().unwrap()
+    }
+
+    fn stops(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+impl Source for Sample {
+    fn status(&self) -> Status {
+        let calls = Calls {
+            arrived: 1000,
+            run_here: 700,
+            forwarded: 250,
+            refused: 40,
+            failed: 10,
+            run_for_peers: 33,
+            refused_to_peers: 4,
+            forwards_refused: 5,
+        };
+        let function = FunctionStatus {
+            name: "resize.openfaas-fn".to_owned(),
+            here: true,
+            slots: Some(8),
+            rate: None,
+            free: Some(-2),
+            size: Some(8),
+            service_ms: Some(103.25),
+            neighbours: 2,
+            calls,
+        };
+        Status {
+            node_id: NodeId::from_key([1; 32]),
+            version: "0.1.0".to_owned(),
+            strategy: self.strategy(),
+            uptime_seconds: 3725.5,
+            draining: self.stops(),
+            addresses: Addresses {
+                ingress: "0.0.0.0:30080".to_owned(),
+                peer: "0.0.0.0:31601".to_owned(),
+                admin: "127.0.0.1:31602".to_owned(),
+                overlay: vec![
+                    "/ip4/192.0.2.1/tcp/31600/p2p/X".to_owned(),
+                    "/ip4/192.0.2.1/udp/31600/quic-v1/p2p/X".to_owned(),
+                ],
+                platform: "http://127.0.0.1:8080".to_owned(),
+            },
+            neighbours: 2,
+            platform_up: true,
+            calls,
+            functions: vec![
+                function.clone(),
+                FunctionStatus {
+                    name: "hash.dev".to_owned(),
+                    slots: None,
+                    rate: Some(12.5),
+                    service_ms: None,
+                    ..function.clone()
+                },
+                FunctionStatus {
+                    name: "train.dev".to_owned(),
+                    here: false,
+                    slots: None,
+                    free: None,
+                    size: None,
+                    service_ms: None,
+                    neighbours: 1,
+                    ..function
+                },
+            ],
+        }
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        let offers = |name: &str, free, service_ms| PeerFunction {
+            name: name.to_owned(),
+            free,
+            size: Some(4),
+            service_ms,
+        };
+        vec![
+            Peer {
+                node_id: NodeId::from_key([2; 32]),
+                address: "192.0.2.2:31601".to_owned(),
+                round_trip_ms: Some(3.125),
+                heard_ms_ago: 412.0,
+                functions: vec![
+                    offers("resize.openfaas-fn", Some(-1), Some(98.0)),
+                    offers("train.dev", None, None),
+                ],
+            },
+            Peer {
+                node_id: NodeId::from_key([3; 32]),
+                address: "192.0.2.3:31601".to_owned(),
+                round_trip_ms: None,
+                heard_ms_ago: 2600.0,
+                functions: vec![],
+            },
+        ]
+    }
+
+    fn strategy(&self) -> StrategyName {
+        *self.chosen()
+    }
+
+    fn set_strategy(&self, strategy: StrategyName) -> BoxFuture<'_, Result<(), Stopping>> {
+        Box::pin(async move {
+            if self.stops() {
+                return Err(Stopping);
+            }
+            *self.chosen() = strategy;
+            Ok(())
+        })
+    }
+
+    fn metrics(&self) -> String {
+        "# TYPE dfaas_calls counter\ndfaas_calls_total 1000\n# EOF\n".to_owned()
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        self.stops().then(|| "draining".to_owned())
+    }
+}

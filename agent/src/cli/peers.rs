@@ -1,0 +1,132 @@
+//! `dfaas peers`.
+
+use clap::Args;
+
+use super::admin::{Admin, block_on};
+use super::table::{function, headroom, millis, or_dash, table};
+use crate::admin::view::Peer;
+
+/// Shows the neighbours that an agent hears, and what each offers.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  dfaas peers
+  dfaas peers --admin 127.0.0.1:31702 --json")]
+pub(super) struct Show {
+    #[command(flatten)]
+    admin: Admin,
+    /// Prints the JSON of the admin address instead.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        super::print(&block_on(self.text())?)
+    }
+
+    async fn text(&self) -> anyhow::Result<String> {
+        let answer = self.admin.get("/v1/peers").await?;
+        Ok(if self.json {
+            answer
+        } else {
+            render(&self.admin.read::<Vec<Peer>>(&answer)?)
+        })
+    }
+}
+
+fn render(peers: &[Peer]) -> String {
+    if peers.is_empty() {
+        return "No neighbours yet: name one with --bootstrap when the agent starts, or wait for mDNS to find \
+                one.\n"
+            .to_owned();
+    }
+    let header = [
+        "NEIGHBOUR",
+        "ADDRESS",
+        ">ROUND TRIP",
+        ">HEARD",
+        "FUNCTION",
+        ">FREE",
+        ">SERVICE",
+    ];
+    table(header, peers.iter().flat_map(rows).collect())
+}
+
+/// One row for each function; the peer's own columns are in the first only.
+fn rows(peer: &Peer) -> Vec<[String; 7]> {
+    let mut offers: Vec<[String; 3]> = peer
+        .functions
+        .iter()
+        .map(|f| {
+            [
+                function(&f.name),
+                headroom(f.free, f.size),
+                or_dash(f.service_ms.map(millis)),
+            ]
+        })
+        .collect();
+    if offers.is_empty() {
+        offers.push(std::array::from_fn(|_| or_dash(None)));
+    }
+    let mut own = [
+        peer.node_id.short(),
+        peer.address.clone(),
+        or_dash(peer.round_trip_ms.map(millis)),
+        format!("{} ago", millis(peer.heard_ms_ago)),
+    ];
+    offers
+        .into_iter()
+        .map(|[function, free, service]| {
+            let [node, address, round_trip, heard] = std::mem::take(&mut own);
+            [node, address, round_trip, heard, function, free, service]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api::Source;
+    use crate::admin::sample::serve_sample;
+
+    #[tokio::test]
+    async fn neighbours_are_shown_with_what_they_offer() {
+        let (at, sample) = serve_sample().await;
+        let show = Show {
+            admin: Admin::at(at),
+            json: false,
+        };
+        let text = show.text().await.unwrap();
+        let peers = sample.peers();
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let (first, second) = (peers[0].node_id.short(), peers[1].node_id.short());
+        assert_eq!(
+            lines,
+            [
+                "NEIGHBOUR ADDRESS ROUND TRIP HEARD FUNCTION FREE SERVICE".to_owned(),
+                format!("{first} 192.0.2.2:31601 3.1 ms 412 ms ago resize -1/4 98 ms"),
+                "train.dev - -".to_owned(),
+                format!("{second} 192.0.2.3:31601 - 2.6 s ago - - -"),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn json_is_that_of_the_admin_address() {
+        let (at, sample) = serve_sample().await;
+        let show = Show {
+            admin: Admin::at(at),
+            json: true,
+        };
+        let pretty = serde_json::to_string_pretty(&sample.peers()).unwrap();
+        assert_eq!(show.text().await.unwrap().trim_end(), pretty);
+    }
+
+    #[test]
+    fn a_lonely_node_gets_advice() {
+        assert!(render(&[]).contains("--bootstrap"));
+    }
+}

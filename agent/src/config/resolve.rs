@@ -1,0 +1,343 @@
+//! From the file's values to checked ones. All that is wrong is collected, not only the first.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dfaas_protocol::Slots;
+use dfaas_protocol::neighbours::ChoiceLimits;
+use dfaas_protocol::strategy::StrategyName;
+use libp2p::Multiaddr;
+use tracing_subscriber::EnvFilter;
+
+use super::file::{
+    ConfigFile, FunctionsSection, IngressSection, LogSection, OverlaySection, PeerSection,
+    StrategySection, TimeoutsSection,
+};
+use super::{
+    AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig, LogFormat,
+    OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts, address,
+    platform,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What is a period: from a tenth of a second to an hour, in milliseconds.
+pub(super) const PERIOD_MS: RangeInclusive<u64> = 100..=3_600_000;
+/// What is a timeout: up to a day, in milliseconds.
+const TIMEOUT_MS: RangeInclusive<u64> = 1..=86_400_000;
+/// More threads than any edge node has cores.
+const MAX_THREADS: usize = 1024;
+/// A longer queue than anybody would wait in.
+const MAX_QUEUE: u32 = 100_000;
+/// More neighbours than a node can hear at a small cost.
+const MAX_NEIGHBOURS: usize = 64;
+
+/// What is wrong so far: one sentence for each value.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<String>);
+
+impl Violations {
+    pub(super) fn add(&mut self, sentence: impl Into<String>) {
+        self.0.push(sentence.into());
+    }
+
+    /// The value, or `stand_in` for one that cannot be used.
+    pub(super) fn check<T>(&mut self, value: Result<T, String>, stand_in: T) -> T {
+        value.unwrap_or_else(|sentence| {
+            self.add(sentence);
+            stand_in
+        })
+    }
+
+    /// `IP:PORT`, or the default where there is none.
+    pub(super) fn socket(
+        &mut self,
+        key: &str,
+        text: Option<String>,
+        default: SocketAddr,
+    ) -> SocketAddr {
+        match text {
+            Some(text) => self.check(address::socket(key, &text), default),
+            None => default,
+        }
+    }
+
+    /// Milliseconds within a range, or the default where there are none.
+    pub(super) fn millis(
+        &mut self,
+        key: &str,
+        value: Option<u64>,
+        range: &RangeInclusive<u64>,
+        default: u64,
+    ) -> Duration {
+        let value = value.unwrap_or(default);
+        if !range.contains(&value) {
+            let (low, high) = (range.start(), range.end());
+            self.add(format!(
+                "{key}: {value} is out of range; give {low} to {high} milliseconds"
+            ));
+        }
+        Duration::from_millis(value)
+    }
+
+    /// Slots, or the default where there are none.
+    pub(super) fn slots(&mut self, key: &str, value: Option<u32>, default: Slots) -> Slots {
+        match value.map(|value| Slots::new(value).ok_or(value)) {
+            Some(Ok(slots)) => slots,
+            Some(Err(value)) => {
+                self.add(format!(
+                    "{key}: {value} is out of range; give 1 to 1000000 calls at one time"
+                ));
+                default
+            }
+            None => default,
+        }
+    }
+}
+
+/// A default number of slots; the const evaluation fails if it is none.
+pub(super) const fn default_slots<const N: u32>() -> Slots {
+    const { Slots::new(N).expect("a default is at least one and at most a million") }
+}
+
+/// A default address: all interfaces, as edge nodes are reached from without.
+const fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), port)
+}
+
+/// A default address of the loopback interface.
+pub(super) const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+impl Config {
+    /// The configuration that a file, if there is one, makes with the overrides; defaults hold for the rest.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or anything in it or in the overrides cannot be used.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let mut file = match path {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        overrides.apply(&mut file);
+        file.resolve()
+    }
+}
+
+impl ConfigFile {
+    /// Fills in the defaults and checks everything.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with all that is wrong.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let mut violations = Violations::default();
+        let v = &mut violations;
+        let config = Config {
+            state_dir: state_dir(v, self.state_dir),
+            ingress: ingress(v, self.ingress),
+            peer: peer(v, self.peer),
+            overlay: overlay(v, self.overlay),
+            admin: admin(v, self.admin.listen),
+            strategy: strategy(v, self.strategy),
+            platform: platform::resolve(v, self.platform),
+            functions: functions(v, self.functions),
+            timeouts: timeouts(v, self.timeouts),
+            log: log(v, self.log),
+        };
+        ports(v, &config);
+        if violations.0.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid(violations.0))
+        }
+    }
+}
+
+fn state_dir(v: &mut Violations, dir: Option<PathBuf>) -> PathBuf {
+    let dir = dir.unwrap_or_else(|| PathBuf::from("/var/lib/dfaas"));
+    if dir.as_os_str().is_empty() {
+        v.add("state_dir: is empty; give a directory that the agent may write");
+    }
+    dir
+}
+
+fn ingress(v: &mut Violations, section: IngressSection) -> IngressConfig {
+    let threads = section.threads.unwrap_or(0);
+    if threads > MAX_THREADS {
+        v.add(format!(
+            "ingress.threads: {threads} is out of range; give 1 to {MAX_THREADS}, or 0 for one per core"
+        ));
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    IngressConfig {
+        listen: v.socket("ingress.listen", section.listen, any(30080)),
+        threads: if threads == 0 { cores() } else { threads },
+    }
+}
+
+fn peer(v: &mut Violations, section: PeerSection) -> PeerConfig {
+    PeerConfig {
+        listen: v.socket("peer.listen", section.listen, any(31601)),
+        advertise: section.advertise.and_then(|text| {
+            let ip = address::advertised("peer.advertise", &text).map(Some);
+            v.check(ip, None)
+        }),
+    }
+}
+
+/// Reads a multiaddress, or says why it cannot be used, by the name of its key.
+type ParseAddress = fn(&str, &str) -> Result<Multiaddr, String>;
+
+fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
+    let listen = section.listen.unwrap_or_else(|| {
+        vec![
+            "/ip4/0.0.0.0/tcp/31600".to_owned(),
+            "/ip4/0.0.0.0/udp/31600/quic-v1".to_owned(),
+        ]
+    });
+    if listen.is_empty() {
+        v.add(
+            "overlay.listen: is empty; give at least one address, such as /ip4/0.0.0.0/tcp/31600",
+        );
+    }
+    let neighbours = ChoiceLimits {
+        nearest: section.nearest.unwrap_or(6),
+        random: section.random.unwrap_or(2),
+    };
+    let total = neighbours.nearest.saturating_add(neighbours.random);
+    if !(1..=MAX_NEIGHBOURS).contains(&total) {
+        v.add(format!(
+            "overlay.nearest and overlay.random: together they are {total}; give 1 to {MAX_NEIGHBOURS} \
+             neighbours in all"
+        ));
+    }
+    let mut read = |key, texts: Vec<String>, parse: ParseAddress| {
+        texts
+            .iter()
+            .filter_map(|text| v.check(parse(key, text).map(Some), None))
+            .collect()
+    };
+    OverlayConfig {
+        listen: read("overlay.listen", listen, address::listen),
+        bootstrap: read(
+            "overlay.bootstrap",
+            section.bootstrap.unwrap_or_default(),
+            address::bootstrap,
+        ),
+        mdns: section.mdns.unwrap_or(true),
+        neighbours,
+    }
+}
+
+fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
+    let listen = v.socket("admin.listen", listen, loopback(31602));
+    if !listen.ip().is_loopback() {
+        v.add(format!(
+            "admin.listen: {listen} can be reached from other machines, and the admin address asks nobody \
+             who they are; give a loopback address, such as 127.0.0.1:31602"
+        ));
+    }
+    AdminConfig { listen }
+}
+
+fn strategy(v: &mut Violations, section: StrategySection) -> StrategyConfig {
+    let name = match section.name {
+        Some(text) => v.check(
+            text.parse()
+                .map_err(|error| format!("strategy.name: {error}")),
+            StrategyName::default(),
+        ),
+        None => StrategyName::default(),
+    };
+    StrategyConfig {
+        name,
+        period: v.millis("strategy.period_ms", section.period_ms, &PERIOD_MS, 1000),
+    }
+}
+
+fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults {
+    let queue = section.queue.unwrap_or(8);
+    if queue > MAX_QUEUE {
+        v.add(format!(
+            "functions.queue: {queue} is out of range; give 0 to {MAX_QUEUE} calls"
+        ));
+    }
+    FunctionDefaults {
+        concurrency: v.slots(
+            "functions.concurrency",
+            section.concurrency,
+            default_slots::<16>(),
+        ),
+        queue,
+    }
+}
+
+fn timeouts(v: &mut Violations, section: TimeoutsSection) -> Timeouts {
+    let mut read = |key, value, default| v.millis(key, value, &TIMEOUT_MS, default);
+    Timeouts {
+        connect: read("timeouts.connect_ms", section.connect_ms, 1000),
+        request: read("timeouts.request_ms", section.request_ms, 60_000),
+        header: read("timeouts.header_ms", section.header_ms, 10_000),
+        drain: read("timeouts.drain_ms", section.drain_ms, 30_000),
+    }
+}
+
+fn log(v: &mut Violations, section: LogSection) -> LogConfig {
+    let filter = section.filter.unwrap_or_else(|| "info".to_owned());
+    if let Err(error) = EnvFilter::try_new(&filter) {
+        v.add(format!(
+            "log.filter: {filter:?} is no filter ({error}); give a level such as info, or \
+             dfaas_agent=debug,warn"
+        ));
+    }
+    let format = match section.format.as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            v.add(format!(
+                "log.format: {other:?} is no format; give text or json"
+            ));
+            LogFormat::Text
+        }
+    };
+    LogConfig { filter, format }
+}
+
+/// No two listeners want the same TCP port, and the platform is not the agent's own ingress.
+fn ports(v: &mut Violations, config: &Config) {
+    let mut listeners = vec![
+        ("ingress.listen", config.ingress.listen),
+        ("peer.listen", config.peer.listen),
+        ("admin.listen", config.admin.listen),
+    ];
+    let overlay = config.overlay.listen.iter().filter_map(address::tcp);
+    listeners.extend(overlay.map(|at| ("overlay.listen", at)));
+    match &config.platform {
+        PlatformConfig::Embedded(embedded) => {
+            listeners.push(("platform.listen", embedded.listen));
+        }
+        PlatformConfig::OpenFaas(gateway) => {
+            if platform::is_at(&gateway.url, config.ingress.listen) {
+                v.add(format!(
+                    "platform.url: {} is this agent's own ingress; give the gateway's URL",
+                    gateway.url
+                ));
+            }
+        }
+    }
+    for (i, (key, at)) in listeners.iter().enumerate() {
+        for (other_key, other) in &listeners[..i] {
+            if address::clash(*at, *other) {
+                v.add(format!(
+                    "{other_key} and {key}: both want TCP port {}; give each a port of its own",
+                    at.port()
+                ));
+            }
+        }
+    }
+}

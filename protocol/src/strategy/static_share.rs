@@ -23,17 +23,20 @@ pub struct StaticShare;
 impl Strategy for StaticShare {
     fn plan(&mut self, seen: &Observation<'_>) -> Plan {
         Plan {
-            routes: seen.routes(|_, here, there| {
-                let each = THERE / there.len().max(1) as f64;
-                let here = if here.is_some() { HERE } else { 0.0 };
-                let shares: Vec<f64> = std::iter::once(here)
-                    .chain(there.iter().map(|_| each))
-                    .collect();
-                Box::new(Shares(Weights::proportional(&shares)))
-            }),
+            routes: seen
+                .routes(|_, here, there| Box::new(Shares(weights(here.is_some(), there.len())))),
             ..Plan::default()
         }
     }
+}
+
+fn weights(is_here: bool, there: usize) -> Weights {
+    let here = if is_here { HERE } else { 0.0 };
+    let each = THERE / there.max(1) as f64;
+    let shares: Vec<f64> = std::iter::once(here)
+        .chain(std::iter::repeat_n(each, there))
+        .collect();
+    Weights::proportional(&shares)
 }
 
 /// Weights of the node itself, first, and of its candidates.
@@ -71,5 +74,19 @@ impl Rule for Shares {
         let index = target - 1;
         route.there[index].remote.take_one();
         Some(Decision::Forward(index, Why::Drawn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_here_and_forty_there() {
+        assert_eq!(weights(true, 0).parts(), [100]);
+        assert_eq!(weights(true, 1).parts(), [60, 40]);
+        assert_eq!(weights(true, 2).parts(), [60, 20, 20]);
+        assert_eq!(weights(true, 3).parts(), [60, 14, 13, 13]);
+        assert_eq!(weights(false, 2).parts(), [0, 50, 50]);
     }
 }

@@ -1,1 +1,233 @@
-//! overlay.
+//! How nodes find, know and hear each other: libp2p over TCP and QUIC, in a supervised task of its own.
+//!
+//! Nodes are found by a bootstrap list, mDNS and Kademlia. Some of them are chosen as neighbours, the nearest and a few at
+//! random; one long-lived substream to each carries the messages of `dfaas_protocol::wire` in both directions. A node
+//! with at least one live substream is a neighbour, whoever opened it. Nothing here blocks the node: what a slow
+//! neighbour, or a slow node, does not take in time is dropped and counted.
+
+mod backoff;
+mod behaviour;
+mod bootstrap;
+mod counters;
+mod discovery;
+mod driver;
+mod events;
+mod identity;
+mod links;
+mod listen;
+mod neighbourhood;
+mod offers;
+mod peers;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dfaas_protocol::NodeId;
+use dfaas_protocol::neighbours::ChoiceLimits;
+use dfaas_protocol::wire::{Message, WireError};
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+use thiserror::Error as ThisError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use counters::OverlayCounters;
+pub use events::OverlayEvent;
+pub use identity::{Identity, IdentityError, node_id_of, peer_id_of};
+
+use crate::config::OverlayConfig;
+use counters::Counters;
+use driver::Driver;
+use events::Events;
+use links::Links;
+use peers::Peers;
+
+/// The longest that [`Overlay::shutdown`] takes.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A handle to the overlay; clones are cheap. When the last one is dropped, the overlay ends.
+#[derive(Clone)]
+pub struct Overlay {
+    handle: Arc<Handle>,
+}
+
+/// Why there is no overlay.
+#[derive(Debug, ThisError)]
+pub enum OverlayError {
+    /// An address cannot be listened at.
+    #[error(
+        "cannot listen at {address}: {source}; end what listens there, or change the overlay's listen addresses"
+    )]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The environment asks for session keys to be written to a file.
+    #[error("SSLKEYLOGFILE is set, so QUIC's session keys would be written there: unset it")]
+    KeyLog,
+    /// libp2p could not be set up.
+    #[error("libp2p could not be set up: {0}; this is a defect, please report it")]
+    Swarm(Box<dyn Error + Send + Sync>),
+}
+
+/// What the handle, the swarm's task and the substreams' tasks share.
+struct Shared {
+    peers: Peers,
+    links: Arc<Links>,
+    events: Events,
+    counters: Arc<Counters>,
+    addresses: Mutex<Vec<Multiaddr>>,
+    /// Makes the swarm's task panic once.
+    #[cfg(test)]
+    crash: std::sync::atomic::AtomicBool,
+}
+
+/// What each run of the swarm's task is made from.
+struct Setup {
+    keypair: Keypair,
+    bootstrap: Vec<Multiaddr>,
+    mdns: bool,
+    neighbours: ChoiceLimits,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Overlay {
+    /// Starts the overlay on the current tokio runtime, and returns when it listens at all of its addresses. Other nodes
+    /// are looked for afterwards, in the background. The receiver ends when the overlay has ended and no
+    /// handle is left.
+    ///
+    /// # Errors
+    /// If one of the addresses cannot be listened at.
+    pub async fn start(
+        identity: &Identity,
+        config: &OverlayConfig,
+    ) -> Result<(Overlay, mpsc::Receiver<OverlayEvent>), OverlayError> {
+        if std::env::var_os("SSLKEYLOGFILE").is_some() {
+            return Err(OverlayError::KeyLog);
+        }
+        let counters = Arc::new(Counters::default());
+        let (events, receiver) = Events::new(Arc::clone(&counters));
+        let shared = Arc::new(Shared {
+            peers: Peers::default(),
+            links: Arc::new(Links::new(events.clone(), Arc::clone(&counters))),
+            events,
+            counters,
+            addresses: Mutex::default(),
+            #[cfg(test)]
+            crash: false.into(),
+        });
+        let stop = CancellationToken::new();
+        let ended = CancellationToken::new();
+        let setup = Arc::new(Setup {
+            keypair: identity.keypair().clone(),
+            bootstrap: config.bootstrap.clone(),
+            mdns: config.mdns,
+            neighbours: config.neighbours,
+            shared: Arc::clone(&shared),
+            stop: stop.clone(),
+        });
+        let driver = Driver::start(Arc::clone(&setup), &config.listen).await?;
+        tokio::spawn(supervisor::supervise(
+            setup,
+            driver,
+            ended.clone().drop_guard(),
+        ));
+        let handle = Arc::new(Handle {
+            shared,
+            stop,
+            ended,
+        });
+        Ok((Overlay { handle }, receiver))
+    }
+
+    /// The addresses at which it listens, with the ports that it was given; each ends in `/p2p/NODE`.
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.handle.shared.addresses()
+    }
+
+    /// Sends a message to a neighbour. It never blocks: what a slow neighbour does not take in time, and what is for a
+    /// node that is no neighbour, is dropped and counted.
+    pub fn send(&self, to: NodeId, message: &Message) {
+        match offers::frame(message) {
+            Ok(frame) => self.handle.shared.links.send(&to, frame),
+            Err(error) => self.not_encoded(&error),
+        }
+    }
+
+    /// Sends a message to all neighbours, as [`Overlay::send`] does.
+    pub fn broadcast(&self, message: &Message) {
+        match offers::frame(message) {
+            Ok(frame) => self.handle.shared.links.broadcast(&frame),
+            Err(error) => self.not_encoded(&error),
+        }
+    }
+
+    fn not_encoded(&self, error: &WireError) {
+        self.handle.shared.counters.dropped.add(1);
+        tracing::error!(%error, "a message of our own cannot be sent");
+    }
+
+    /// The neighbours: the nodes with a live substream.
+    pub fn neighbours(&self) -> Vec<NodeId> {
+        self.handle.shared.links.nodes()
+    }
+
+    /// The nodes with a connection, neighbours or not.
+    pub fn connected(&self) -> Vec<NodeId> {
+        self.handle.shared.peers.nodes()
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> OverlayCounters {
+        self.handle.shared.counters.snapshot()
+    }
+
+    /// Writes what is queued, closes the connections and ends the overlay, for all clones of the handle. It takes 5 s at
+    /// most.
+    pub async fn shutdown(self) {
+        self.handle.stop.cancel();
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.handle.ended.cancelled())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the overlay did not close its connections in time");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Shared {
+    fn addresses(&self) -> Vec<Multiaddr> {
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_addresses(&self, addresses: Vec<Multiaddr>) {
+        *self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+}

@@ -1,0 +1,272 @@
+//! The nodes to begin with: dialled until connected, with growing pauses, and again whenever they are gone.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
+
+use super::backoff::Backoff;
+
+/// Pauses between attempts at one address.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The addresses of the list and how far each is.
+pub(super) struct Bootstrap {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    /// Without `/p2p`.
+    address: Multiaddr,
+    /// The node that the list names.
+    named: Option<PeerId>,
+    /// The node that answered there last.
+    met: Option<PeerId>,
+    state: State,
+    backoff: Backoff,
+    attempts: usize,
+    warned: bool,
+}
+
+enum State {
+    Waiting { until: Instant },
+    Resolving,
+    Dialling { connection: ConnectionId },
+    Ourselves,
+}
+
+/// What a dial came to.
+pub(super) enum Outcome {
+    Connected(PeerId),
+    Ourselves,
+    Failed(String),
+}
+
+impl Bootstrap {
+    pub(super) fn new(list: &[Multiaddr], us: PeerId, now: Instant) -> Bootstrap {
+        let entries = list.iter().map(|listed| {
+            let (address, named) = split_peer(listed);
+            Entry {
+                address,
+                named,
+                met: None,
+                state: if named == Some(us) {
+                    State::Ourselves
+                } else {
+                    State::Waiting { until: now }
+                },
+                backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+                attempts: 0,
+                warned: false,
+            }
+        });
+        Bootstrap {
+            entries: entries.collect(),
+        }
+    }
+
+    /// The addresses to resolve and dial now, each with its place in the list.
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        connected: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(usize, Multiaddr)> {
+        let mut due = Vec::new();
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            let there = entry.named.or(entry.met).is_some_and(|p| connected(&p));
+            match entry.state {
+                State::Waiting { .. } if there => entry.backoff.reset(),
+                State::Waiting { until } if until <= now => {
+                    entry.state = State::Resolving;
+                    entry.attempts += 1;
+                    due.push((index, entry.address.clone()));
+                }
+                _ => {}
+            }
+        }
+        due
+    }
+
+    /// The node that an entry names, and which of its resolved addresses is to be dialled: each in its turn.
+    pub(super) fn pick(
+        &self,
+        index: usize,
+        mut resolved: Vec<Multiaddr>,
+    ) -> Option<(Option<PeerId>, Multiaddr)> {
+        let entry = self.entries.get(index)?;
+        if resolved.is_empty() {
+            return None;
+        }
+        let turn = entry.attempts % resolved.len();
+        Some((entry.named, resolved.swap_remove(turn)))
+    }
+
+    pub(super) fn dialling(&mut self, index: usize, connection: ConnectionId) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.state = State::Dialling { connection };
+        }
+    }
+
+    /// The attempt at an entry ended without a dial.
+    pub(super) fn not_dialled(&mut self, index: usize, now: Instant, reason: &str) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.failed(now, reason);
+        }
+    }
+
+    /// An entry was not dialled, because its node is connected by now.
+    pub(super) fn not_needed(&mut self, index: usize, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.wait(now);
+        }
+    }
+
+    /// A dial ended; it need not be one of ours.
+    pub(super) fn dialled(&mut self, connection: ConnectionId, now: Instant, outcome: Outcome) {
+        let ours = self
+            .entries
+            .iter_mut()
+            .find(|e| matches!(e.state, State::Dialling { connection: id } if id == connection));
+        let Some(entry) = ours else { return };
+        match outcome {
+            Outcome::Connected(peer) => {
+                tracing::info!(address = %entry.address, %peer, "connected to a bootstrap node");
+                entry.met = Some(peer);
+                entry.warned = false;
+                entry.wait(now);
+            }
+            // A name may lead to others tomorrow, and to others beside us today.
+            Outcome::Ourselves if !is_name(&entry.address) => {
+                tracing::debug!(address = %entry.address, "this bootstrap node is ourselves");
+                entry.state = State::Ourselves;
+            }
+            Outcome::Ourselves => entry.wait(now),
+            Outcome::Failed(reason) => entry.failed(now, &reason),
+        }
+    }
+}
+
+impl Entry {
+    fn wait(&mut self, now: Instant) {
+        let until = now + self.backoff.pause();
+        self.state = State::Waiting { until };
+    }
+
+    fn failed(&mut self, now: Instant, reason: &str) {
+        self.wait(now);
+        if std::mem::replace(&mut self.warned, true) {
+            tracing::debug!(address = %self.address, reason, "bootstrap node not reached");
+        } else {
+            tracing::warn!(
+                address = %self.address, reason,
+                "bootstrap node not reached: it is tried again; if it should be up, check the address and the firewall"
+            );
+        }
+    }
+}
+
+/// The addresses behind a name; an address without a name is itself.
+pub(super) async fn resolve(address: Multiaddr) -> io::Result<Vec<Multiaddr>> {
+    let mut parts = address.iter();
+    let (name, v4, v6) = match parts.next() {
+        Some(Protocol::Dns(name)) => (name, true, true),
+        Some(Protocol::Dns4(name)) => (name, true, false),
+        Some(Protocol::Dns6(name)) => (name, false, true),
+        _ => return Ok(vec![address]),
+    };
+    let rest: Vec<Protocol<'_>> = parts.collect();
+    let found = tokio::net::lookup_host((name.as_ref(), 0)).await?;
+    let addresses: Vec<Multiaddr> = found
+        .map(|socket| socket.ip())
+        .filter(|ip| if ip.is_ipv4() { v4 } else { v6 })
+        .map(|ip| {
+            std::iter::once(Protocol::from(ip))
+                .chain(rest.iter().cloned())
+                .collect()
+        })
+        .collect();
+    if addresses.is_empty() {
+        return Err(io::Error::other("the name has no address of that kind"));
+    }
+    Ok(addresses)
+}
+
+fn is_name(address: &Multiaddr) -> bool {
+    matches!(
+        address.iter().next(),
+        Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
+    )
+}
+
+fn split_peer(listed: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
+    let mut address = listed.clone();
+    match address.pop() {
+        Some(Protocol::P2p(peer)) => (address, Some(peer)),
+        _ => (listed.clone(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: &str = "/ip4/127.0.0.1/tcp/1";
+
+    #[test]
+    fn an_entry_is_dialled_at_once_and_again_after_a_pause() {
+        let now = Instant::now();
+        let mut bootstrap = Bootstrap::new(&[ADDRESS.parse().unwrap()], PeerId::random(), now);
+        assert_eq!(bootstrap.due(now, |_| false).len(), 1);
+        assert!(bootstrap.due(now, |_| false).is_empty());
+        bootstrap.not_dialled(0, now, "a test");
+        assert!(bootstrap.due(now, |_| false).is_empty());
+        let later = now + Duration::from_secs(1);
+        assert_eq!(bootstrap.due(later, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn an_entry_is_left_alone_while_connected() {
+        let now = Instant::now();
+        let peer = PeerId::random();
+        let mut bootstrap = Bootstrap::new(&[ADDRESS.parse().unwrap()], PeerId::random(), now);
+        bootstrap.due(now, |_| false);
+        let connection = ConnectionId::new_unchecked(1);
+        bootstrap.dialling(0, connection);
+        bootstrap.dialled(connection, now, Outcome::Connected(peer));
+        let later = now + Duration::from_secs(1);
+        assert!(bootstrap.due(later, |p| *p == peer).is_empty());
+        assert_eq!(bootstrap.due(later, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn ourselves_are_never_dialled_again() {
+        let now = Instant::now();
+        let us = PeerId::random();
+        let named = format!("{ADDRESS}/p2p/{us}").parse().unwrap();
+        let mut bootstrap = Bootstrap::new(&[named, ADDRESS.parse().unwrap()], us, now);
+        assert_eq!(
+            bootstrap.due(now, |_| false),
+            [(1, ADDRESS.parse().unwrap())]
+        );
+        let connection = ConnectionId::new_unchecked(1);
+        bootstrap.dialling(1, connection);
+        bootstrap.dialled(connection, now, Outcome::Ourselves);
+        let later = now + Duration::from_secs(60);
+        assert!(bootstrap.due(later, |_| false).is_empty());
+    }
+
+    #[tokio::test]
+    async fn names_are_resolved_and_addresses_are_left_as_they_are() {
+        let name: Multiaddr = "/dns4/localhost/udp/5/quic-v1".parse().unwrap();
+        let resolved = resolve(name).await.unwrap();
+        assert_eq!(
+            resolved,
+            ["/ip4/127.0.0.1/udp/5/quic-v1".parse::<Multiaddr>().unwrap()]
+        );
+        let address: Multiaddr = ADDRESS.parse().unwrap();
+        assert_eq!(resolve(address.clone()).await.unwrap(), [address]);
+    }
+}

@@ -123,3 +123,18 @@ pub struct StrategyChoice {
     /// Which strategy.
     pub strategy: StrategyName,
 }
+
+impl std::iter::Sum for Calls {
+    fn sum<I: Iterator<Item = Calls>>(calls: I) -> Calls {
+        calls.fold(Calls::default(), |a, b| Calls {
+            arrived: a.arrived + b.arrived,
+            run_here: a.run_here + b.run_here,
+            forwarded: a.forwarded + b.forwarded,
+            refused: a.refused + b.refused,
+            failed: a.failed + b.failed,
+            run_for_peers: a.run_for_peers + b.run_for_peers,
+            refused_to_peers: a.refused_to_peers + b.refused_to_peers,
+            forwards_refused: a.forwards_refused + b.forwards_refused,
+        })
+    }
+}

@@ -4,6 +4,7 @@
 mod admin;
 mod agent;
 mod check;
+mod demo;
 mod peers;
 mod status;
 mod strategy;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
     version,
     after_help = "Examples:
   dfaas agent --platform-url http://127.0.0.1:8080     an agent beside an OpenFaaS gateway
+  dfaas demo                                           what offloading does, on this machine
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
 
@@ -35,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Agent(Box<agent::Agent>),
+    Demo(demo::Demo),
     Status(status::Show),
     Peers(peers::Show),
     Strategy(strategy::Strategy),
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Cli::parse().command {
         Command::Agent(agent) => agent.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Status(show) => show.run(),
         Command::Peers(show) => show.run(),
         Command::Strategy(strategy) => strategy.run(),

@@ -1,1 +1,14 @@
-//! node.
+//! A running node: it wires the parts together, starts them, and stops them in order.
+
+mod control;
+mod events;
+mod listen;
+mod measure;
+mod observe;
+mod ready;
+mod run;
+mod stop;
+mod workers;
+
+pub use ready::Ready;
+pub use run::run;

@@ -1,1 +1,10 @@
-//! peer.
+//! The peer channel: calls that nodes forward to one another, HTTP/1.1 over mutual TLS.
+//!
+//! A forwarded call is answered, or refused at once with `DFaaS-Refused` and nothing executed; it is never forwarded
+//! again. Every answer carries `DFaaS-Headroom`: the feedback that keeps the sender's picture fresh.
+
+mod forward;
+mod serve;
+
+pub use forward::forward;
+pub use serve::serve_connection;

@@ -1,3 +1,4 @@
-//! What the agent tells about itself while it runs.
+//! What an agent tells of itself: its log and its metrics.
 
 pub mod logging;
+pub mod metrics;

@@ -1,0 +1,69 @@
+//! What a call finds on its thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use dfaas_protocol::NodeId;
+use hyper::header::HeaderValue;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use crate::clock::Clock;
+use crate::config::Timeouts;
+use crate::platform::Gateway;
+use crate::routing::Routes;
+
+use super::{PeerTls, Pool};
+
+/// What all threads of the data path share. Only the routes change.
+#[derive(Debug)]
+pub struct Shared {
+    /// This node.
+    pub node: NodeId,
+    /// This node's id as a header's value.
+    pub node_header: HeaderValue,
+    /// The clock.
+    pub clock: Clock,
+    /// The routes at work.
+    pub routes: ArcSwap<Routes>,
+    /// The local platform's gateway.
+    pub gateway: Gateway,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// The identity on the peer channel.
+    pub tls: PeerTls,
+    /// Set once, when the node stops taking calls.
+    pub draining: AtomicBool,
+}
+
+impl Shared {
+    /// Whether the node stops taking calls.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+}
+
+/// One thread of the data path.
+#[derive(Debug)]
+pub struct Context {
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// This thread's connections.
+    pub pool: Rc<Pool>,
+    /// This thread's randomness, for ties and draws; nothing secret.
+    pub rng: RefCell<SmallRng>,
+}
+
+impl Context {
+    /// A context for a new thread.
+    pub fn new(shared: Arc<Shared>) -> Rc<Context> {
+        Rc::new(Context {
+            pool: Rc::new(Pool::new(Arc::clone(&shared))),
+            rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+            shared,
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! What the ingress and the peer channel share: connections to the platform and to neighbours, bodies, headers, answers.
+//!
+//! Each thread of the data path has a [`Context`] of its own with its own connections, so that no call takes a lock.
+
+mod body;
+mod context;
+pub mod headers;
+mod peer_tls;
+mod pool;
+mod replay;
+mod reply;
+mod run;
+
+pub use body::AnswerBody;
+pub use context::{Context, Shared};
+pub use peer_tls::{PeerTls, PeerTlsError};
+pub use pool::{Leased, Pool, SendError, Target};
+pub use replay::{Acceptance, CallBody, Replay};
+pub use reply::{refuse, text};
+pub use run::{Run, run_here};
+pub(crate) use run::{failure, relay};

@@ -1,0 +1,88 @@
+//! Mutual TLS on the peer channel, bound to the nodes' libp2p identities.
+//!
+//! Certificates are those of the libp2p TLS specification: self-signed, with an extension in which the node's Ed25519 key
+//! signs the certificate's key. So the handshake proves the peer's [`NodeId`], and no authority is needed.
+
+use std::sync::Arc;
+
+use dfaas_protocol::NodeId;
+use libp2p::identity::Keypair;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, NoKeyLog, ServerConfig};
+use thiserror::Error;
+
+use crate::overlay::{node_id_of, peer_id_of};
+
+/// The application protocol that both ends name, so that no other libp2p service is taken for a peer channel.
+const ALPN: &[u8] = b"dfaas-peer/1";
+
+/// This node's identity on the peer channel.
+#[derive(Clone)]
+pub struct PeerTls {
+    keypair: Keypair,
+    server: Arc<ServerConfig>,
+}
+
+/// Why the peer channel has no identity, or why a peer's is not taken.
+#[derive(Debug, Error)]
+pub enum PeerTlsError {
+    /// No certificate could be made.
+    #[error("no certificate could be made for the peer channel: {0}")]
+    Certificate(#[from] libp2p_tls::certificate::GenError),
+    /// The peer showed no certificate, or one that names no node.
+    #[error("the peer's certificate names no node")]
+    Stranger,
+}
+
+impl std::fmt::Debug for PeerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key stays out of every log.
+        f.write_str("PeerTls")
+    }
+}
+
+impl PeerTls {
+    /// The identity that this key proves.
+    ///
+    /// # Errors
+    /// If no certificate can be made for the key.
+    pub fn new(keypair: &Keypair) -> Result<PeerTls, PeerTlsError> {
+        let mut server = libp2p_tls::make_server_config(keypair)?;
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        // The library would write session keys to the file that SSLKEYLOGFILE names.
+        server.key_log = Arc::new(NoKeyLog);
+        Ok(PeerTls {
+            keypair: keypair.clone(),
+            server: Arc::new(server),
+        })
+    }
+
+    /// For taking connections.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server)
+    }
+
+    /// For a connection to that node and no other.
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn client(&self, node: NodeId) -> Result<ClientConfig, PeerTlsError> {
+        let mut client = libp2p_tls::make_client_config(&self.keypair, Some(peer_id_of(node)))?;
+        client.alpn_protocols = vec![ALPN.to_vec()];
+        client.key_log = Arc::new(NoKeyLog);
+        Ok(client)
+    }
+
+    /// The node that the other end of a finished handshake has proved to be.
+    ///
+    /// # Errors
+    /// If it showed no certificate of a node.
+    pub fn node_of(certificates: Option<&[CertificateDer<'_>]>) -> Result<NodeId, PeerTlsError> {
+        let certificate = certificates
+            .and_then(<[_]>::first)
+            .ok_or(PeerTlsError::Stranger)?;
+        let parsed =
+            libp2p_tls::certificate::parse(certificate).map_err(|_| PeerTlsError::Stranger)?;
+        node_id_of(&parsed.peer_id()).ok_or(PeerTlsError::Stranger)
+    }
+}

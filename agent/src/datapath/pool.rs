@@ -1,0 +1,284 @@
+//! Keep-alive connections of one thread to the platform and to neighbours.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dfaas_protocol::NodeId;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{CallBody, PeerTlsError, Shared};
+
+/// A connection that was idle for longer is closed. Below the keep-alive time of the usual gateways, so that it is
+/// rarely the other end that closes.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where a call is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The gateway of the local platform.
+    Platform,
+    /// The peer channel of a neighbour.
+    Peer(NodeId, SocketAddr),
+}
+
+/// Why no answer came.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// No connection could be made: nothing was sent.
+    #[error("no connection could be made: {0}")]
+    NotConnected(#[source] std::io::Error),
+    /// This node cannot prove who it is: nothing was sent.
+    #[error(transparent)]
+    Identity(#[from] PeerTlsError),
+    /// The connection broke, or the answer was not HTTP, after something may have been sent.
+    #[error("the connection broke before an answer came: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+impl SendError {
+    /// Whether the other end cannot have executed anything.
+    pub fn nothing_sent(&self) -> bool {
+        !matches!(self, SendError::Broken(_))
+    }
+}
+
+/// The connections of one thread.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    idle: RefCell<HashMap<Target, Vec<Idle>>>,
+    tls: RefCell<HashMap<NodeId, Arc<ClientConfig>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<CallBody>,
+    since: Instant,
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(shared: Arc<Shared>) -> Pool {
+        Pool {
+            shared,
+            idle: RefCell::default(),
+            tls: RefCell::default(),
+        }
+    }
+
+    /// Sends a call and returns the head of the answer with its body to come.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(
+        self: &Rc<Self>,
+        target: Target,
+        mut request: Request<CallBody>,
+    ) -> Result<Response<Leased>, SendError> {
+        loop {
+            let (mut sender, fresh) = match self.take_idle(target) {
+                Some(sender) => (sender, false),
+                None => (self.connect(target).await?, true),
+            };
+            if !fresh && sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    let lease = Lease {
+                        sender,
+                        target,
+                        pool: Rc::clone(self),
+                    };
+                    return Ok(response.map(|body| Leased {
+                        body,
+                        ended: false,
+                        lease: Some(lease),
+                    }));
+                }
+                Err(mut error) => match error.take_message() {
+                    // It was never sent: the connection had been closed while it was idle.
+                    Some(unsent) if !fresh => request = unsent,
+                    _ => return Err(error.into_error().into()),
+                },
+            }
+        }
+    }
+
+    /// Closes connections that were idle for too long.
+    pub fn close_idle(&self) {
+        self.idle.borrow_mut().retain(|_, connections| {
+            connections.retain(|c| c.since.elapsed() < IDLE_LIMIT && !c.sender.is_closed());
+            !connections.is_empty()
+        });
+    }
+
+    fn take_idle(&self, target: Target) -> Option<SendRequest<CallBody>> {
+        let mut idle = self.idle.borrow_mut();
+        let connections = idle.get_mut(&target)?;
+        // The last one back is the least likely to have been closed by the other end.
+        while let Some(connection) = connections.pop() {
+            if !connection.sender.is_closed() && connection.since.elapsed() < IDLE_LIMIT {
+                return Some(connection.sender);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, target: Target, sender: SendRequest<CallBody>) {
+        if sender.is_closed() {
+            return;
+        }
+        let since = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        idle.entry(target).or_default().push(Idle { sender, since });
+    }
+
+    async fn connect(&self, target: Target) -> Result<SendRequest<CallBody>, SendError> {
+        let limit = self.shared.timeouts.connect;
+        match tokio::time::timeout(limit, self.connect_without_limit(target)).await {
+            Ok(result) => result,
+            Err(_) => Err(SendError::NotConnected(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn connect_without_limit(
+        &self,
+        target: Target,
+    ) -> Result<SendRequest<CallBody>, SendError> {
+        match target {
+            Target::Platform => {
+                let authority = &self.shared.gateway.authority;
+                let stream = TcpStream::connect(authority.as_str())
+                    .await
+                    .map_err(SendError::NotConnected)?;
+                set_no_delay(&stream);
+                handshake(stream).await
+            }
+            Target::Peer(node, address) => {
+                let config = self.tls_config(node)?;
+                let stream = TcpStream::connect(address)
+                    .await
+                    .map_err(SendError::NotConnected)?;
+                set_no_delay(&stream);
+                let name = ServerName::IpAddress(address.ip().into());
+                let stream = TlsConnector::from(config)
+                    .connect(name, stream)
+                    .await
+                    .map_err(SendError::NotConnected)?;
+                handshake(stream).await
+            }
+        }
+    }
+
+    fn tls_config(&self, node: NodeId) -> Result<Arc<ClientConfig>, SendError> {
+        if let Some(config) = self.tls.borrow().get(&node) {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(self.shared.tls.client(node)?);
+        self.tls.borrow_mut().insert(node, Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+fn set_no_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<SendRequest<CallBody>, SendError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::trace!(%error, "an upstream connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// A connection that a call has to itself.
+#[derive(Debug)]
+struct Lease {
+    sender: SendRequest<CallBody>,
+    target: Target,
+    pool: Rc<Pool>,
+}
+
+/// The body of an answer. Its connection goes back to the pool when the body was read to its end, and is closed if it
+/// was not.
+#[derive(Debug)]
+pub struct Leased {
+    body: Incoming,
+    ended: bool,
+    lease: Option<Lease>,
+}
+
+impl Leased {
+    /// The most that is read of a body only to keep its connection.
+    const WORTH_READING: u64 = 16 * 1024;
+
+    /// Reads a small body to its end, so that its connection can be used again.
+    pub async fn discard(mut self) {
+        if self
+            .size_hint()
+            .upper()
+            .is_some_and(|n| n <= Self::WORTH_READING)
+        {
+            while let Some(Ok(_)) = self.frame().await {}
+        }
+    }
+}
+
+impl Body for Leased {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(None) = polled {
+            self.ended = true;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        let ended = self.ended || self.body.is_end_stream();
+        if ended && let Some(lease) = self.lease.take() {
+            lease.pool.give_back(lease.target, lease.sender);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The agent's own answers.
+
+use bytes::Bytes;
+use dfaas_protocol::delivery::Rejection;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use super::AnswerBody;
+
+/// An answer of one line of text.
+pub fn text(status: StatusCode, text: impl Into<String>) -> Response<AnswerBody> {
+    let mut line: String = text.into();
+    line.push('\n');
+    let mut response = Response::new(AnswerBody::Own(Bytes::from(line)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// The answer to a client whose call nobody can serve: 404 where nobody has the function, else 503 with `Retry-After`.
+pub fn refuse(function: &str, rejection: Rejection) -> Response<AnswerBody> {
+    let unavailable = |why: String| {
+        let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    };
+    match rejection {
+        Rejection::Unknown => text(
+            StatusCode::NOT_FOUND,
+            format!("function {function} is not deployed here, and no neighbour offers it"),
+        ),
+        Rejection::Full => unavailable(format!(
+            "function {function} is overloaded: no free slot and no room to wait here, and no \
+             neighbour takes the call; try again"
+        )),
+        Rejection::OverGrant => unavailable(format!(
+            "function {function}: more calls than were granted to this neighbour"
+        )),
+        Rejection::NotHere => unavailable(format!("function {function} is not deployed here")),
+    }
+}

@@ -1,0 +1,83 @@
+//! Running a call on the local platform.
+
+use hyper::Response;
+use hyper::StatusCode;
+use hyper::http::request::Parts;
+use tokio::time::Instant;
+
+use crate::routing::Slot;
+
+use super::headers::{self, OPENFAAS_INTERNAL, OPENFAAS_LIMITER};
+use super::pool::Leased;
+use super::{AnswerBody, Context, Replay, SendError, Target};
+
+/// What became of a call that was sent somewhere.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "answers are the rule; a box would cost each of them an allocation"
+)]
+pub enum Run {
+    /// An answer, which is to be passed on whatever it says.
+    Answered(Response<AnswerBody>),
+    /// Nothing was executed, and the call can be tried elsewhere.
+    Refused,
+    /// It may have been executed and must not be tried again.
+    Failed(StatusCode, String),
+}
+
+/// Sends a call to the local platform's gateway and waits for the head of its answer until the deadline. The slot is held
+/// until the answer has been passed on.
+pub async fn run_here(
+    context: &Context,
+    slot: Slot,
+    head: &Parts,
+    replay: &Replay,
+    deadline: Instant,
+) -> Run {
+    let gateway = &context.shared.gateway.authority;
+    let request = headers::attempt(head, gateway, replay.attempt(None));
+    let sent = context.pool.send(Target::Platform, request);
+    let response = match tokio::time::timeout_at(deadline, sent).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return failure(&error, replay),
+        Err(_) => {
+            return Run::Failed(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the function did not answer in time; raise its label dfaas.timeout_ms if it \
+                 needs longer"
+                    .into(),
+            );
+        }
+    };
+    if is_limiter_refusal(&response) && replay.is_whole() {
+        response.into_body().discard().await;
+        return Run::Refused;
+    }
+    Run::Answered(relay(response, Some(slot)))
+}
+
+/// A response to pass on.
+pub(crate) fn relay(response: Response<Leased>, slot: Option<Slot>) -> Response<AnswerBody> {
+    let (mut head, body) = response.into_parts();
+    headers::strip_hop_by_hop(&mut head.headers);
+    headers::strip_ours(&mut head.headers);
+    Response::from_parts(head, AnswerBody::Relayed { body, slot })
+}
+
+/// What an error in sending means for the call.
+pub(crate) fn failure(error: &SendError, replay: &Replay) -> Run {
+    if error.nothing_sent() && replay.is_whole() {
+        return Run::Refused;
+    }
+    Run::Failed(StatusCode::BAD_GATEWAY, error.to_string())
+}
+
+/// Whether the platform's concurrency limit refused the call: then nothing was executed. A bare 429 is the function's own.
+fn is_limiter_refusal(response: &Response<Leased>) -> bool {
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+        && response
+            .headers()
+            .get(OPENFAAS_INTERNAL)
+            .is_some_and(|value| value == OPENFAAS_LIMITER)
+}

@@ -1,0 +1,136 @@
+//! A client's call, from its arrival to the head of its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
+use rand::Rng;
+use tokio::time::Instant;
+
+use crate::datapath::headers::{self, CALL_ID, SERVER};
+use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
+use crate::peer::forward;
+use crate::routing::{Outcome, Served, Slot};
+
+/// The other end of a client's connection.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    /// Its address.
+    pub(super) address: SocketAddr,
+    /// The address of this node that it came to.
+    pub(super) server: HeaderValue,
+}
+
+/// Delivers a call: runs it here, lets it wait, forwards it, or refuses it, as the route's strategy decides.
+pub(super) async fn deliver(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    served: Option<Arc<Served>>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let Some(served) = served else {
+        return refuse(name, Rejection::Unknown);
+    };
+    let arrival = served.counters.arrive();
+    let deadline = Instant::now() + served.timeout;
+    let (mut head, body) = request.into_parts();
+    let own_id = !head.headers.contains_key(CALL_ID);
+    headers::prepare(&mut head, client.address, || call_id(context));
+    let replay = Replay::new(body);
+
+    let mut delivery = Delivery::new();
+    loop {
+        let decision = {
+            let rng = &mut *context.rng.borrow_mut();
+            delivery.next(&served.route, context.shared.clock.now(), rng)
+        };
+        let (run, outcome) = match decision {
+            Decision::Run(_) | Decision::Wait(..) => {
+                let Some(slot) = slot(context, &served, decision, deadline).await else {
+                    arrival.ended(Outcome::Refused);
+                    return refuse(name, Rejection::Full);
+                };
+                let run = run_here(context, slot, &head, &replay, deadline).await;
+                if let Run::Refused = run {
+                    delivery.refused_here();
+                }
+                (run, Outcome::RunHere)
+            }
+            Decision::Forward(index, _) => {
+                let candidate = &served.route.there[index];
+                let address = served.addresses[index];
+                let run = forward(context, candidate, address, &head, &replay, deadline).await;
+                if let Run::Refused = run {
+                    served.counters.forward_refused();
+                }
+                let server = || headers::ascii(address.ip().to_string());
+                let run = match run {
+                    Run::Answered(mut response) => {
+                        response.headers_mut().insert(SERVER, server());
+                        Run::Answered(response)
+                    }
+                    other => other,
+                };
+                (run, Outcome::Forwarded)
+            }
+            Decision::Reject(rejection) => {
+                arrival.ended(Outcome::Refused);
+                return refuse(name, rejection);
+            }
+        };
+        match run {
+            Run::Answered(mut response) => {
+                if own_id && let Some(id) = head.headers.get(CALL_ID) {
+                    response.headers_mut().insert(CALL_ID, id.clone());
+                }
+                arrival.ended(outcome);
+                return response;
+            }
+            Run::Refused => {}
+            Run::Failed(status, why) => {
+                arrival.ended(Outcome::Failed);
+                return text(status, why);
+            }
+        }
+    }
+}
+
+/// The slot of a call that the gate lets run, now or when its turn comes; nothing if that is not before the deadline.
+async fn slot(
+    context: &Context,
+    served: &Served,
+    decision: Decision,
+    deadline: Instant,
+) -> Option<Slot> {
+    let local = served.local.as_ref()?;
+    match decision {
+        Decision::Wait(turn, _) => {
+            let turn = local.turn(turn, context.shared.clock);
+            tokio::time::timeout_at(deadline, turn).await.ok()
+        }
+        _ => Some(local.running()),
+    }
+}
+
+/// An id for a call whose caller gave none: 128 random bits as a UUID (RFC 9562, version 4).
+fn call_id(context: &Context) -> HeaderValue {
+    let mut bits = [0u8; 16];
+    context.rng.borrow_mut().fill_bytes(&mut bits);
+    bits[6] = bits[6] & 0x0f | 0x40;
+    bits[8] = bits[8] & 0x3f | 0x80;
+    let hex = |range: std::ops::Range<usize>| -> String {
+        bits[range].iter().map(|b| format!("{b:02x}")).collect()
+    };
+    headers::ascii(format!(
+        "{}-{}-{}-{}-{}",
+        hex(0..4),
+        hex(4..6),
+        hex(6..8),
+        hex(8..10),
+        hex(10..16)
+    ))
+}

@@ -1,0 +1,175 @@
+//! What happens to a node, and what it does then.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dfaas_protocol::neighbours::Heard;
+use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::wire::Message;
+use rand::RngExt;
+use tokio::sync::mpsc;
+
+use crate::overlay::{Overlay, OverlayEvent};
+use crate::platform::Platform;
+
+use super::control::Control;
+
+/// The period varies by this share, so that nodes do not act in step.
+const JITTER: f64 = 0.1;
+
+/// The control with the overlay that it speaks through.
+#[derive(Clone)]
+pub(super) struct Events {
+    control: Arc<Mutex<Control>>,
+    overlay: Overlay,
+}
+
+impl Events {
+    pub(super) fn new(control: Control, overlay: Overlay) -> Events {
+        Events {
+            control: Arc::new(Mutex::new(control)),
+            overlay,
+        }
+    }
+
+    pub(super) fn control(&self) -> MutexGuard<'_, Control> {
+        // A panic while the lock was held leaves tables that are whole: each change is one step.
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    /// The period passed: measure, plan, tell the neighbours.
+    pub(super) fn tick(&self) {
+        let mut control = self.control();
+        let now = control.shared.clock.now();
+        for node in control.neighbours.expire(now) {
+            tracing::info!(%node, "a neighbour was not heard any more and is left out");
+        }
+        control.measure();
+        let grants = control.plan();
+        let offer = control.offer();
+        drop(control);
+        self.overlay.broadcast(&offer);
+        for (node, grants) in grants {
+            self.overlay.send(node, &Message::Grants(grants));
+        }
+    }
+
+    /// Plans anew between two periods, and publishes. Grants are told only by the period, as two nodes would otherwise
+    /// answer each other without end.
+    pub(super) fn replan(&self) {
+        self.control().plan();
+    }
+
+    /// Takes up another strategy.
+    pub(super) fn switch(&self, name: StrategyName) {
+        self.control().switch(name);
+        tracing::info!(strategy = %name, "the strategy was switched");
+        self.replan();
+    }
+
+    /// Tells the neighbours at once what changed here.
+    fn offer_now(&self) {
+        let offer = self.control().offer();
+        self.overlay.broadcast(&offer);
+    }
+
+    fn heard(&self, event: OverlayEvent) {
+        let mut control = self.control();
+        let now = control.shared.clock.now();
+        let changed = match event {
+            OverlayEvent::Heard {
+                from,
+                seen_at,
+                message,
+            } => match message {
+                Message::Offer(offer) => {
+                    if control.neighbours.get(from).is_none() {
+                        tracing::info!(node = %from, "a neighbour is heard");
+                    }
+                    let heard = control.neighbours.hear_offer(from, seen_at, offer, now);
+                    heard == Heard::Changed
+                }
+                Message::Grants(grants) => {
+                    control.neighbours.hear_grants(from, grants, now) == Heard::Changed
+                }
+                Message::Farewell => {
+                    tracing::info!(node = %from, "a neighbour takes no more calls");
+                    control.neighbours.remove(from)
+                }
+            },
+            OverlayEvent::Measured { node, round_trip } => {
+                control.neighbours.measure(node, round_trip);
+                false
+            }
+            OverlayEvent::Lost { node } => {
+                let known = control.neighbours.remove(node);
+                if known {
+                    tracing::info!(%node, "a neighbour was lost");
+                }
+                known
+            }
+            OverlayEvent::Joined { node } => {
+                let offer = control.offer();
+                drop(control);
+                self.overlay.send(node, &offer);
+                return;
+            }
+        };
+        drop(control);
+        if changed {
+            self.replan();
+        }
+    }
+
+    /// Handles what the overlay says until it ends.
+    pub(super) async fn hear(self, mut events: mpsc::Receiver<OverlayEvent>) {
+        while let Some(event) = events.recv().await {
+            self.heard(event);
+        }
+    }
+
+    /// Ticks for ever.
+    pub(super) async fn keep_time(self, period: Duration) {
+        loop {
+            self.tick();
+            let factor = rand::rng().random_range(1.0 - JITTER..1.0 + JITTER);
+            tokio::time::sleep(period.mul_f64(factor)).await;
+        }
+    }
+
+    /// Asks the platform for its functions.
+    pub(super) async fn ask(&self, platform: &dyn Platform) {
+        let changed = match platform.functions().await {
+            Ok(functions) => {
+                let mut control = self.control();
+                if !control.platform_up {
+                    tracing::info!(gateway = %platform.gateway().url(), "the platform answers");
+                }
+                control.deployed(functions)
+            }
+            Err(error) => {
+                let news = self.control().platform_down();
+                if news {
+                    tracing::warn!(%error, "the platform does not answer; nothing is offered");
+                }
+                news
+            }
+        };
+        if changed {
+            self.replan();
+            self.offer_now();
+        }
+    }
+
+    /// Asks the platform for its functions, again and again.
+    pub(super) async fn watch(self, platform: Arc<dyn Platform>, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            self.ask(platform.as_ref()).await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a node measures of its functions from period to period.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use dfaas_protocol::Time;
+use dfaas_protocol::estimate::RateMeter;
+
+/// How much of a new mean service time enters the estimate.
+const NEW_SHARE: f64 = 0.3;
+
+/// Measurements of one function of the local platform.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Calls a second that clients brought in the last period.
+    pub(super) from_clients: f64,
+    /// Mean time of a call, smoothed over periods.
+    pub(super) service: Option<Duration>,
+    arrivals: RateMeter,
+    ended: (u64, Duration),
+}
+
+impl Measured {
+    /// Nothing measured yet; `arrived` calls came before.
+    pub(super) fn new(arrived: u64, now: Time) -> Measured {
+        Measured {
+            from_clients: 0.0,
+            service: None,
+            arrivals: RateMeter::new(arrived, now),
+            ended: (0, Duration::ZERO),
+        }
+    }
+
+    /// Closes a period: so many calls arrived, and so many ended that took so long in all, since the start.
+    pub(super) fn close(&mut self, arrived: u64, ended: (u64, Duration), now: Time) {
+        self.from_clients = self.arrivals.read(arrived, now);
+        let calls = ended.0.saturating_sub(self.ended.0);
+        if calls > 0 {
+            let busy = ended.1.saturating_sub(self.ended.1).as_secs_f64();
+            let mean = busy / calls as f64;
+            let known = self.service.map_or(mean, |s| s.as_secs_f64());
+            let smoothed = known + NEW_SHARE * (mean - known);
+            self.service = Some(Duration::from_secs_f64(smoothed));
+        }
+        self.ended = ended;
+    }
+}
+
+/// Calls of one function that were run for one neighbour.
+#[derive(Debug)]
+pub(super) struct PeerCalls {
+    /// Counted by the data path.
+    pub(super) count: Arc<AtomicU64>,
+    /// Calls a second in the last period.
+    pub(super) rate: f64,
+    meter: RateMeter,
+}
+
+impl PeerCalls {
+    pub(super) fn new(now: Time) -> PeerCalls {
+        PeerCalls {
+            count: Arc::default(),
+            rate: 0.0,
+            meter: RateMeter::new(0, now),
+        }
+    }
+
+    /// Closes a period.
+    pub(super) fn close(&mut self, now: Time) {
+        self.rate = self.meter.read(self.count.load(Relaxed), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_time_is_smoothed_and_kept_through_silence() {
+        let at = |s| Time::ZERO + Duration::from_secs(s);
+        let mut measured = Measured::new(0, at(0));
+        measured.close(10, (10, Duration::from_secs(1)), at(1));
+        assert_eq!(measured.from_clients, 10.0);
+        assert_eq!(measured.service, Some(Duration::from_millis(100)));
+        measured.close(10, (10, Duration::from_secs(1)), at(2));
+        assert_eq!(measured.from_clients, 0.0);
+        assert_eq!(measured.service, Some(Duration::from_millis(100)));
+        measured.close(20, (20, Duration::from_secs(3)), at(3));
+        assert_eq!(measured.service, Some(Duration::from_millis(130)));
+    }
+}

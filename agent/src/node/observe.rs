@@ -1,0 +1,135 @@
+//! What operators see of a node and may set.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::{Capacity, FunctionName};
+use futures::future::BoxFuture;
+
+use crate::admin::api::{Source, Stopping};
+use crate::admin::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
+use crate::telemetry::metrics;
+
+use super::control::Control;
+use super::events::Events;
+
+/// The node as the admin address shows it.
+pub(super) struct Observer {
+    pub(super) events: Events,
+    pub(super) addresses: Addresses,
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+impl Observer {
+    fn function(control: &Control, name: &FunctionName) -> FunctionStatus {
+        let now = control.shared.clock.now();
+        let local = control.functions.get(name);
+        let gate = local.map(|local| &local.function.gate);
+        let headroom = gate.map(|gate| gate.headroom(now));
+        let (slots, rate) = match gate.map(|gate| gate.capacity()) {
+            Some(Capacity::Slots(slots)) => (Some(slots.get()), None),
+            Some(Capacity::Rate(rate)) => (None, Some(rate.per_second())),
+            None => (None, None),
+        };
+        FunctionStatus {
+            name: name.to_string(),
+            here: local.is_some(),
+            slots,
+            rate,
+            free: headroom.map(|h| h.free),
+            size: headroom.map(|h| h.size),
+            service_ms: local.and_then(|l| l.measured.service).map(milliseconds),
+            neighbours: control.neighbours.offering(name).count(),
+            calls: control
+                .counters
+                .get(name)
+                .map_or_else(Calls::default, |counters| counters.read()),
+        }
+    }
+}
+
+impl Source for Observer {
+    fn status(&self) -> Status {
+        let control = self.events.control();
+        let known: BTreeSet<&FunctionName> = control
+            .functions
+            .keys()
+            .chain(control.counters.keys())
+            .chain(control.neighbours.iter().flat_map(|n| n.functions.keys()))
+            .collect();
+        let functions: Vec<FunctionStatus> = known
+            .into_iter()
+            .map(|name| Observer::function(&control, name))
+            .collect();
+        let uptime = control.shared.clock.now().since(dfaas_protocol::Time::ZERO);
+        Status {
+            node_id: control.shared.node,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            strategy: control.strategy_name,
+            uptime_seconds: uptime.as_secs_f64(),
+            draining: control.shared.is_draining(),
+            addresses: self.addresses.clone(),
+            neighbours: control.neighbours.len(),
+            platform_up: control.platform_up,
+            calls: functions.iter().map(|f| f.calls).sum(),
+            functions,
+        }
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        let control = self.events.control();
+        let now = control.shared.clock.now();
+        control
+            .neighbours
+            .iter()
+            .map(|neighbour| Peer {
+                node_id: neighbour.node,
+                address: neighbour.peer_address().to_string(),
+                round_trip_ms: neighbour.round_trip.map(milliseconds),
+                heard_ms_ago: milliseconds(now.since(neighbour.heard)),
+                functions: neighbour
+                    .functions
+                    .iter()
+                    .map(|(name, offered)| {
+                        let headroom = offered.remote.headroom();
+                        PeerFunction {
+                            name: name.to_string(),
+                            free: headroom.map(|h| h.free),
+                            size: headroom.map(|h| h.size),
+                            service_ms: offered.service.map(|s| milliseconds(s.as_duration())),
+                        }
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    fn strategy(&self) -> StrategyName {
+        self.events.control().strategy_name
+    }
+
+    fn set_strategy(&self, name: StrategyName) -> BoxFuture<'_, Result<(), Stopping>> {
+        self.events.switch(name);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn metrics(&self) -> String {
+        metrics::encode(
+            &self.status(),
+            &self.peers(),
+            &self.events.overlay().counters(),
+        )
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        let control = self.events.control();
+        control
+            .shared
+            .is_draining()
+            .then(|| "this node drains".to_owned())
+    }
+}

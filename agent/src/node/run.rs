@@ -1,0 +1,160 @@
+//! The life of a node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use dfaas_protocol::offer::PeerEndpoint;
+use dfaas_protocol::wire::Message;
+use rand::Rng;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::admin;
+use crate::admin::view::Addresses;
+use crate::clock::Clock;
+use crate::config::{Config, PlatformConfig, RunOptions};
+use crate::datapath::headers::ascii;
+use crate::datapath::{PeerTls, Shared};
+use crate::overlay::{Identity, Overlay};
+use crate::platform::{Embedded, OpenFaas, Platform};
+
+use super::control::Control;
+use super::events::Events;
+use super::listen::listen;
+use super::observe::Observer;
+use super::workers::Workers;
+use super::{ready, stop};
+
+/// How often the threads are looked after.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+
+/// Runs a node until it is told to stop, and drains it then.
+///
+/// # Errors
+/// If it cannot start, or a thread of the data path dies.
+pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the control plane's threads cannot be started")?
+        .block_on(live(config, options))
+}
+
+async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
+    let identity = Identity::load_or_create(&config.state_dir)?;
+    let node = identity.node_id();
+    let (platform, poll) = start_platform(&config).await?;
+    let (overlay, overlay_events) = Overlay::start(&identity, &config.overlay).await?;
+
+    let shared = Arc::new(Shared {
+        node,
+        node_header: ascii(node.to_string()),
+        clock: Clock::start(),
+        routes: Default::default(),
+        gateway: platform.gateway().clone(),
+        timeouts: config.timeouts.clone(),
+        tls: PeerTls::new(identity.keypair())?,
+        draining: AtomicBool::new(false),
+    });
+    let (stop_workers, stopped) = watch::channel(false);
+    let count = config.ingress.threads;
+    let ingress = listen(config.ingress.listen, count)
+        .with_context(|| format!("ingress.listen = {} cannot be bound", config.ingress.listen))?;
+    let peer = listen(config.peer.listen, count)
+        .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?;
+    let admin = tokio::net::TcpListener::bind(config.admin.listen)
+        .await
+        .with_context(|| format!("admin.listen = {} cannot be bound", config.admin.listen))?;
+    let peer_port = peer[0].local_addr()?.port();
+    let addresses = Addresses {
+        ingress: ingress[0].local_addr()?.to_string(),
+        peer: peer[0].local_addr()?.to_string(),
+        admin: admin.local_addr()?.to_string(),
+        overlay: overlay
+            .listen_addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        platform: platform.gateway().url(),
+    };
+
+    let endpoint = PeerEndpoint {
+        host: config.peer.advertise,
+        port: peer_port,
+    };
+    let boot = rand::rng().next_u64();
+    let control = Control::new(Arc::clone(&shared), &config, endpoint, boot);
+    let events = Events::new(control, overlay.clone());
+    events.ask(platform.as_ref()).await;
+
+    let workers = Workers::start(&shared, ingress, peer, &stopped)
+        .context("the data path's threads cannot be started")?;
+    tokio::spawn(events.clone().hear(overlay_events));
+    tokio::spawn(events.clone().keep_time(config.strategy.period));
+    tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
+    let observer = Observer {
+        events: events.clone(),
+        addresses: addresses.clone(),
+    };
+    let mut stop_admin = stopped.clone();
+    let admin = tokio::spawn(admin::api::serve(admin, Arc::new(observer), async move {
+        let _ = stop_admin.wait_for(|stop| *stop).await;
+    }));
+
+    if let Some(path) = &options.ready_file {
+        ready::write(path, node, &addresses)?;
+    }
+    tracing::info!(%node, ingress = addresses.ingress, "ready");
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    let reason = tokio::select! {
+        reason = stop::asked_to_stop(options.stop_with_stdin) => reason?,
+        () = any_ended(&workers) => bail!("a thread of the data path died; see the log above"),
+    };
+
+    tracing::info!(reason, "draining");
+    notify(&[sd_notify::NotifyState::Stopping]);
+    shared.draining.store(true, Relaxed);
+    overlay.broadcast(&Message::Farewell);
+    let _ = stop_workers.send(true);
+    let until = Instant::now() + config.timeouts.drain;
+    while !workers.all_ended() && Instant::now() < until {
+        tokio::time::sleep(LOOK_AFTER).await;
+    }
+    if !workers.all_ended() {
+        tracing::warn!("calls were still running when the drain time was over; they are cut off");
+    }
+    overlay.shutdown().await;
+    admin.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, Duration)> {
+    Ok(match &config.platform {
+        PlatformConfig::OpenFaas(openfaas) => {
+            let platform = OpenFaas::connect(openfaas, &config.timeouts)?;
+            (Arc::new(platform), openfaas.poll)
+        }
+        PlatformConfig::Embedded(embedded) => {
+            let platform = Embedded::start(embedded)?;
+            (Arc::new(platform), config.strategy.period)
+        }
+    })
+}
+
+async fn any_ended(workers: &Workers) {
+    while !workers.any_ended() {
+        tokio::time::sleep(LOOK_AFTER).await;
+    }
+}
+
+/// Tells the service manager, where there is one.
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}

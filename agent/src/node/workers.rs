@@ -1,0 +1,125 @@
+//! The threads of the data path.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::MissedTickBehavior;
+
+use crate::datapath::{Context, Shared};
+use crate::{ingress, peer};
+
+/// How often idle connections are looked over.
+const LOOK_OVER: Duration = Duration::from_secs(5);
+/// How long to wait after a connection could not be taken, for want of file descriptors above all.
+const BREATHE: Duration = Duration::from_millis(20);
+
+/// The running threads.
+#[derive(Debug)]
+pub(super) struct Workers {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Workers {
+    /// Starts one thread for each pair of listeners.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        ingress: Vec<TcpListener>,
+        peer: Vec<TcpListener>,
+        stop: &watch::Receiver<bool>,
+    ) -> io::Result<Workers> {
+        let threads = ingress
+            .into_iter()
+            .zip(peer)
+            .enumerate()
+            .map(|(index, (ingress, peer))| {
+                let shared = Arc::clone(shared);
+                let stop = stop.clone();
+                std::thread::Builder::new()
+                    .name(format!("calls-{index}"))
+                    .spawn(move || {
+                        let runtime = tokio::runtime::Builder::new_current_thread()
+                            .enable_all()
+                            .build()?;
+                        LocalSet::new().block_on(&runtime, work(shared, ingress, peer, stop))
+                    })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Workers { threads })
+    }
+
+    /// Whether a thread has ended, which none does before it is told to.
+    pub(super) fn any_ended(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Whether all threads have ended.
+    pub(super) fn all_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// Takes connections until told to stop, then waits for those that are left.
+async fn work(
+    shared: Arc<Shared>,
+    ingress: TcpListener,
+    peer: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let ingress = tokio::net::TcpListener::from_std(ingress)?;
+    let peer = tokio::net::TcpListener::from_std(peer)?;
+    let context = Context::new(shared);
+    let mut connections = JoinSet::new();
+    let mut look_over = tokio::time::interval(LOOK_OVER);
+    look_over.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopped = stop.clone();
+    loop {
+        tokio::select! {
+            taken = ingress.accept() => if let Some((stream, address)) = usable(taken).await {
+                let context = Rc::clone(&context);
+                let stop = stopped.clone();
+                connections.spawn_local(ingress::serve_connection(context, stream, address, stop));
+            },
+            taken = peer.accept() => if let Some((stream, _)) = usable(taken).await {
+                let context = Rc::clone(&context);
+                connections.spawn_local(peer::serve_connection(context, stream, stopped.clone()));
+            },
+            Some(ended) = connections.join_next() => report(ended),
+            _ = look_over.tick() => context.pool.close_idle(),
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    drop((ingress, peer));
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+    Ok(())
+}
+
+async fn usable(taken: io::Result<(TcpStream, SocketAddr)>) -> Option<(TcpStream, SocketAddr)> {
+    match taken {
+        Ok((stream, address)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+            }
+            Some((stream, address))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be taken");
+            tokio::time::sleep(BREATHE).await;
+            None
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task ended in a panic; its call is lost");
+    }
+}

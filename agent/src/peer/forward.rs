@@ -1,0 +1,78 @@
+//! Forwarding a call to a neighbour.
+
+use std::sync::Arc;
+
+use dfaas_protocol::Headroom;
+use dfaas_protocol::route::Candidate;
+use hyper::header::{EXPECT, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+
+use crate::datapath::headers::{self, FORWARDED_TO, HEADROOM, NODE_ID, REFUSED};
+use crate::datapath::{Acceptance, Context, Replay, Run, Target, failure, relay};
+
+/// Sends a call to a neighbour and waits for the head of its answer until the deadline. The neighbour's counters are
+/// brought up to what the answer says.
+pub async fn forward(
+    context: &Context,
+    candidate: &Candidate,
+    address: std::net::SocketAddr,
+    head: &Parts,
+    replay: &Replay,
+    deadline: Instant,
+) -> Run {
+    let held = replay.may_exceed().then(Arc::<Acceptance>::default);
+    let body = replay.attempt(held.clone());
+    let mut request = headers::attempt(head, &address.to_string(), body);
+    let node = context.shared.node_header.clone();
+    request.headers_mut().insert(NODE_ID, node);
+    if let Some(acceptance) = held {
+        request
+            .headers_mut()
+            .insert(EXPECT, HeaderValue::from_static("100-continue"));
+        hyper::ext::on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                acceptance.accept();
+            }
+        });
+    }
+    let sent = context
+        .pool
+        .send(Target::Peer(candidate.node, address), request);
+    let response = match tokio::time::timeout_at(deadline, sent).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
+            candidate.remote.unreachable();
+            return failure(&error, replay);
+        }
+        Err(_) => {
+            return Run::Failed(
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("the neighbour {} did not answer in time", candidate.node),
+            );
+        }
+    };
+    if let Some(headroom) = headroom(response.headers()) {
+        candidate.remote.report(headroom);
+    }
+    if response.headers().contains_key(REFUSED) {
+        if replay.is_whole() {
+            response.into_body().discard().await;
+            return Run::Refused;
+        }
+        return Run::Failed(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a neighbour refused the call after its body had begun to stream; try again".into(),
+        );
+    }
+    let mut answer = relay(response, None);
+    let node = headers::ascii(candidate.node.to_string());
+    answer.headers_mut().insert(FORWARDED_TO, node);
+    Run::Answered(answer)
+}
+
+fn headroom(headers: &HeaderMap) -> Option<Headroom> {
+    headers.get(HEADROOM)?.to_str().ok()?.parse().ok()
+}

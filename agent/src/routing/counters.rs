@@ -1,0 +1,101 @@
+//! Counters of a function's calls. They only grow, and live as long as the agent.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::admin::view::Calls;
+
+/// How a call ended. Every call that arrives ends in exactly one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The local platform answered a client's call.
+    RunHere,
+    /// A neighbour answered a client's call.
+    Forwarded,
+    /// A client's call was refused, and nothing was executed.
+    Refused,
+    /// A client's call failed after something may have been executed, or the client went away.
+    Failed,
+}
+
+/// Counts the calls of one function.
+#[derive(Debug, Default)]
+pub struct CallCounters {
+    arrived: AtomicU64,
+    run_here: AtomicU64,
+    forwarded: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    run_for_peers: AtomicU64,
+    refused_to_peers: AtomicU64,
+    forwards_refused: AtomicU64,
+}
+
+impl CallCounters {
+    /// A client brought a call. Dropping what this returns without [`Arrival::ended`] counts it as failed.
+    pub fn arrive(&self) -> Arrival<'_> {
+        self.arrived.fetch_add(1, Relaxed);
+        Arrival {
+            counters: self,
+            outcome: Outcome::Failed,
+        }
+    }
+
+    /// A neighbour's call was run.
+    pub fn ran_for_peer(&self) {
+        self.run_for_peers.fetch_add(1, Relaxed);
+    }
+
+    /// A neighbour's call was refused.
+    pub fn refused_to_peer(&self) {
+        self.refused_to_peers.fetch_add(1, Relaxed);
+    }
+
+    /// A neighbour refused a call, or could not be reached.
+    pub fn forward_refused(&self) {
+        self.forwards_refused.fetch_add(1, Relaxed);
+    }
+
+    /// All of them.
+    pub fn read(&self) -> Calls {
+        Calls {
+            arrived: self.arrived.load(Relaxed),
+            run_here: self.run_here.load(Relaxed),
+            forwarded: self.forwarded.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            run_for_peers: self.run_for_peers.load(Relaxed),
+            refused_to_peers: self.refused_to_peers.load(Relaxed),
+            forwards_refused: self.forwards_refused.load(Relaxed),
+        }
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::RunHere => &self.run_here,
+            Outcome::Forwarded => &self.forwarded,
+            Outcome::Refused => &self.refused,
+            Outcome::Failed => &self.failed,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// A client's call that has not ended yet.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    counters: &'a CallCounters,
+    outcome: Outcome,
+}
+
+impl Arrival<'_> {
+    /// The call ended.
+    pub fn ended(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        self.counters.count(self.outcome);
+    }
+}

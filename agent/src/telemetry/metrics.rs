@@ -1,0 +1,226 @@
+//! Metrics in the OpenMetrics text format, made anew at each scrape from what operators see anyway.
+//!
+//! Functions are labelled `function_name="name.namespace"`, the form that OpenFaaS dashboards use.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode as encode_text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::admin::view::{Peer, Status};
+use crate::overlay::OverlayCounters;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    function_name: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFunction {
+    function_name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPeer {
+    node_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: String,
+    node_id: String,
+    strategy: &'static str,
+}
+
+type Real = Gauge<f64, AtomicU64>;
+
+/// The text of a scrape.
+pub fn encode(status: &Status, peers: &[Peer], overlay: &OverlayCounters) -> String {
+    let mut registry = Registry::with_prefix("dfaas");
+    calls(&mut registry, status);
+    functions(&mut registry, status);
+    node(&mut registry, status, peers);
+    overlay_traffic(&mut registry, overlay);
+    let mut text = String::new();
+    // Writing to a string fails only if a metric's own code does, and these are plain numbers.
+    let _ = encode_text(&mut text, &registry);
+    text
+}
+
+fn calls(registry: &mut Registry, status: &Status) {
+    let calls = Family::<ByOutcome, Counter>::default();
+    registry.register(
+        "calls",
+        "Calls since the start, by how they ended",
+        calls.clone(),
+    );
+    for function in &status.functions {
+        let counted = [
+            ("run_here", function.calls.run_here),
+            ("forwarded", function.calls.forwarded),
+            ("refused", function.calls.refused),
+            ("failed", function.calls.failed),
+            ("run_for_peer", function.calls.run_for_peers),
+            ("refused_to_peer", function.calls.refused_to_peers),
+        ];
+        for (outcome, count) in counted {
+            let function_name = function.name.clone();
+            calls
+                .get_or_create(&ByOutcome {
+                    function_name,
+                    outcome,
+                })
+                .inc_by(count);
+        }
+    }
+    let arrived = Family::<ByFunction, Counter>::default();
+    registry.register(
+        "calls_arrived",
+        "Calls that clients brought",
+        arrived.clone(),
+    );
+    let refused = Family::<ByFunction, Counter>::default();
+    registry.register(
+        "forwards_refused",
+        "Forwards that a neighbour refused, or that could not be connected",
+        refused.clone(),
+    );
+    for function in &status.functions {
+        let label = ByFunction {
+            function_name: function.name.clone(),
+        };
+        arrived.get_or_create(&label).inc_by(function.calls.arrived);
+        refused
+            .get_or_create(&label)
+            .inc_by(function.calls.forwards_refused);
+    }
+}
+
+fn functions(registry: &mut Registry, status: &Status) {
+    let headroom = Family::<ByFunction, Gauge>::default();
+    registry.register(
+        "headroom",
+        "Calls that could start here now; negative by those that wait",
+        headroom.clone(),
+    );
+    let size = Family::<ByFunction, Gauge>::default();
+    registry.register("headroom_size", "Headroom when idle", size.clone());
+    let service = Family::<ByFunction, Real>::default();
+    registry.register(
+        "service_time_mean_seconds",
+        "Mean time of a call here, smoothed",
+        service.clone(),
+    );
+    for function in &status.functions {
+        let label = ByFunction {
+            function_name: function.name.clone(),
+        };
+        if let (Some(free), Some(full)) = (function.free, function.size) {
+            headroom.get_or_create(&label).set(i64::from(free));
+            size.get_or_create(&label).set(i64::from(full));
+        }
+        if let Some(ms) = function.service_ms {
+            service.get_or_create(&label).set(ms / 1e3);
+        }
+    }
+}
+
+fn node(registry: &mut Registry, status: &Status, peers: &[Peer]) {
+    let build = Family::<Build, Gauge>::default();
+    registry.register("node", "This node; always 1", build.clone());
+    build
+        .get_or_create(&Build {
+            version: status.version.clone(),
+            node_id: status.node_id.to_string(),
+            strategy: status.strategy.as_str(),
+        })
+        .set(1);
+    let mut gauge = |name: &str, help: &str, value: i64| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    gauge(
+        "neighbours",
+        "Neighbours that are heard",
+        status.neighbours as i64,
+    );
+    gauge(
+        "platform_up",
+        "Whether the platform answers",
+        i64::from(status.platform_up),
+    );
+    gauge(
+        "draining",
+        "Whether the node drains",
+        i64::from(status.draining),
+    );
+    let uptime: Real = Gauge::default();
+    uptime.set(status.uptime_seconds);
+    registry.register("uptime_seconds", "Since the start", uptime);
+    let round_trip = Family::<ByPeer, Real>::default();
+    registry.register(
+        "peer_round_trip_seconds",
+        "Round trip to a neighbour",
+        round_trip.clone(),
+    );
+    for peer in peers {
+        if let Some(ms) = peer.round_trip_ms {
+            let node_id = peer.node_id.to_string();
+            round_trip.get_or_create(&ByPeer { node_id }).set(ms / 1e3);
+        }
+    }
+}
+
+fn overlay_traffic(registry: &mut Registry, overlay: &OverlayCounters) {
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    };
+    counter(
+        "messages_sent",
+        "Messages to neighbours",
+        overlay.messages_sent,
+    );
+    counter(
+        "messages_received",
+        "Messages from neighbours",
+        overlay.messages_received,
+    );
+    counter(
+        "message_bytes_sent",
+        "Bytes of messages sent",
+        overlay.bytes_sent,
+    );
+    counter(
+        "message_bytes_received",
+        "Bytes of messages received",
+        overlay.bytes_received,
+    );
+    counter(
+        "messages_malformed",
+        "Messages that did not decode",
+        overlay.malformed,
+    );
+    counter(
+        "messages_dropped",
+        "Messages not sent as a neighbour was slow",
+        overlay.dropped,
+    );
+    counter(
+        "dials_failed",
+        "Overlay connections that could not be made",
+        overlay.dials_failed,
+    );
+    counter(
+        "overlay_restarts",
+        "Restarts of the overlay after a panic",
+        overlay.task_restarts,
+    );
+}

@@ -1,0 +1,8 @@
+//! The `dfaas` command, built with the tests, so that they never run an older one.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    dfaas_agent::cli::main()
+}

@@ -1,0 +1,77 @@
+//! A client that sees bytes: one HTTP/1.1 connection, for what a well-behaved library would hide.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A raw connection.
+#[derive(Debug)]
+pub struct RawClient {
+    stream: TcpStream,
+    seen: Vec<u8>,
+}
+
+impl RawClient {
+    /// Connects to `HOST:PORT`.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    pub async fn connect(address: &str) -> RawClient {
+        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        stream.set_nodelay(true).expect("the option is known");
+        RawClient {
+            stream,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Panics
+    /// If the connection is closed.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .await
+            .expect("the connection is open");
+    }
+
+    /// Reads until the bytes seen so far contain `needle`, and returns all of them as text.
+    ///
+    /// # Panics
+    /// If the connection ends or time passes before.
+    pub async fn read_until(&mut self, needle: &str) -> String {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let text = String::from_utf8_lossy(&self.seen).into_owned();
+            if text.contains(needle) {
+                return text;
+            }
+            let mut buffer = [0u8; 4096];
+            let read = tokio::time::timeout_at(deadline, self.stream.read(&mut buffer)).await;
+            match read {
+                Ok(Ok(n)) if n > 0 => self.seen.extend_from_slice(&buffer[..n]),
+                other => panic!("{needle:?} did not come ({other:?}); seen so far:\n{text}"),
+            }
+        }
+    }
+
+    /// Reads until the other end closes, and returns everything as text.
+    ///
+    /// # Panics
+    /// If it does not close in time.
+    pub async fn read_to_end(&mut self) -> String {
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut self.seen)).await;
+        assert!(read.is_ok(), "the other end did not close the connection");
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    /// Forgets what was read.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+}

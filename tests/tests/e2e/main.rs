@@ -1,0 +1,31 @@
+//! End-to-end tests: real agents in processes of their own, real sockets on free ports of loopback. One binary, since each
+//! links libp2p anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is a failure, and what it measured is its output"
+)]
+
+mod calls;
+mod demo;
+mod federation;
+mod life;
+mod overload;
+mod strangers;
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Tests that measure what share of a load is served run alone: on two cores, one beside them would be part of what they
+/// measure.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+/// For a test that runs alone.
+async fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}
+
+/// For a test that others may run beside.
+async fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
+}

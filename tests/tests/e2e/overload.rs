@@ -1,0 +1,164 @@
+//! What becomes of calls when a node is offered more than it can serve.
+
+use std::time::Duration;
+
+use dfaas_tests::{Agent, Site, load};
+
+/// A hundred calls a second, by label; and many slots, so that the label alone limits.
+const RATE: &str = "\"dfaas.maxrate\" = \"100\"";
+
+async fn pair(ms: u64, strategy: &str) -> (Agent, Agent) {
+    let builtin = format!("\"sleep\"\nms = {ms}");
+    let site = || {
+        Site::new()
+            .strategy(strategy)
+            .function("work", &builtin, 1000, RATE)
+    };
+    let first = site().start().await;
+    let second = site().joins(&first).start().await;
+    first.knows("work", 1).await;
+    second.knows("work", 1).await;
+    (first, second)
+}
+
+/// The reference's own case, on which it "forwards only in a limited way": 110 calls a second on a rate of 100.
+async fn a_hundred_and_ten_on_a_hundred(ms: u64) {
+    let (first, second) = pair(ms, "headroom").await;
+    let time = Duration::from_secs(60);
+    let tally = load::constant(first.url("/function/work"), 110.0, time).await;
+    println!("service {ms} ms: {tally:?}");
+    assert_eq!(tally.offered, 6600);
+    assert_eq!(tally.failed, Vec::<String>::new());
+    assert!(tally.share() >= 0.999, "{tally:?}");
+    // Ten a second, less what the full bucket gave at the start.
+    assert!((540..=660).contains(&tally.forwarded), "{tally:?}");
+    let executed = first.executions("work").await + second.executions("work").await;
+    assert_eq!(executed, tally.served);
+    assert_eq!(second.executions("work").await, tally.forwarded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_a_rate_however_long_a_call_takes() {
+    let _machine = crate::alone().await;
+    tokio::join!(
+        a_hundred_and_ten_on_a_hundred(100),
+        a_hundred_and_ten_on_a_hundred(2)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recalc_forwards_the_overflow_within_its_grants() {
+    let _machine = crate::alone().await;
+    let (first, second) = pair(20, "recalc").await;
+    let time = Duration::from_secs(10);
+    // The first period grants; before it nothing can be forwarded.
+    let _ = load::constant(first.url("/function/work"), 110.0, Duration::from_secs(3)).await;
+    let tally = load::constant(first.url("/function/work"), 150.0, time).await;
+    assert!(tally.share() >= 0.98, "{tally:?}");
+    assert!(tally.forwarded > 350, "{tally:?}");
+    assert!(second.status().await.calls.run_for_peers >= tally.forwarded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn static_sends_two_fifths_away() {
+    let _machine = crate::alone().await;
+    let (first, _second) = pair(2, "static").await;
+    let time = Duration::from_secs(5);
+    let tally = load::constant(first.url("/function/work"), 80.0, time).await;
+    assert_eq!(tally.served, tally.offered, "{tally:?}");
+    let share = tally.forwarded as f64 / tally.offered as f64;
+    assert!((0.3..0.5).contains(&share), "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_of_strategy_under_load_loses_nothing() {
+    let _machine = crate::alone().await;
+    let first = Site::new().sleeps("work", 50, 20).start().await;
+    let second = Site::new()
+        .sleeps("work", 50, 20)
+        .joins(&first)
+        .start()
+        .await;
+    first.knows("work", 1).await;
+    let time = Duration::from_secs(6);
+    let running = tokio::spawn(load::constant(first.url("/function/work"), 150.0, time));
+    for strategy in ["recalc", "static", "all-local", "headroom"]
+        .iter()
+        .cycle()
+        .take(40)
+    {
+        first.switch(strategy).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let tally = running.await.unwrap();
+    assert_eq!(
+        (tally.served, tally.refused),
+        (tally.offered, 0),
+        "{tally:?}"
+    );
+    assert_eq!(tally.failed, Vec::<String>::new());
+    let executed = first.executions("work").await + second.executions("work").await;
+    assert_eq!(executed, tally.served);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_overflowing_call_is_forwarded_at_once() {
+    let _machine = crate::beside_others().await;
+    let first = Site::new().sleeps("work", 500, 1).start().await;
+    let second = Site::new()
+        .sleeps("work", 500, 1)
+        .joins(&first)
+        .start()
+        .await;
+    first.knows("work", 1).await;
+    let url = first.url("/function/work");
+    let (a, b) = tokio::join!(reqwest::get(&url), reqwest::get(&url));
+    let by = |r: &reqwest::Response| r.headers().get("dfaas-forwarded-to").cloned();
+    let mut ran = [by(&a.unwrap()), by(&b.unwrap())];
+    ran.sort_by_key(Option::is_some);
+    assert_eq!(ran[0], None);
+    assert_eq!(ran[1].clone().unwrap(), second.node().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_only_a_neighbour_has_is_served() {
+    let _machine = crate::beside_others().await;
+    let first = Site::new().sleeps("other", 1, 1).start().await;
+    let second = Site::new().sleeps("work", 1, 4).joins(&first).start().await;
+    first.knows("work", 1).await;
+    let response = reqwest::get(first.url("/function/work")).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(
+        response.headers()["dfaas-forwarded-to"],
+        second.node().to_string()
+    );
+    assert_eq!(
+        response.headers()["dfaas-node-id"],
+        first.node().to_string()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_nobody_can_serve_the_client_is_told_so() {
+    let _machine = crate::beside_others().await;
+    let queue = "[functions]\nqueue = 0";
+    let first = Site::new()
+        .sleeps("work", 2000, 1)
+        .config(queue)
+        .start()
+        .await;
+    let url = first.url("/function/work");
+    let busy = tokio::spawn(reqwest::get(url.clone()));
+    dfaas_tests::wait::until("the slot is taken", dfaas_tests::agent::SOON, || async {
+        (first.status().await.functions[0].free == Some(0)).then_some(())
+    })
+    .await;
+    let refused = reqwest::get(&url).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(refused.headers()["dfaas-node-id"], first.node().to_string());
+    let text = refused.text().await.unwrap();
+    assert!(text.contains("function work is overloaded"), "{text}");
+    assert_eq!(busy.await.unwrap().unwrap().status(), 200);
+    assert_eq!(first.executions("work").await, 1);
+}

@@ -40,6 +40,23 @@ impl RawClient {
             .expect("the connection is open");
     }
 
+    /// Sends bytes, if the other end still takes them.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Says that nothing more will be sent.
+    ///
+    /// # Panics
+    /// If the connection is closed.
+    pub async fn half_close(&mut self) {
+        let closed = self.stream.shutdown().await;
+        closed.expect("the connection is open");
+    }
+
     /// Reads until the bytes seen so far contain `needle`, and returns all of them as text.
     ///
     /// # Panics

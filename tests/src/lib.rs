@@ -2,7 +2,9 @@
 
 pub mod agent;
 pub mod client;
+pub mod gateway;
 pub mod load;
 pub mod wait;
 
 pub use agent::{Agent, Site};
+pub use gateway::Gateway;

@@ -10,6 +10,7 @@ mod pool;
 mod replay;
 mod reply;
 mod run;
+mod upgrade;
 
 pub use body::AnswerBody;
 pub use context::{Context, Shared};
@@ -18,4 +19,5 @@ pub use pool::{Leased, Pool, SendError, Target};
 pub use replay::{Acceptance, CallBody, Replay};
 pub use reply::{refuse, text};
 pub use run::{Run, run_here};
-pub(crate) use run::{failure, relay};
+pub(crate) use run::{body_too_slow, failure, relay};
+pub use upgrade::Tunnel;

@@ -1,6 +1,5 @@
 //! A client's call, from its arrival to the head of its answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
@@ -10,7 +9,7 @@ use hyper::{Request, Response};
 use rand::Rng;
 use tokio::time::Instant;
 
-use crate::datapath::headers::{self, CALL_ID, SERVER};
+use crate::datapath::headers::{self, CALL_ID, Origin, SERVER, START_TIME};
 use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
@@ -18,8 +17,8 @@ use crate::routing::{Outcome, Served, Slot};
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Its address.
-    pub(super) address: SocketAddr,
+    /// Who it is.
+    pub(super) origin: Origin,
     /// The address of this node that it came to.
     pub(super) server: HeaderValue,
 }
@@ -39,7 +38,7 @@ pub(super) async fn deliver(
     let deadline = Instant::now() + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
-    headers::prepare(&mut head, client.address, || call_id(context));
+    headers::prepare(&mut head, &client.origin, || call_id(context));
     let replay = Replay::new(body);
 
     let mut delivery = Delivery::new();
@@ -86,6 +85,11 @@ pub(super) async fn deliver(
             Run::Answered(mut response) => {
                 if own_id && let Some(id) = head.headers.get(CALL_ID) {
                     response.headers_mut().insert(CALL_ID, id.clone());
+                }
+                if !response.headers().contains_key(START_TIME)
+                    && let Some(start) = head.headers.get(START_TIME)
+                {
+                    response.headers_mut().insert(START_TIME, start.clone());
                 }
                 arrival.ended(outcome);
                 return response;

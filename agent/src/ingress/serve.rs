@@ -2,66 +2,188 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::watch::Receiver;
+use tokio::time::timeout;
 
-use crate::datapath::headers::{self, NODE_ID, SERVER};
-use crate::datapath::{AnswerBody, Context, Replay, Target, relay, text};
+use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
+use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, relay, text};
 
 use super::call::{Client, deliver};
+use super::connection::{End, drive};
+use super::front::Front;
+use super::guard::{Guard, REFUSED, Speaks};
+use super::limits::Admitted;
 use super::path::Asked;
+use super::watch::{Call, CallAnswer, Patience, Watch};
+
+/// How long, and for how many bytes, a client is listened to that was told that its connection ends.
+const LINGER: Duration = Duration::from_secs(1);
+const MOST_LINGERED: usize = 1024 * 1024;
+
+/// What a client is told that has too many connections.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 42\r\n\r\n\
+    this client has too many connections here\n";
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
+    front: Arc<Front>,
     context: Rc<Context>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
-    mut stop: watch::Receiver<bool>,
+    mut stop: Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else {
         return; // It is gone already.
     };
-    let client = Client {
-        address,
-        server: headers::ascii(local.ip().to_string()),
-    };
-    let header_limit = context.shared.timeouts.header;
-    let service = service_fn(|request| {
-        let context = Rc::clone(&context);
-        let client = client.clone();
-        async move { Ok::<_, Infallible>(answer(&context, &client, request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_limit)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let Some(admitted) = front.limits.admit(address.ip()) else {
+        if stream.write_all(TOO_MANY).await.is_ok() {
+            hang_up(&mut stream).await;
         }
+        return;
     };
-    if let Err(error) = ended {
-        tracing::trace!(%error, client = %address, "a client's connection ended");
+    let client = Rc::new(Session {
+        context,
+        admitted,
+        client: Client {
+            origin: Origin {
+                address: headers::ascii(address.to_string()),
+                scheme: HeaderValue::from_static("http"),
+            },
+            server: headers::ascii(local.ip().to_string()),
+        },
+    });
+    serve(client, stream, &mut stop).await;
+}
+
+/// One connection, for its calls.
+struct Session {
+    context: Rc<Context>,
+    admitted: Admitted,
+    client: Client,
+}
+
+/// Finds out what a client speaks, and speaks it.
+async fn serve<S>(session: Rc<Session>, stream: S, stop: &mut Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let timeouts = &session.context.shared.timeouts;
+    let patience = Patience {
+        header: timeouts.header,
+        idle: timeouts.idle,
+    };
+    let watch = Watch::new();
+    let mut guard = Guard::new(stream, Rc::clone(&watch));
+    let speaks = tokio::select! {
+        speaks = timeout(patience.idle, guard.speaks()) => speaks,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Ok(Ok(Some(Speaks::Http1))) = speaks else {
+        return;
+    };
+    serve_http1(session, guard, &watch, patience, stop).await;
+}
+
+async fn serve_http1<S>(
+    session: Rc<Session>,
+    guard: Guard<S>,
+    watch: &Rc<Watch>,
+    patience: Patience,
+    stop: &mut Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| {
+        let (session, call) = (Rc::clone(&session), watch.call());
+        async move { Ok::<_, Infallible>(answer(&session, call, request).await) }
+    });
+    let mut io = TokioIo::new(guard);
+    let end = {
+        let connection = hyper::server::conn::http1::Builder::new()
+            // The guard and the watch see to it, and without a timer for each request.
+            .header_read_timeout(None)
+            .serve_connection(&mut io, service);
+        let shared = &session.context.shared;
+        let graceful = hyper::server::conn::http1::Connection::graceful_shutdown;
+        drive(pin!(connection), graceful, watch, patience, shared, stop).await
+    };
+    let mut guard = io.into_inner();
+    if let Some(tunnel) = watch.take_tunnel() {
+        guard.open();
+        return tunnel.join(&mut guard).await;
+    }
+    if matches!(end, End::Served) && guard.has_unread() {
+        guard.open();
+        hang_up(&mut guard).await;
     }
 }
 
-async fn answer(
+/// Closes a connection in a way that lets the client read its last answer: what it still sends is read for a while, as bytes
+/// that nobody reads make the kernel discard what is on its way to the client.
+async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let _ = timeout(LINGER, async {
+        stream.shutdown().await?;
+        let mut rest = [0u8; 4096];
+        let mut left = MOST_LINGERED;
+        while left > 0 {
+            let read = stream.read(&mut rest).await?;
+            left = if read == 0 {
+                0
+            } else {
+                left.saturating_sub(read)
+            };
+        }
+        std::io::Result::Ok(())
+    })
+    .await;
+}
+
+async fn answer(session: &Session, call: Call, request: Request<Incoming>) -> Response<CallAnswer> {
+    let Session {
+        context, client, ..
+    } = session;
+    let connection = call.connection();
+    let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
+    let mut response = match connection.refusal() {
+        Some(refusal) if request.method().as_str() == REFUSED => refusal.answer(),
+        _ if !session.admitted.request() => too_many_requests(),
+        _ => serve_request(context, client, request).await,
+    };
+    if let Some(tunnel) = Tunnel::opened_by(&mut response, asked) {
+        connection.leave_to(tunnel);
+    }
+    let close = is_last(&response);
+    let headers = response.headers_mut();
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    headers.insert(NODE_ID, context.shared.node_header.clone());
+    if !headers.contains_key(SERVER) {
+        headers.insert(SERVER, client.server.clone());
+    }
+    response.map(|body| call.body(body))
+}
+
+async fn serve_request(
     context: &Context,
     client: &Client,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let asked = Asked::of(request.uri().path());
-    let mut response = match asked {
+    match Asked::of(request.uri().path()) {
         Asked::Function(name) => {
             let route = context.shared.routes.load().find(name).cloned();
             let name = name.to_owned();
@@ -82,26 +204,44 @@ async fn answer(
             StatusCode::NOT_FOUND,
             "there is /function/NAME, /system/functions and /healthz",
         ),
-    };
-    let headers = response.headers_mut();
-    headers.insert(NODE_ID, context.shared.node_header.clone());
-    if !headers.contains_key(SERVER) {
-        headers.insert(SERVER, client.server.clone());
+        Asked::Malformed => text(
+            StatusCode::BAD_REQUEST,
+            "a function's name has letters, digits, -, _ and . only, and its path does not lead out of it",
+        ),
     }
+}
+
+/// Whether an answer says that the request itself was wrong, so that its end is not certain.
+fn is_last(response: &Response<AnswerBody>) -> bool {
+    let wrong = matches!(
+        response.status(),
+        StatusCode::BAD_REQUEST
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    wrong && matches!(response.body(), AnswerBody::Own(_))
+}
+
+fn too_many_requests() -> Response<AnswerBody> {
+    let mut response = text(
+        StatusCode::TOO_MANY_REQUESTS,
+        "this client sends too many requests; try again",
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
 /// Passes a request to the platform's gateway, its credentials and all, and the answer back.
 async fn pass_to_platform(context: &Context, request: Request<Incoming>) -> Response<AnswerBody> {
     let (mut head, body) = request.into_parts();
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::strip_ours(&mut head.headers);
+    headers::strip_request(&mut head);
     let replay = Replay::new(body);
     let gateway = &context.shared.gateway.authority;
     let request = headers::attempt(&head, gateway, replay.attempt(None));
-    let deadline = Instant::now() + context.shared.timeouts.request;
     let sent = context.pool.send(Target::Platform, request);
-    match tokio::time::timeout_at(deadline, sent).await {
+    match timeout(context.shared.timeouts.request, sent).await {
         Ok(Ok(response)) => relay(response, None),
         Ok(Err(error)) => text(
             StatusCode::BAD_GATEWAY,

@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::datapath::{Context, Shared};
+use crate::ingress::Front;
 use crate::{ingress, peer};
 
 /// How often idle connections are looked over.
@@ -30,6 +31,7 @@ impl Workers {
     /// Starts one thread for each pair of listeners.
     pub(super) fn start(
         shared: &Arc<Shared>,
+        front: &Arc<Front>,
         ingress: Vec<TcpListener>,
         peer: Vec<TcpListener>,
         stop: &watch::Receiver<bool>,
@@ -39,7 +41,7 @@ impl Workers {
             .zip(peer)
             .enumerate()
             .map(|(index, (ingress, peer))| {
-                let shared = Arc::clone(shared);
+                let (shared, front) = (Arc::clone(shared), Arc::clone(front));
                 let stop = stop.clone();
                 std::thread::Builder::new()
                     .name(format!("calls-{index}"))
@@ -47,7 +49,7 @@ impl Workers {
                         let runtime = tokio::runtime::Builder::new_current_thread()
                             .enable_all()
                             .build()?;
-                        LocalSet::new().block_on(&runtime, work(shared, ingress, peer, stop))
+                        LocalSet::new().block_on(&runtime, work(shared, front, ingress, peer, stop))
                     })
             })
             .collect::<io::Result<_>>()?;
@@ -68,6 +70,7 @@ impl Workers {
 /// Takes connections until told to stop, then waits for those that are left.
 async fn work(
     shared: Arc<Shared>,
+    front: Arc<Front>,
     ingress: TcpListener,
     peer: TcpListener,
     mut stop: watch::Receiver<bool>,
@@ -82,9 +85,11 @@ async fn work(
     loop {
         tokio::select! {
             taken = ingress.accept() => if let Some((stream, address)) = usable(taken).await {
-                let context = Rc::clone(&context);
+                let (front, context) = (Arc::clone(&front), Rc::clone(&context));
                 let stop = stopped.clone();
-                connections.spawn_local(ingress::serve_connection(context, stream, address, stop));
+                connections.spawn_local(ingress::serve_connection(
+                    front, context, stream, address, stop,
+                ));
             },
             taken = peer.accept() => if let Some((stream, _)) = usable(taken).await {
                 let context = Rc::clone(&context);

@@ -87,6 +87,23 @@ impl RawClient {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
+    /// What came so far, if anything did.
+    pub fn try_read(&mut self) -> Option<String> {
+        let mut buffer = [0u8; 4096];
+        if let Ok(n) = self.stream.try_read(&mut buffer) {
+            self.seen.extend_from_slice(&buffer[..n]);
+        }
+        (!self.seen.is_empty()).then(|| String::from_utf8_lossy(&self.seen).into_owned())
+    }
+
+    /// Its own address.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    pub fn local_address(&self) -> std::net::SocketAddr {
+        self.stream.local_addr().expect("it is connected")
+    }
+
     /// Forgets what was read.
     pub fn forget(&mut self) {
         self.seen.clear();

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 /// How long what should happen soon may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -14,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Gateway {
     address: String,
+    listens: Option<JoinHandle<TcpListener>>,
+    stop: Arc<Notify>,
     calls: UnboundedReceiver<Call>,
 }
 
@@ -41,12 +45,25 @@ impl Gateway {
             "[{{\"name\":\"f\",\"image\":\"i\",\"namespace\":\"openfaas-fn\",\"replicas\":1,\
              \"availableReplicas\":1,\"labels\":{labels}}}]"
         );
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(take(stream, Vec::new(), sender.clone(), list.clone()));
+        let stop = Arc::<Notify>::default();
+        let stopped = Arc::clone(&stop);
+        let listens = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    taken = listener.accept() => if let Ok((stream, _)) = taken {
+                        let calls = sender.clone();
+                        tokio::spawn(take(stream, Vec::new(), calls, list.clone()));
+                    },
+                    () = stopped.notified() => return listener,
+                }
             }
         });
-        Gateway { address, calls }
+        Gateway {
+            address,
+            listens: Some(listens),
+            stop,
+            calls,
+        }
     }
 
     /// Its URL.
@@ -63,6 +80,27 @@ impl Gateway {
             .await
             .expect("a call comes")
             .expect("the gateway runs")
+    }
+
+    /// Lets connections pile up until the kernel makes no more: from then on they are neither made nor refused. What is
+    /// returned keeps them.
+    ///
+    /// # Panics
+    /// If it did so before.
+    pub async fn stop_taking(&mut self) -> (TcpListener, Vec<TcpStream>) {
+        self.stop.notify_one();
+        let listens = self.listens.take().expect("it listens");
+        let listener = listens.await.expect("it does not panic");
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(
+            Duration::from_millis(200),
+            TcpStream::connect(&self.address),
+        )
+        .await
+        {
+            waiting.push(stream);
+        }
+        (listener, waiting)
     }
 
     /// Answers every call from now on with 200 and `ok`, once it has come whole, and keeps what came.
@@ -163,6 +201,20 @@ impl Call {
         sent.expect("the connection is open");
     }
 
+    /// Sends bytes back, if the other end still takes them.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Keeps the connection for further calls; the answer was sent, and what came behind the request belongs to the next.
+    pub fn release(self) {
+        let back = self.back.clone();
+        let _ = back.send(self);
+    }
+
     /// Reads until what is behind the head contains `needle`, and returns all of it as text.
     ///
     /// # Panics
@@ -201,8 +253,7 @@ impl Call {
             "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
         ))
         .await;
-        let back = self.back.clone();
-        let _ = back.send(self);
+        self.release();
     }
 
     /// Reads the request to its end as its own headers frame it, keeps it and answers.
@@ -234,8 +285,7 @@ impl Call {
         if end.is_some() {
             let body = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
             if self.stream.write_all(body.as_bytes()).await.is_ok() {
-                let back = self.back.clone();
-                let _ = back.send(self);
+                self.release();
             }
         }
     }

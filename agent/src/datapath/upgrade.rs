@@ -1,10 +1,12 @@
 //! Calls that change their connection to another protocol, such as WebSocket.
 
+use std::io;
+
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
 
 use super::{AnswerBody, text};
 
@@ -38,17 +40,32 @@ impl Tunnel {
         })
     }
 
-    /// Carries bytes both ways until both ends have closed, or one breaks.
+    /// Carries bytes both ways until whoever ran the call has ended, or an end breaks. A client may end before: it then hears
+    /// the other to its end.
     pub async fn join(self, client: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
         let upstream = match self.upstream.await {
-            Ok(upstream) => upstream,
+            Ok(upstream) => TokioIo::new(upstream),
             Err(error) => {
                 return tracing::debug!(%error, "a connection did not change its protocol");
             }
         };
-        match copy_bidirectional(client, &mut TokioIo::new(upstream)).await {
-            Ok((up, down)) => tracing::trace!(up, down, "a tunnel ended"),
-            Err(error) => tracing::trace!(%error, "a tunnel broke"),
+        let (mut from_client, mut to_client) = split(client);
+        let (mut from_upstream, mut to_upstream) = split(upstream);
+        let up = async {
+            copy(&mut from_client, &mut to_upstream).await?;
+            to_upstream.shutdown().await?;
+            std::future::pending::<io::Result<()>>().await
+        };
+        let down = async {
+            copy(&mut from_upstream, &mut to_client).await?;
+            to_client.shutdown().await
+        };
+        let ended = tokio::select! {
+            ended = up => ended,
+            ended = down => ended,
+        };
+        if let Err(error) = ended {
+            tracing::trace!(%error, "a tunnel broke");
         }
     }
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
@@ -55,6 +56,12 @@ pub async fn serve_connection(
         }
         return;
     };
+    // A client that is gone without a word ends its call, even where it sends nothing for hours.
+    let after = context.shared.timeouts.idle.max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(after);
+    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keepalive) {
+        tracing::debug!(%error, "a connection is not kept alive");
+    }
     let client = Rc::new(Session {
         context,
         admitted,
@@ -158,6 +165,7 @@ async fn answer(session: &Session, call: Call, request: Request<Incoming>) -> Re
     } = session;
     let connection = call.connection();
     let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
+    let expects = request.headers().contains_key(EXPECT);
     let mut response = match connection.refusal() {
         Some(refusal) if request.method().as_str() == REFUSED => refusal.answer(),
         _ if !session.admitted.request() => too_many_requests(),
@@ -166,7 +174,7 @@ async fn answer(session: &Session, call: Call, request: Request<Incoming>) -> Re
     if let Some(tunnel) = Tunnel::opened_by(&mut response, asked) {
         connection.leave_to(tunnel);
     }
-    let close = is_last(&response);
+    let close = is_last(&response, expects);
     let headers = response.headers_mut();
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -211,15 +219,16 @@ async fn serve_request(
     }
 }
 
-/// Whether an answer says that the request itself was wrong, so that its end is not certain.
-fn is_last(response: &Response<AnswerBody>) -> bool {
+/// Whether the connection ends with an answer of the node's own: where the request was wrong, so that its end is not
+/// certain, and where the client waits whether to send its body, which then nobody reads.
+fn is_last(response: &Response<AnswerBody>, expects: bool) -> bool {
     let wrong = matches!(
         response.status(),
         StatusCode::BAD_REQUEST
             | StatusCode::REQUEST_TIMEOUT
             | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
     );
-    wrong && matches!(response.body(), AnswerBody::Own(_))
+    (wrong || expects) && matches!(response.body(), AnswerBody::Own(_))
 }
 
 fn too_many_requests() -> Response<AnswerBody> {

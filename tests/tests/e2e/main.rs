@@ -11,9 +11,11 @@ mod bad_input;
 mod calls;
 mod demo;
 mod federation;
+mod http;
 mod life;
 mod overload;
 mod strangers;
+mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use dfaas_protocol::delivery::Rejection;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::datapath::headers::{self, NODE_ID, SERVER};
-use crate::datapath::{AnswerBody, Context, Replay, Target, relay, text};
+use crate::datapath::{AnswerBody, Context, Replay, Target, refuse, relay, text};
 
 use super::call::{Client, deliver};
 use super::path::Asked;
@@ -29,7 +30,7 @@ pub async fn serve_connection(
         return; // It is gone already.
     };
     let client = Client {
-        address,
+        address: headers::ascii(address.ip().to_string()),
         server: headers::ascii(local.ip().to_string()),
     };
     let header_limit = context.shared.timeouts.header;
@@ -63,9 +64,11 @@ async fn answer(
     let asked = Asked::of(request.uri().path());
     let mut response = match asked {
         Asked::Function(name) => {
-            let route = context.shared.routes.load().find(name).cloned();
-            let name = name.to_owned();
-            deliver(context, client, &name, route, request).await
+            let served = context.shared.routes.load().find(name).cloned();
+            match served {
+                Some(served) => deliver(context, client, served, request).await,
+                None => refuse(name, Rejection::Unknown),
+            }
         }
         Asked::Health if context.shared.is_draining() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "this node drains")

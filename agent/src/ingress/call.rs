@@ -6,13 +6,14 @@ use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
-use rand::Rng;
 use tokio::time::Instant;
 
 use crate::datapath::headers::{self, CALL_ID, SERVER};
 use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
+
+use super::plain::CallId;
 
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
@@ -112,23 +113,7 @@ async fn slot(
     }
 }
 
-/// An id for a call whose caller gave none: 128 random bits as a UUID (RFC 9562, version 4).
 fn call_id(context: &Context) -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = [0u8; 16];
-    context.rng.borrow_mut().fill_bytes(&mut bits);
-    bits[6] = bits[6] & 0x0f | 0x40;
-    bits[8] = bits[8] & 0x3f | 0x80;
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (index, byte) in bits.into_iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 0x0f)];
-        at += 2;
-    }
     // Digits, letters and hyphens are always a valid value.
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_bytes(CallId::new(context).as_bytes()).unwrap_or(HeaderValue::from_static(""))
 }

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 use crate::datapath::headers::{self, NODE_ID, SERVER};
 use crate::datapath::{AnswerBody, Context, Replay, Target, refuse, relay, text};
 
+use super::begun::Begun;
 use super::call::{Client, deliver};
 use super::path::Asked;
+use super::plain;
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
@@ -29,9 +31,14 @@ pub async fn serve_connection(
     let Ok(local) = stream.local_addr() else {
         return; // It is gone already.
     };
+    let server = local.ip().to_string();
+    let plain = plain::serve(&context, stream, address, &server, &mut stop).await;
+    let Some((stream, begun)) = plain else {
+        return;
+    };
     let client = Client {
         address: headers::ascii(address.ip().to_string()),
-        server: headers::ascii(local.ip().to_string()),
+        server: headers::ascii(server),
     };
     let header_limit = context.shared.timeouts.header;
     let service = service_fn(|request| {
@@ -42,7 +49,7 @@ pub async fn serve_connection(
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_limit)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Begun::new(begun, stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

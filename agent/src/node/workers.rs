@@ -92,7 +92,10 @@ async fn work(
                 connections.spawn_local(peer::serve_connection(context, stream, stopped.clone()));
             },
             Some(ended) = connections.join_next() => report(ended),
-            _ = look_over.tick() => context.pool.close_idle(),
+            _ = look_over.tick() => {
+                context.pool.close_idle();
+                context.lines.close_idle();
+            }
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }

@@ -87,6 +87,18 @@ impl RawClient {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
+    /// Reads some bytes, at most so many, and forgets them. Returns how many they were.
+    ///
+    /// # Panics
+    /// If the connection ends or time passes before any come.
+    pub async fn skip(&mut self, most: usize) -> usize {
+        let mut buffer = vec![0; most];
+        match tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await {
+            Ok(Ok(n)) if n > 0 => n,
+            other => panic!("nothing came: {other:?}"),
+        }
+    }
+
     /// What came so far, if anything did.
     pub fn try_read(&mut self) -> Option<String> {
         let mut buffer = [0u8; 4096];

@@ -1,7 +1,5 @@
 //! Headers: those of this project, those that end at each hop, and those that a proxy adds.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -142,7 +140,12 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 }
 
 /// Makes the head that a client sent ready to be sent on, once, before any attempt.
-pub fn prepare(head: &mut Parts, origin: &Origin, call_id: impl FnOnce() -> HeaderValue) {
+pub fn prepare(
+    head: &mut Parts,
+    origin: &Origin,
+    start_time: HeaderValue,
+    call_id: impl FnOnce() -> HeaderValue,
+) {
     strip_request(head);
     let headers = &mut head.headers;
     if !headers.contains_key(FORWARDED_FOR) {
@@ -159,13 +162,7 @@ pub fn prepare(head: &mut Parts, origin: &Origin, call_id: impl FnOnce() -> Head
     if !headers.contains_key(CALL_ID) {
         headers.insert(CALL_ID, call_id());
     }
-    headers.insert(START_TIME, now());
-}
-
-/// Nanoseconds of Unix time.
-fn now() -> HeaderValue {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    HeaderValue::from(u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX))
+    headers.insert(START_TIME, start_time);
 }
 
 /// The request for one attempt. The path and the query are sent on as they came.
@@ -240,12 +237,13 @@ mod tests {
             address: HeaderValue::from_static("192.0.2.1:5"),
             scheme: HeaderValue::from_static("http"),
         };
-        prepare(&mut head, &origin, || unreachable!());
+        let start_time = HeaderValue::from_static("5");
+        prepare(&mut head, &origin, start_time, || unreachable!());
         assert!(!head.headers.contains_key(NODE_ID) && !head.headers.contains_key(REFUSED));
         assert_eq!(head.headers[CALL_ID], "mine");
         assert_eq!(head.headers[FORWARDED_FOR], "192.0.2.1:5");
         assert_eq!(head.headers[FORWARDED_PROTO], "http");
-        assert_eq!(head.headers[START_TIME].len(), 19);
+        assert_eq!(head.headers[START_TIME], "5");
         let request = attempt(&head, "gateway:8080", CallBody::empty());
         assert_eq!(request.uri(), "/function/echo?x=1");
         assert_eq!(request.headers()[header::HOST], "gateway:8080");

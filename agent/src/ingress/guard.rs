@@ -74,12 +74,12 @@ pub(super) enum Speaks {
 }
 
 impl<S> Guard<S> {
-    /// A new connection.
-    pub(super) fn new(io: S, watch: Rc<Watch>) -> Guard<S> {
+    /// A connection of which something may have been read already, and nothing been answered.
+    pub(super) fn new(io: S, read: BytesMut, watch: Rc<Watch>) -> Guard<S> {
         Guard {
             io,
             phase: Phase::Head(Head::default()),
-            held: BytesMut::new(),
+            held: read,
             passed: 0,
             requests: 0,
             watch,

@@ -148,7 +148,7 @@ impl Head {
             }
             b'h' => {
                 if let Some(value) = value_of(line, b"host") {
-                    if self.host || !value.iter().copied().all(of_a_host) {
+                    if self.host || !(value.is_empty() || is_host(value)) {
                         return Err(Refusal::Host);
                     }
                     self.host = true;
@@ -191,9 +191,11 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Characters of a host and port (RFC 3986, 3.2) but the comma, which is a sign of two values in one.
-fn of_a_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
+/// Whether a value has the characters of a host and port (RFC 3986, 3.2), and no comma, which is a sign of two values in
+/// one.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    let right = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(b);
+    !value.is_empty() && value.iter().all(right)
 }
 
 #[cfg(test)]

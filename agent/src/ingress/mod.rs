@@ -8,6 +8,7 @@ mod guard;
 mod head;
 mod limits;
 mod path;
+mod plain;
 mod refusal;
 mod serve;
 mod watch;

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use dfaas_protocol::delivery::Rejection;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
@@ -19,7 +21,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
-use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, relay, text};
+use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, refuse, relay, text};
 
 use super::call::{Client, deliver};
 use super::connection::{End, drive};
@@ -27,17 +29,12 @@ use super::front::Front;
 use super::guard::{Guard, REFUSED, Speaks};
 use super::limits::Admitted;
 use super::path::Asked;
+use super::plain;
 use super::watch::{Call, CallAnswer, Patience, Watch};
 
 /// How long, and for how many bytes, a client is listened to that was told that its connection ends.
 const LINGER: Duration = Duration::from_secs(1);
 const MOST_LINGERED: usize = 1024 * 1024;
-
-/// What a client is told that has too many connections.
-const TOO_MANY: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-type: text/plain; charset=utf-8\r\ncontent-length: 42\r\n\r\n\
-    this client has too many connections here\n";
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
@@ -51,18 +48,34 @@ pub async fn serve_connection(
         return; // It is gone already.
     };
     let Some(admitted) = front.limits.admit(address.ip()) else {
-        if stream.write_all(TOO_MANY).await.is_ok() {
-            hang_up(&mut stream).await;
-        }
-        return;
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let why = "this client has too many connections here";
+        return dismiss(&context, &mut stream, status, why).await;
+    };
+    let timeouts = &context.shared.timeouts;
+    let patience = Patience {
+        header: timeouts.header,
+        idle: timeouts.idle,
     };
     // A client that is gone without a word ends its call, even where it sends nothing for hours.
-    let after = context.shared.timeouts.idle.max(Duration::from_secs(1));
-    let keepalive = TcpKeepalive::new().with_time(after);
+    let keepalive = TcpKeepalive::new().with_time(patience.idle.max(Duration::from_secs(1)));
     if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keepalive) {
         tracing::debug!(%error, "a connection is not kept alive");
     }
-    let client = Rc::new(Session {
+    let server = local.ip().to_string();
+    let plain = plain::serve(
+        &context, stream, address, &server, &admitted, patience, &mut stop,
+    );
+    let (stream, read) = match plain.await {
+        plain::End::Closed => return,
+        plain::End::Other(stream, read) => (stream, read),
+        plain::End::Late(mut stream) => {
+            let status = StatusCode::REQUEST_TIMEOUT;
+            let why = "the request did not come in time";
+            return dismiss(&context, &mut stream, status, why).await;
+        }
+    };
+    let session = Rc::new(Session {
         context,
         admitted,
         client: Client {
@@ -70,10 +83,10 @@ pub async fn serve_connection(
                 address: headers::ascii(address.to_string()),
                 scheme: HeaderValue::from_static("http"),
             },
-            server: headers::ascii(local.ip().to_string()),
+            server: headers::ascii(server),
         },
     });
-    serve(client, stream, &mut stop).await;
+    serve(session, stream, read, patience, &mut stop).await;
 }
 
 /// One connection, for its calls.
@@ -84,17 +97,17 @@ struct Session {
 }
 
 /// Finds out what a client speaks, and speaks it.
-async fn serve<S>(session: Rc<Session>, stream: S, stop: &mut Receiver<bool>)
-where
+async fn serve<S>(
+    session: Rc<Session>,
+    stream: S,
+    read: BytesMut,
+    patience: Patience,
+    stop: &mut Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let timeouts = &session.context.shared.timeouts;
-    let patience = Patience {
-        header: timeouts.header,
-        idle: timeouts.idle,
-    };
     let watch = Watch::new();
-    let mut guard = Guard::new(stream, Rc::clone(&watch));
+    let mut guard = Guard::new(stream, read, Rc::clone(&watch));
     let speaks = tokio::select! {
         speaks = timeout(patience.idle, guard.speaks()) => speaks,
         _ = stop.wait_for(|stop| *stop) => return,
@@ -136,6 +149,24 @@ async fn serve_http1<S>(
     if matches!(end, End::Served) && guard.has_unread() {
         guard.open();
         hang_up(&mut guard).await;
+    }
+}
+
+/// Ends a connection on which nothing is under way with an answer of the node's own.
+async fn dismiss(
+    context: &Context,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    status: StatusCode,
+    why: &str,
+) {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ndfaas-node-id: {}\r\nretry-after: 1\r\nconnection: close\r\n\
+         content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n{why}\n",
+        context.shared.node,
+        why.len() + 1,
+    );
+    if stream.write_all(answer.as_bytes()).await.is_ok() {
+        hang_up(stream).await;
     }
 }
 
@@ -193,9 +224,11 @@ async fn serve_request(
 ) -> Response<AnswerBody> {
     match Asked::of(request.uri().path()) {
         Asked::Function(name) => {
-            let route = context.shared.routes.load().find(name).cloned();
-            let name = name.to_owned();
-            deliver(context, client, &name, route, request).await
+            let served = context.shared.routes.load().find(name).cloned();
+            match served {
+                Some(served) => deliver(context, client, served, request).await,
+                None => refuse(name, Rejection::Unknown),
+            }
         }
         Asked::Health if context.shared.is_draining() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "this node drains")

@@ -205,6 +205,86 @@ async fn headers(mut way: Way) {
     assert!(!answer.contains("x-call-id"), "{answer}");
 }
 
+/// Calls that are relayed as bytes say the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_of_plain_calls_are_passed_on_here() {
+    let _machine = crate::beside_others().await;
+    plain_headers(here("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_of_plain_calls_are_passed_on_across() {
+    let _machine = crate::beside_others().await;
+    plain_headers(across("").await).await;
+}
+
+async fn plain_headers(mut way: Way) {
+    let (mut client, call) = way
+        .call(&format!(
+            "{GET}Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: Basic eA==\r\n\
+             Authorization: Bearer t\r\ntraceparent: 00-0af7-b7ad-01\r\ntracestate: a=b,c=d\r\n\
+             X-Start-Time: 1\r\nDFaaS-Refused: full\r\n\r\n"
+        ))
+        .await;
+    for gone in [
+        "keep-alive",
+        "proxy-authorization",
+        "connection",
+        "dfaas-refused",
+    ] {
+        assert_eq!(call.header(gone), None, "{gone}: {}", call.head);
+    }
+    for (name, value) in [
+        ("host", "edge.example"),
+        ("authorization", "Bearer t"),
+        ("traceparent", "00-0af7-b7ad-01"),
+        ("tracestate", "a=b,c=d"),
+        ("x-forwarded-host", "edge.example"),
+        ("x-forwarded-proto", "http"),
+    ] {
+        assert_eq!(call.header(name), Some(value), "{name}: {}", call.head);
+    }
+    let from: std::net::SocketAddr = call.header("x-forwarded-for").unwrap().parse().unwrap();
+    assert_eq!(from, client.local_address());
+    assert_eq!(
+        call.head.to_lowercase().matches("x-start-time: ").count(),
+        1
+    );
+    assert_eq!(call.header("x-start-time").unwrap().len(), 19);
+    call.answer(
+        "200 OK",
+        "Keep-Alive: timeout=5\r\nX-Start-Time: 7\r\nX-Call-Id: theirs\r\nDFaaS-Headroom: 9/9\r\n\
+         Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+        "hello",
+    )
+    .await;
+    let answer = client.read_until("hello").await.to_lowercase();
+    for once in [
+        "date: thu, 01 jan 1970",
+        "x-start-time: 7",
+        "content-length: 5",
+    ] {
+        assert_eq!(
+            answer.matches(&format!("\r\n{once}")).count(),
+            1,
+            "{once}: {answer}"
+        );
+        let name = once.split(':').next().unwrap();
+        assert_eq!(
+            answer.matches(&format!("\r\n{name}: ")).count(),
+            1,
+            "{name}: {answer}"
+        );
+    }
+    assert_eq!(answer.matches("\r\nx-call-id: ").count(), 1, "{answer}");
+    for gone in ["keep-alive", "dfaas-headroom"] {
+        assert!(
+            !answer.contains(&format!("\r\n{gone}: ")),
+            "{gone}: {answer}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn statuses_and_bodies_are_passed_on_here() {
     let _machine = crate::beside_others().await;
@@ -318,7 +398,14 @@ async fn an_old_platform_is_no_old_node() {
     let _machine = crate::beside_others().await;
     let mut way = here("").await;
     let (mut client, mut call) = way.call(&format!("{GET}\r\n")).await;
-    // Its body ends with its connection; ours must not.
+    // Its body ends with its connection: of a plain call so does ours, else it is chunked.
+    call.send("HTTP/1.0 200 OK\r\n\r\nold").await;
+    drop(call);
+    let answer = client.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nold"), "{answer}");
+    let (mut client, mut call) = way.call(&format!("{GET}TE: gzip\r\n\r\n")).await;
     call.send("HTTP/1.0 200 OK\r\n\r\nold").await;
     drop(call);
     let answer = client.read_until("\r\n0\r\n\r\n").await;
@@ -454,7 +541,7 @@ async fn events(mut way: Way) {
             "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
         ))
         .await;
-        let head = client.read_until("\r\n\r\n").await;
+        let head = client.read_until("\r\n\r\n").await.to_lowercase();
         assert!(
             head.contains(&format!("\r\ncontent-type: {kind}\r\n")),
             "{head}"
@@ -557,7 +644,7 @@ async fn goes_away(mut way: Way) {
     call.closed().await;
 
     let (client, mut call) = way
-        .call("POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        .call("POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc")
         .await;
     call.read_until("abc").await;
     drop(client);
@@ -638,6 +725,38 @@ async fn a_client_that_takes_no_answer_loses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_may_take_its_answer_slowly() {
+    let _machine = crate::beside_others().await;
+    let mut way = here("[timeouts]\nidle_ms = 1000\nrequest_ms = 300\n").await;
+    for lane in ["", "TE: gzip\r\n"] {
+        let (mut client, mut call) = way.call(&format!("{GET}{lane}\r\n")).await;
+        // More than the sockets between hold, so that it waits for the client.
+        let body = vec![b'x'; 32 << 20];
+        let length = body.len();
+        call.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+        ))
+        .await;
+        let sent = tokio::spawn(async move {
+            call.send(&body).await;
+            call
+        });
+        let head = client.read_until("\r\n\r\n").await;
+        let start = head.find("\r\n\r\n").unwrap() + 4;
+        let mut read = head.len() - start;
+        for _ in 0..15 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            read += client.skip(1 << 20).await;
+        }
+        while read < length {
+            read += client.skip(1 << 20).await;
+        }
+        assert_eq!(read, length);
+        drop(sent.await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_has_the_time_that_it_is_given_here() {
     let _machine = crate::beside_others().await;
     let gateway =
@@ -664,11 +783,18 @@ async fn takes_too_long(mut way: Way) {
     call.closed().await;
     // It is the client's own fault if its body does not come.
     let (mut client, mut call) = way
-        .call("POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        .call("POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc")
         .await;
     let answer = client.read_until("\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     call.closed().await;
+    // A small one is waited for before anything is sent on.
+    let mut client = way.client().await;
+    client
+        .send("POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        .await;
+    let answer = client.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     way.all_slots_are_free().await;
     // The head has come in time; the body may take longer.
     let (mut client, mut call) = way.call(&format!("{GET}\r\n")).await;

@@ -57,6 +57,11 @@ impl SendError {
     pub fn nothing_sent(&self) -> bool {
         !matches!(self, SendError::Broken(_))
     }
+
+    /// Whether the client's body broke off, which says nothing about the other end.
+    pub fn by_the_client(&self) -> bool {
+        matches!(self, SendError::Broken(error) if error.is_user())
+    }
 }
 
 /// The connections of one thread.

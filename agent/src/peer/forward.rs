@@ -44,7 +44,9 @@ pub async fn forward(
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
-            candidate.remote.unreachable();
+            if !error.by_the_client() {
+                candidate.remote.unreachable();
+            }
             return failure(&error, replay);
         }
         Err(_) => {

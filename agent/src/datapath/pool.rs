@@ -138,9 +138,11 @@ impl Pool {
     fn take_idle(&self, target: Target) -> Option<SendRequest<CallBody>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&target)?;
-        // The last one back is the least likely to have been closed by the other end.
-        while let Some(connection) = connections.pop() {
-            if !connection.sender.is_closed() && connection.since.elapsed() < IDLE_LIMIT {
+        // The last one back is the least likely to have been closed by the other end. One whose answer came before the
+        // end of the call's body is busy with it for as long as the client is.
+        while let Some(last) = connections.iter().rposition(|c| c.sender.is_ready()) {
+            let connection = connections.remove(last);
+            if connection.since.elapsed() < IDLE_LIMIT {
                 return Some(connection.sender);
             }
         }

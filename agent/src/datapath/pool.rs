@@ -47,6 +47,9 @@ pub enum SendError {
     /// This node cannot prove who it is: nothing was sent.
     #[error(transparent)]
     Identity(#[from] PeerTlsError),
+    /// The other end closed a new connection at once: nothing was sent.
+    #[error("the connection was closed as soon as it was made: {0}")]
+    Unsent(#[source] hyper::Error),
     /// The connection broke, or the answer was not HTTP, after something may have been sent.
     #[error("the connection broke before an answer came: {0}")]
     Broken(#[from] hyper::Error),
@@ -121,7 +124,8 @@ impl Pool {
                 Err(mut error) => match error.take_message() {
                     // It was never sent: the connection had been closed while it was idle.
                     Some(unsent) if !fresh => request = unsent,
-                    _ => return Err(error.into_error().into()),
+                    Some(_) => return Err(SendError::Unsent(error.into_error())),
+                    None => return Err(error.into_error().into()),
                 },
             }
         }

@@ -248,15 +248,19 @@ pub struct Leased {
 impl Leased {
     /// The most that is read of a body only to keep its connection.
     const WORTH_READING: u64 = 16 * 1024;
+    /// The longest that is waited for it.
+    const WORTH_WAITING: Duration = Duration::from_millis(100);
 
-    /// Reads a small body to its end, so that its connection can be used again.
+    /// Reads a small body to its end if it comes soon, so that its connection can be used again.
     pub async fn discard(mut self) {
         if self
             .size_hint()
             .upper()
             .is_some_and(|n| n <= Self::WORTH_READING)
         {
-            while let Some(Ok(_)) = self.frame().await {}
+            let end = async { while let Some(Ok(_)) = self.frame().await {} };
+            // If it does not come the connection is closed.
+            let _ = tokio::time::timeout(Self::WORTH_WAITING, end).await;
         }
     }
 }

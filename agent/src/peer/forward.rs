@@ -62,6 +62,7 @@ pub async fn forward(
     if response.headers().contains_key(REFUSED) {
         if replay.is_whole() {
             response.into_body().discard().await;
+            replay.give_up();
             return Run::Refused;
         }
         return Run::Failed(

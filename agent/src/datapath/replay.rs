@@ -87,6 +87,14 @@ impl Replay {
         self.0.as_ref().is_none_or(|source| !source.borrow().lost)
     }
 
+    /// Whether the client's body was read to its end.
+    pub fn has_ended(&self) -> bool {
+        self.0.as_ref().is_none_or(|source| {
+            let source = source.borrow();
+            source.ended || source.incoming.is_end_stream()
+        })
+    }
+
     /// Whether the body may exceed what is kept, so that it should be held back until the call is accepted.
     pub fn may_exceed(&self) -> bool {
         self.0.as_ref().is_some_and(|source| {

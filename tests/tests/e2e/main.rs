@@ -12,6 +12,7 @@ mod demo;
 mod federation;
 mod life;
 mod overload;
+mod second_tries;
 mod strangers;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -115,7 +115,7 @@ impl Call {
         match self.framing {
             Framing::None => Vec::new(),
             Framing::Sized(bytes) | Framing::Chunked(bytes) => {
-                crate::gateway::pattern(&self.id, bytes)
+                crate::scripted::pattern(&self.id, bytes)
             }
         }
     }

@@ -3,9 +3,10 @@
 pub mod agent;
 pub mod call;
 pub mod client;
-pub mod gateway;
+pub mod judge;
 pub mod load;
 pub mod message;
+pub mod scripted;
 pub mod wait;
 
 pub use agent::{Agent, Site};

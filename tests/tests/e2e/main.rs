@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod crowds;
 mod demo;
 mod federation;
 mod life;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use dfaas_tests::agent::SOON;
 use dfaas_tests::call::{Answer, Call, Framing};
 use dfaas_tests::client::RawClient;
-use dfaas_tests::gateway::{Fate, Gateway, Ledger, checksum, pattern};
+use dfaas_tests::scripted::{Fate, Gateway, Ledger, checksum, pattern};
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Site};
 use rand::rngs::StdRng;

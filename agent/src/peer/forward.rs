@@ -44,7 +44,7 @@ pub async fn forward(
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
-            if !replay.is_broken() {
+            if !error.by_the_client() {
                 candidate.remote.unreachable();
             }
             return failure(&error, replay);
@@ -63,6 +63,7 @@ pub async fn forward(
     if response.headers().contains_key(REFUSED) {
         if replay.is_whole() {
             response.into_body().discard().await;
+            replay.give_up();
             return Run::Refused;
         }
         return Run::Failed(

@@ -9,11 +9,13 @@
 
 mod bad_input;
 mod calls;
+mod crowds;
 mod demo;
 mod federation;
 mod http;
 mod life;
 mod overload;
+mod second_tries;
 mod strangers;
 mod upgrade;
 

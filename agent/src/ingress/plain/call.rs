@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
 use hyper::StatusCode;
 use tokio::time::Instant;
@@ -82,7 +83,7 @@ pub(super) async fn deliver(
             Decision::Run(_) | Decision::Wait(..) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
-                let slot = match slot(context, client, served, decision).await {
+                let slot = match slot(context, client, served, decision, time).await {
                     Ok(slot) => slot,
                     Err(GivenUp::Gone) => return Err(GivenUp::Gone),
                     Err(GivenUp::Late) => None,
@@ -186,6 +187,7 @@ async fn slot(
     client: &mut ClientStream,
     served: &Served,
     decision: Decision,
+    time: Time,
 ) -> Result<Option<Slot>, GivenUp> {
     let Some(local) = served.local.as_ref() else {
         return Ok(None);
@@ -195,6 +197,8 @@ async fn slot(
             let turn = local.turn(turn, context.shared.clock);
             client.unless_given_up(true, turn).await.map(Some)
         }
-        _ => Ok(Some(local.running())),
+        _ => Ok(Some(
+            local.running_since(context.shared.clock.instant(time)),
+        )),
     }
 }

@@ -1,8 +1,9 @@
 //! The head of a plain request, read strictly and written anew for the next hop.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use httparse::{EMPTY_HEADER, Request, Status};
+use httparse::{Request, Status};
 
 use super::super::{function_in, head::is_host};
 
@@ -111,9 +112,9 @@ impl Head {
         if matches!(bytes.first(), Some(b'\r' | b'\n')) {
             return Found::Other;
         }
-        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-        let mut request = Request::new(&mut fields);
-        let len = match request.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = Request::new(&mut []);
+        let len = match request.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
             Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
             _ => return Found::Other,

@@ -14,6 +14,7 @@ mod demo;
 mod federation;
 mod http;
 mod http2;
+mod large;
 mod life;
 mod overload;
 mod second_tries;

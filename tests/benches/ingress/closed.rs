@@ -22,6 +22,11 @@ pub(crate) struct Series {
 }
 
 impl Series {
+    /// Calls that failed in any round.
+    pub(crate) fn failed(&self) -> u64 {
+        self.rounds.iter().map(|m| m.failed).sum()
+    }
+
     /// The median over the rounds.
     pub(crate) fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
         median(self.rounds.iter().map(of).collect())

@@ -85,8 +85,10 @@ pub(crate) struct Load {
 /// How a load went.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
-    /// Answers with status 200 and the right body.
+    /// Answers with status 200 and the right body in the measured time.
     pub(crate) answered: u64,
+    /// The same before and after it too.
+    pub(crate) all: u64,
     /// Calls that got anything else, or nothing, warm-up included.
     pub(crate) failed: u64,
     /// The first of those, in words.
@@ -105,6 +107,11 @@ impl Measured {
     /// CPU seconds of the watched processes for 100,000 calls.
     pub(crate) fn cpu_per_100k(&self) -> f64 {
         self.used.watched.as_secs_f64() * 1e5 / self.answered.max(1) as f64
+    }
+
+    /// The share of one core's time that the watched processes used.
+    pub(crate) fn watched_share(&self) -> f64 {
+        self.used.watched.as_secs_f64() / self.time.as_secs_f64()
     }
 
     /// CPU seconds of load and backend for 100,000 calls.
@@ -128,6 +135,7 @@ pub(crate) struct Running {
     next_due: Instant,
     phase: Phase,
     answered: u64,
+    all: u64,
     failed: u64,
     failures: Vec<String>,
     latency: Histogram<u64>,
@@ -154,6 +162,7 @@ impl Running {
             phase: Phase::WarmUp(now + load.warm_up),
             load,
             answered: 0,
+            all: 0,
             failed: 0,
             failures: Vec::new(),
             latency: Histogram::new_with_bounds(1, LONGEST, 3)?,
@@ -184,6 +193,7 @@ impl Running {
                 self.latency
                     .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
                 self.answered += 1;
+                self.all += 1;
                 if close && caller.reconnect(registry).is_err() {
                     self.failed += 1;
                 }
@@ -256,6 +266,7 @@ impl Running {
                 let used = reading.until(&Reading::take(&self.load.watched)?);
                 let measured = Measured {
                     answered: self.answered,
+                    all: 0,
                     failed: 0,
                     failures: Vec::new(),
                     time: start.elapsed(),
@@ -268,6 +279,7 @@ impl Running {
                 let waiting = self.callers.iter().filter(|c| c.is_busy()).count() as u64;
                 if waiting == 0 || now >= *end {
                     let mut measured = (**measured).clone();
+                    measured.all = self.all;
                     measured.failed = self.failed + waiting;
                     measured.failures = std::mem::take(&mut self.failures);
                     if waiting > 0 {

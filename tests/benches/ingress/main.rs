@@ -9,27 +9,56 @@ mod backend;
 mod caller;
 mod closed;
 mod engine;
+mod flat;
+mod forward;
 mod load;
+mod open_loop;
 mod proxies;
 mod report;
+mod swap;
 mod wire;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::closed::Case;
 use crate::engine::Engine;
 use crate::load::Method;
-use crate::proxies::{LOAD_CORE, Shape, Target};
+use crate::proxies::{LOAD_CORE, Shape, Target, program};
+use crate::report::Figures;
 
 /// Set in the environment once this process has its core.
 const PINNED: &str = "DFAAS_BENCH_PINNED";
 /// Functions of the gateway that every proxy stands before.
 const FUNCTIONS: usize = 10;
+
+/// Methods and connections of the closed loop.
+const CASES: [Case; 4] = [
+    (Method::Get, 32),
+    (Method::Get, 64),
+    (Method::Post, 32),
+    (Method::Post, 64),
+];
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// The most that each target gives, and what a call costs it.
+    Closed,
+    /// The time that a proxy adds at a fixed rate.
+    OpenLoop,
+    /// What a forward costs beside a local call.
+    Forward,
+    /// Ten swaps of the strategy a second.
+    Swap,
+    /// Instructions and system calls of a call.
+    Flat,
+}
 
 #[derive(Debug, Parser)]
 #[command(name = "ingress", about = "Measures the ingress beside other proxies")]
@@ -43,6 +72,12 @@ struct Arguments {
     /// How often each is made; the medians count.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Section>,
+    /// Prints the tables as Markdown.
+    #[arg(long)]
+    markdown: bool,
     /// Only targets whose name is one of these.
     #[arg(long, value_delimiter = ',')]
     targets: Vec<String>,
@@ -52,6 +87,12 @@ struct Arguments {
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+impl Arguments {
+    fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.contains(&section)
+    }
 }
 
 fn main() -> ExitCode {
@@ -93,48 +134,64 @@ fn start(arguments: &Arguments) -> Result<ExitCode> {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let engine = Engine::start()?;
-    let backend = engine.gateway(FUNCTIONS).await?;
-    let chosen = |name: &str| {
+    let (rounds, time) = (arguments.rounds, Duration::from_secs_f64(arguments.seconds));
+    let mut figures = Figures::default();
+    if arguments.wants(Section::Closed) || arguments.wants(Section::OpenLoop) {
+        let targets = targets(arguments, engine.gateway(FUNCTIONS).await?).await?;
+        if arguments.wants(Section::Closed) {
+            let cases: Vec<Case> = CASES
+                .into_iter()
+                .filter(|(method, connections)| {
+                    let name = format!("{}/{connections}", method.as_str());
+                    arguments.cases.is_empty() || arguments.cases.contains(&name)
+                })
+                .collect();
+            let series = closed::run(&engine, &targets, &cases, rounds, time).await?;
+            figures.rows = report::rows(&series);
+        }
+        if arguments.wants(Section::OpenLoop) {
+            figures.open_loop = open_loop::run(&engine, &targets, rounds, time).await?;
+        }
+    }
+    if arguments.wants(Section::Forward) {
+        figures.forward = forward::run(&engine, rounds, time).await?;
+    }
+    if arguments.wants(Section::Swap) {
+        figures.swap = Some(swap::run(&engine, FUNCTIONS, rounds, time).await?);
+    }
+    if arguments.wants(Section::Flat) {
+        figures.flat = Some(flat::run(&engine).await?);
+    }
+    print!("{}", figures.tables(arguments.markdown));
+    match &arguments.json {
+        Some(path) => figures.write(path),
+        None => Ok(()),
+    }
+}
+
+/// Starts what is compared, as far as it is installed and wanted.
+async fn targets(arguments: &Arguments, backend: SocketAddr) -> Result<Vec<Target>> {
+    let wanted = |name: &str| {
         arguments.targets.is_empty() || arguments.targets.iter().any(|target| target == name)
     };
     let mut targets = Vec::new();
-    if chosen("direct") {
+    if wanted("direct") {
         targets.push(Target::direct(backend));
     }
-    if chosen("dfaas") {
+    if wanted("dfaas") {
         targets.push(Target::dfaas(backend).await?);
     }
     for shape in [Shape::KeepAlive, Shape::ServerClose, Shape::Reference] {
-        if !proxies::installed("haproxy") {
+        if program("haproxy").is_none() {
             eprintln!("skipped: {} (apt-get install haproxy)", shape.name());
-        } else if chosen(shape.name()) {
+        } else if wanted(shape.name()) {
             targets.push(Target::haproxy(shape, backend)?);
         }
     }
-    if !proxies::installed("nginx") {
+    if program("nginx").is_none() {
         eprintln!("skipped: nginx (apt-get install nginx)");
-    } else if chosen("nginx") {
+    } else if wanted("nginx") {
         targets.push(Target::nginx(backend)?);
     }
-    let all: [Case; 4] = [
-        (Method::Get, 32),
-        (Method::Get, 64),
-        (Method::Post, 32),
-        (Method::Post, 64),
-    ];
-    let cases: Vec<Case> = all
-        .into_iter()
-        .filter(|(method, connections)| {
-            let name = format!("{}/{connections}", method.as_str());
-            arguments.cases.is_empty() || arguments.cases.contains(&name)
-        })
-        .collect();
-    let time = Duration::from_secs_f64(arguments.seconds);
-    let series = closed::run(&engine, &targets, &cases, arguments.rounds, time).await?;
-    let rows = report::rows(&series);
-    println!("{}", report::table(&rows));
-    if let Some(path) = &arguments.json {
-        report::write(path, &serde_json::json!({ "rows": rows }))?;
-    }
-    Ok(())
+    Ok(targets)
 }

@@ -4,7 +4,7 @@ mod haproxy;
 mod nginx;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -139,10 +139,12 @@ impl Target {
     }
 }
 
-/// Whether a program is there.
-pub(crate) fn installed(program: &str) -> bool {
+/// Where a program is, if it is installed.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
 }
 
 /// Puts all threads of a process on the proxies' core.
@@ -161,9 +163,4 @@ pub(crate) fn pin(pid: u32) -> Result<()> {
 /// A port that nobody listens on, for programs that cannot say which one the system gave them.
 fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// A path as a configuration file has it.
-fn quoted(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -1,16 +1,69 @@
-//! The figures, for people and for programs.
+//! The figures of the closed loop, and all figures for people and for programs.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use comfy_table::Table;
+use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use crate::closed::{Case, Series};
+use crate::flat::Flat;
+use crate::forward::{self, Forward};
+use crate::load::Measured;
+use crate::open_loop::OpenLoop;
 use crate::proxies::{LOAD_CORE, PROXY_CORE};
+use crate::swap::Swap;
 
 /// The target that the others are compared with.
 const BASE: &str = "haproxy-keepalive";
+
+/// All figures of a run; those of a section that did not run are missing.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forward: Vec<Forward>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) open_loop: Option<OpenLoop>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) swap: Option<Swap>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) flat: Option<Flat>,
+}
+
+impl Figures {
+    /// Writes the figures as JSON.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The figures as tables with a heading each.
+    pub(crate) fn tables(&self, markdown: bool) -> String {
+        let sections = [
+            (!self.rows.is_empty()).then(|| ("Closed loop", table(&self.rows))),
+            (!self.forward.is_empty()).then(|| ("Forward", forward::table(&self.forward))),
+            self.open_loop.as_ref().map(|o| ("Open loop", o.table())),
+            self.swap.as_ref().map(|s| ("Swaps", s.table())),
+            self.flat.as_ref().map(|f| ("Counts", f.table())),
+        ];
+        let mut text = String::new();
+        for (title, mut table) in sections.into_iter().flatten() {
+            let mark = if markdown { "### " } else { "" };
+            let preset = if markdown {
+                presets::ASCII_MARKDOWN
+            } else {
+                presets::UTF8_FULL_CONDENSED
+            };
+            table.load_style(preset);
+            text.push_str(&format!("{mark}{title}\n\n{table}\n\n"));
+        }
+        text
+    }
+}
 
 /// One line of the comparison: medians over the rounds.
 #[derive(Debug, Serialize)]
@@ -28,6 +81,8 @@ pub(crate) struct Row {
     cpu_vs_haproxy: Option<f64>,
     /// The share of its time in which the proxies' core worked.
     proxy_core: f64,
+    /// The share of that core's time that went to this proxy.
+    proxy_share: f64,
     /// The same of the core of load and backend.
     load_core: f64,
     failed: u64,
@@ -53,8 +108,9 @@ pub(crate) fn rows(series: &[Series]) -> Vec<Row> {
                 rps_vs_haproxy: base.map(|base| rps / base.median(|m| m.rate())),
                 cpu_vs_haproxy: base.map(|base| self::cpu(base) / cpu),
                 proxy_core: core(PROXY_CORE),
+                proxy_share: of.median(Measured::watched_share),
                 load_core: core(LOAD_CORE),
-                failed: of.rounds.iter().map(|m| m.failed).sum(),
+                failed: of.failed(),
             }
         })
         .collect()
@@ -73,8 +129,7 @@ fn cpu(series: &Series) -> f64 {
     }
 }
 
-/// The rows as a table.
-pub(crate) fn table(rows: &[Row]) -> Table {
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
     table.set_header([
         "target",
@@ -87,6 +142,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "rps vs haproxy",
         "CPU vs haproxy",
         "core 0",
+        "of it proxy",
         "core 1",
         "failed",
     ]);
@@ -103,15 +159,10 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             ratio(row.rps_vs_haproxy),
             ratio(row.cpu_vs_haproxy),
             format!("{:.0} %", row.proxy_core * 100.0),
+            format!("{:.0} %", row.proxy_share * 100.0),
             format!("{:.0} %", row.load_core * 100.0),
             row.failed.to_string(),
         ]);
     }
     table
-}
-
-/// Writes the figures as JSON.
-pub(crate) fn write(path: &Path, value: &serde_json::Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)? + "\n";
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

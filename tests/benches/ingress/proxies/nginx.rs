@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::quoted;
-
 /// One worker, connections kept on both sides, no log.
 pub(super) fn config(directory: &Path, listen: SocketAddr, backend: SocketAddr) -> String {
-    let directory = quoted(directory);
+    let directory = directory.display();
     format!(
         "daemon off;
 worker_processes 1;

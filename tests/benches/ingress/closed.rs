@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::engine::Engine;
 use crate::load::{Load, Measured, Method, Pace};
@@ -74,7 +74,9 @@ pub(crate) async fn run(
                 pace: Pace::Closed(time),
                 watched: target.processes.clone(),
             };
-            series.rounds.push(engine.run(load).await?);
+            series
+                .rounds
+                .push(engine.run(load).await.context(target.name)?);
         }
     }
     Ok(series)

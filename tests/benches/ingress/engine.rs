@@ -96,7 +96,7 @@ fn turn(mut poll: Poll, orders: &Receiver<Order>) {
             }
         }
         if let Some((mut load, reply)) = running.take() {
-            match load.proceed(Instant::now(), poll.registry()) {
+            match load.proceed(Instant::now()) {
                 Ok(None) => running = Some((load, reply)),
                 Ok(Some(measured)) => drop(reply.send(Ok(measured))),
                 Err(error) => drop(reply.send(Err(error))),

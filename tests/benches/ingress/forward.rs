@@ -24,8 +24,10 @@ pub(crate) struct Forward {
     local_cpu_s_per_100k: f64,
     /// CPU seconds of both nodes for 100,000 calls that one hands to the other.
     forward_cpu_s_per_100k: f64,
-    /// How many times the CPU of a local call a forward costs.
+    /// How many times the CPU of a local call a forward costs, both nodes together.
     ratio: f64,
+    /// The same for each of the two nodes, on average.
+    ratio_per_node: f64,
     local_p99_us: f64,
     forward_p99_us: f64,
     failed: u64,
@@ -74,6 +76,7 @@ pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Resul
             local_cpu_s_per_100k: cpu(&local),
             forward_cpu_s_per_100k: cpu(&forwarded),
             ratio: cpu(&forwarded) / cpu(&local),
+            ratio_per_node: cpu(&forwarded) / cpu(&local) / 2.0,
             local_p99_us: local.median(|m| m.micros(0.99)),
             forward_p99_us: forwarded.median(|m| m.micros(0.99)),
             failed: local.failed() + forwarded.failed(),
@@ -91,6 +94,7 @@ pub(crate) fn table(rows: &[Forward]) -> Table {
         "local CPU s/100k",
         "forward CPU s/100k",
         "ratio",
+        "per node",
         "local p99 µs",
         "forward p99 µs",
         "failed",
@@ -102,6 +106,7 @@ pub(crate) fn table(rows: &[Forward]) -> Table {
             format!("{:.3}", row.local_cpu_s_per_100k),
             format!("{:.3}", row.forward_cpu_s_per_100k),
             format!("{:.2}", row.ratio),
+            format!("{:.2}", row.ratio_per_node),
             format!("{:.0}", row.local_p99_us),
             format!("{:.0}", row.forward_p99_us),
             row.failed.to_string(),

@@ -114,6 +114,11 @@ impl Measured {
         self.used.watched.as_secs_f64() / self.time.as_secs_f64()
     }
 
+    /// The share of one core's time that load and backend used.
+    pub(crate) fn own_share(&self) -> f64 {
+        self.used.own.as_secs_f64() / self.time.as_secs_f64()
+    }
+
     /// CPU seconds of load and backend for 100,000 calls.
     pub(crate) fn own_per_100k(&self) -> f64 {
         self.used.own.as_secs_f64() * 1e5 / self.answered.max(1) as f64
@@ -167,7 +172,7 @@ impl Running {
             failures: Vec::new(),
             latency: Histogram::new_with_bounds(1, LONGEST, 3)?,
         };
-        running.send(now, registry);
+        running.send(now);
         Ok(running)
     }
 
@@ -186,7 +191,7 @@ impl Running {
             return;
         };
         match caller.ready(event) {
-            Ok(None) => return,
+            Ok(None) => {}
             Ok(Some(Ended { since, close })) => {
                 let now = Instant::now();
                 let nanos = now.saturating_duration_since(since).as_nanos();
@@ -198,7 +203,7 @@ impl Running {
                     self.failed += 1;
                 }
                 self.idle.push_back(index);
-                self.send(now, registry);
+                self.send(now);
             }
             Err(error) => {
                 // A connection that nothing was asked on may close as it likes.
@@ -213,13 +218,13 @@ impl Running {
                     self.failed += 1;
                     self.failures.push(format!("{error:#}"));
                 }
-                self.send(Instant::now(), registry);
+                self.send(Instant::now());
             }
         }
     }
 
     /// Sends what is due.
-    fn send(&mut self, now: Instant, _: &Registry) {
+    fn send(&mut self, now: Instant) {
         if let Phase::Draining(..) = self.phase {
             return;
         }
@@ -246,15 +251,11 @@ impl Running {
     ///
     /// # Errors
     /// If too much failed for the load to mean anything, or an account cannot be read.
-    pub(crate) fn proceed(
-        &mut self,
-        now: Instant,
-        registry: &Registry,
-    ) -> Result<Option<Measured>> {
+    pub(crate) fn proceed(&mut self, now: Instant) -> Result<Option<Measured>> {
         if self.failed > MANY {
             bail!("too many calls failed: {}", self.failures.join("; "));
         }
-        self.send(now, registry);
+        self.send(now);
         match &self.phase {
             Phase::WarmUp(end) if now >= *end => {
                 self.latency.clear();

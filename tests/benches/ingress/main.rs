@@ -72,6 +72,10 @@ struct Arguments {
     /// How often each is made; the medians count.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Goes before everything else on the machine (round-robin real-time scheduling, by `chrt`): for a machine that is not
+    /// quiet. Root may.
+    #[arg(long)]
+    realtime: bool,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
@@ -115,8 +119,12 @@ fn start(arguments: &Arguments) -> Result<ExitCode> {
     if std::env::var_os(PINNED).is_none() {
         let cores = std::thread::available_parallelism()?.get();
         ensure!(cores > LOAD_CORE, "two cores are needed; there is {cores}");
-        let status = Command::new("taskset")
-            .args(["--cpu-list", &LOAD_CORE.to_string()])
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &LOAD_CORE.to_string()]);
+        if arguments.realtime {
+            command.args(["chrt", "--rr", "1"]);
+        }
+        let status = command
             .arg(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))
             .env(PINNED, "1")
@@ -148,6 +156,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
                 .collect();
             let series = closed::run(&engine, &targets, &cases, rounds, time).await?;
             figures.rows = report::rows(&series);
+            figures.cores = figures.rows.iter().map(|row| row.cores.clone()).collect();
         }
         if arguments.wants(Section::OpenLoop) {
             figures.open_loop = open_loop::run(&engine, &targets, rounds, time).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use comfy_table::Table;
 use serde::Serialize;
 
@@ -79,7 +79,9 @@ pub(crate) async fn run(
         eprintln!("open loop at {rate} a second, round {round} of {rounds}");
         for (series, target) in series.iter_mut().zip(&targets) {
             let load = load(target, Pace::Open(rate, time));
-            series.rounds.push(engine.run(load).await?);
+            series
+                .rounds
+                .push(engine.run(load).await.context(target.name)?);
         }
     }
     let quantile = |series: &Series, quantile| series.median(|m| m.micros(quantile));

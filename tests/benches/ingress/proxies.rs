@@ -3,7 +3,8 @@
 mod haproxy;
 mod nginx;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub(crate) use haproxy::Shape;
 pub(crate) const PROXY_CORE: usize = 0;
 /// The core of load and backend.
 pub(crate) const LOAD_CORE: usize = 1;
+/// Ports below those that systems give to outgoing connections.
+const PORTS: Range<u16> = 20_000..30_000;
 /// How long a proxy may take to begin.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -39,13 +42,20 @@ enum Running {
 }
 
 /// A process that ends when this is dropped, with the directory of its configuration.
-struct Process(Child, TempDir);
+struct Process {
+    child: Child,
+    directory: TempDir,
+    /// Where its log goes. Nobody reads it: what does not fit is dropped by the kernel.
+    _log: Option<UdpSocket>,
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
         // nginx and HAProxy end their workers on this signal; a kill would leave them.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let _ = self.child.wait();
     }
 }
 
@@ -79,11 +89,13 @@ impl Target {
     pub(crate) fn haproxy(shape: Shape, backend: SocketAddr) -> Result<Target> {
         let directory = tempfile::tempdir()?;
         let address = free_port()?;
+        let log = UdpSocket::bind("127.0.0.1:0")?;
         let config = directory.path().join("haproxy.cfg");
-        std::fs::write(&config, shape.config(address, backend))?;
+        let text = shape.config(address, backend, log.local_addr()?);
+        std::fs::write(&config, text)?;
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&config);
-        Target::process(shape.name(), address, command, directory)
+        Target::process(shape.name(), address, command, (directory, Some(log)))
     }
 
     /// nginx with kept connections to the backend.
@@ -99,14 +111,14 @@ impl Target {
             .arg("-c")
             .arg(&config);
         command.arg("-e").arg(directory.path().join("error.log"));
-        Target::process("nginx", address, command, directory)
+        Target::process("nginx", address, command, (directory, None))
     }
 
     fn process(
         name: &'static str,
         address: SocketAddr,
         mut command: Command,
-        directory: TempDir,
+        (directory, log): (TempDir, Option<UdpSocket>),
     ) -> Result<Target> {
         let said = std::fs::File::create(directory.path().join("said"))?;
         let child = command
@@ -115,18 +127,22 @@ impl Target {
             .stderr(said)
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
-        let mut process = Process(child, directory);
+        let mut process = Process {
+            child,
+            directory,
+            _log: log,
+        };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
-            let ended = process.0.try_wait()?;
+            let ended = process.child.try_wait()?;
             ensure!(
                 ended.is_none() && start.elapsed() < SOON,
                 "{name} does not take connections: {}",
-                std::fs::read_to_string(process.1.path().join("said"))?
+                std::fs::read_to_string(process.directory.path().join("said"))?
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        let processes = account::family(process.0.id());
+        let processes = account::family(process.child.id());
         for pid in &processes {
             pin(*pid)?;
         }
@@ -160,7 +176,11 @@ pub(crate) fn pin(pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// A port that nobody listens on, for programs that cannot say which one the system gave them.
+/// A port that nobody has, for programs that cannot say which one the system gave them. It is none of those that the system
+/// gives to outgoing connections, because one of these could take it before the program does.
 fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    PORTS
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .context("no port is free")
 }

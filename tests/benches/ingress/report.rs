@@ -22,6 +22,8 @@ const BASE: &str = "haproxy-keepalive";
 pub(crate) struct Figures {
     pub(crate) rows: Vec<Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cores: Vec<Cores>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) forward: Vec<Forward>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) open_loop: Option<OpenLoop>,
@@ -79,12 +81,25 @@ pub(crate) struct Row {
     rps_vs_haproxy: Option<f64>,
     /// How many times less CPU for a call than HAProxy with keep-alive.
     cpu_vs_haproxy: Option<f64>,
+    /// Reported apart, so that a row is what programs that compare runs expect.
+    #[serde(skip)]
+    pub(crate) cores: Cores,
+}
+
+/// How busy the cores were, by which to judge what limits a row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Cores {
+    target: &'static str,
+    method: &'static str,
+    connections: usize,
     /// The share of its time in which the proxies' core worked.
     proxy_core: f64,
     /// The share of that core's time that went to this proxy.
     proxy_share: f64,
-    /// The same of the core of load and backend.
+    /// The share of its time in which the core of load and backend worked.
     load_core: f64,
+    /// The share of that core's time that went to load and backend.
+    load_share: f64,
     failed: u64,
 }
 
@@ -107,10 +122,16 @@ pub(crate) fn rows(series: &[Series]) -> Vec<Row> {
                 p99_us: of.median(|m| m.micros(0.99)),
                 rps_vs_haproxy: base.map(|base| rps / base.median(|m| m.rate())),
                 cpu_vs_haproxy: base.map(|base| self::cpu(base) / cpu),
-                proxy_core: core(PROXY_CORE),
-                proxy_share: of.median(Measured::watched_share),
-                load_core: core(LOAD_CORE),
-                failed: of.failed(),
+                cores: Cores {
+                    target: of.target,
+                    method: of.case.0.as_str(),
+                    connections: of.case.1,
+                    proxy_core: core(PROXY_CORE),
+                    proxy_share: of.median(Measured::watched_share),
+                    load_core: core(LOAD_CORE),
+                    load_share: of.median(Measured::own_share),
+                    failed: of.failed(),
+                },
             }
         })
         .collect()
@@ -144,6 +165,7 @@ fn table(rows: &[Row]) -> Table {
         "core 0",
         "of it proxy",
         "core 1",
+        "of it load",
         "failed",
     ]);
     let ratio = |ratio: Option<f64>| ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
@@ -158,10 +180,11 @@ fn table(rows: &[Row]) -> Table {
             format!("{:.0}", row.p99_us),
             ratio(row.rps_vs_haproxy),
             ratio(row.cpu_vs_haproxy),
-            format!("{:.0} %", row.proxy_core * 100.0),
-            format!("{:.0} %", row.proxy_share * 100.0),
-            format!("{:.0} %", row.load_core * 100.0),
-            row.failed.to_string(),
+            format!("{:.0} %", row.cores.proxy_core * 100.0),
+            format!("{:.0} %", row.cores.proxy_share * 100.0),
+            format!("{:.0} %", row.cores.load_core * 100.0),
+            format!("{:.0} %", row.cores.load_share * 100.0),
+            row.cores.failed.to_string(),
         ]);
     }
     table

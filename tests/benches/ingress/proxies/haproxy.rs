@@ -30,11 +30,11 @@ impl Shape {
         }
     }
 
-    pub(super) fn config(self, listen: SocketAddr, backend: SocketAddr) -> String {
+    pub(super) fn config(self, listen: SocketAddr, backend: SocketAddr, log: SocketAddr) -> String {
         match self {
             Shape::KeepAlive => plain("http-keep-alive", listen, backend),
             Shape::ServerClose => plain("http-server-close", listen, backend),
-            Shape::Reference => reference(listen, backend),
+            Shape::Reference => reference(listen, backend, log),
         }
     }
 }
@@ -61,7 +61,7 @@ backend f0
     )
 }
 
-fn reference(listen: SocketAddr, backend: SocketAddr) -> String {
+fn reference(listen: SocketAddr, backend: SocketAddr, log: SocketAddr) -> String {
     let nodes: Vec<String> = (0..NEIGHBOURS).map(|n| format!("node-{n}")).collect();
     let known = nodes.join(" ");
     let mut text = format!(
@@ -69,7 +69,7 @@ fn reference(listen: SocketAddr, backend: SocketAddr) -> String {
     nbthread 1
     maxconn 4096
     log stdout format raw local0
-    log 127.0.0.1:5014 local0
+    log {log} local0
 defaults
     mode http
     log global

@@ -23,6 +23,11 @@ impl Clock {
         Time::ZERO + self.zero.elapsed()
     }
 
+    /// The time of a moment.
+    pub fn at(&self, moment: Instant) -> Time {
+        Time::ZERO + moment.saturating_duration_since(self.zero)
+    }
+
     /// The moment of a time, for timers.
     pub fn instant(&self, time: Time) -> Instant {
         self.zero + time.since(Time::ZERO)

@@ -52,6 +52,7 @@ pub async fn run_here(
     };
     if is_limiter_refusal(&response) && replay.is_whole() {
         response.into_body().discard().await;
+        replay.give_up();
         return Run::Refused;
     }
     Run::Answered(relay(response, Some(slot)))

@@ -1,13 +1,11 @@
 //! A client's call, from its arrival to the head of its answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
-use rand::Rng;
 use tokio::time::Instant;
 
 use crate::datapath::headers::{self, CALL_ID, SERVER};
@@ -15,11 +13,13 @@ use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
 
+use super::plain::CallId;
+
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Its address.
-    pub(super) address: SocketAddr,
+    /// Its IP address, as the platform is told it.
+    pub(super) address: HeaderValue,
     /// The address of this node that it came to.
     pub(super) server: HeaderValue,
 }
@@ -28,18 +28,15 @@ pub(super) struct Client {
 pub(super) async fn deliver(
     context: &Context,
     client: &Client,
-    name: &str,
-    served: Option<Arc<Served>>,
+    served: Arc<Served>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let Some(served) = served else {
-        return refuse(name, Rejection::Unknown);
-    };
+    let name = served.route.function.display_name();
     let arrival = served.counters.arrive();
     let deadline = Instant::now() + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
-    headers::prepare(&mut head, client.address, || call_id(context));
+    headers::prepare(&mut head, &client.address, || call_id(context));
     let replay = Replay::new(body);
 
     let mut delivery = Delivery::new();
@@ -116,21 +113,7 @@ async fn slot(
     }
 }
 
-/// An id for a call whose caller gave none: 128 random bits as a UUID (RFC 9562, version 4).
 fn call_id(context: &Context) -> HeaderValue {
-    let mut bits = [0u8; 16];
-    context.rng.borrow_mut().fill_bytes(&mut bits);
-    bits[6] = bits[6] & 0x0f | 0x40;
-    bits[8] = bits[8] & 0x3f | 0x80;
-    let hex = |range: std::ops::Range<usize>| -> String {
-        bits[range].iter().map(|b| format!("{b:02x}")).collect()
-    };
-    headers::ascii(format!(
-        "{}-{}-{}-{}-{}",
-        hex(0..4),
-        hex(4..6),
-        hex(6..8),
-        hex(8..10),
-        hex(10..16)
-    ))
+    // Digits, letters and hyphens are always a valid value.
+    HeaderValue::from_bytes(CallId::new(context).as_bytes()).unwrap_or(HeaderValue::from_static(""))
 }

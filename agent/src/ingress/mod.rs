@@ -1,7 +1,9 @@
 //! The ingress: where clients' calls come in.
 
+mod begun;
 mod call;
 mod path;
+mod plain;
 mod serve;
 
 pub use path::function_in;

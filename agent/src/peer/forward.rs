@@ -44,7 +44,9 @@ pub async fn forward(
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
-            candidate.remote.unreachable();
+            if !error.by_the_client() {
+                candidate.remote.unreachable();
+            }
             return failure(&error, replay);
         }
         Err(_) => {
@@ -60,6 +62,7 @@ pub async fn forward(
     if response.headers().contains_key(REFUSED) {
         if replay.is_whole() {
             response.into_body().discard().await;
+            replay.give_up();
             return Run::Refused;
         }
         return Run::Failed(

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::{Admission, admit};
-use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +22,9 @@ use crate::datapath::headers::{self, HEADROOM, REFUSED};
 use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, run_here, text};
 use crate::ingress::function_in;
 use crate::routing::Served;
+
+/// How long the body of a call that is refused may take to come.
+const BODY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
@@ -62,13 +67,13 @@ pub async fn serve_connection(
 async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Response<AnswerBody> {
     let shared = &context.shared;
     let Some(name) = function_in(request.uri().path()) else {
-        return refuse("not-a-function");
+        return refuse(request, "not-a-function").await;
     };
     let Some(served) = shared.routes.load().find(name).cloned() else {
-        return refuse("not-here");
+        return refuse(request, "not-here").await;
     };
     let mut response = if shared.is_draining() {
-        refuse("draining")
+        refuse(request, "draining").await
     } else {
         match served.neighbours.get(&from) {
             Some(ran) => {
@@ -78,7 +83,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
                 }
                 response
             }
-            None => refuse("not-a-neighbour"),
+            None => refuse(request, "not-a-neighbour").await,
         }
     };
     if response.headers().contains_key(REFUSED) {
@@ -101,7 +106,7 @@ async fn run_for(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let Some(local) = &served.local else {
-        return refuse("not-here");
+        return refuse(request, "not-here").await;
     };
     let deadline = Instant::now() + served.timeout;
     let clock = context.shared.clock;
@@ -110,10 +115,10 @@ async fn run_for(
         Admission::Wait(turn) => {
             match tokio::time::timeout_at(deadline, local.turn(turn, clock)).await {
                 Ok(slot) => slot,
-                Err(_) => return refuse("waited-too-long"),
+                Err(_) => return refuse(request, "waited-too-long").await,
             }
         }
-        Admission::Refuse(rejection) => return refuse(rejection.as_str()),
+        Admission::Refuse(rejection) => return refuse(request, rejection.as_str()).await,
     };
     let (mut head, body) = request.into_parts();
     headers::strip_hop_by_hop(&mut head.headers);
@@ -121,19 +126,34 @@ async fn run_for(
     let replay = Replay::new(body);
     match run_here(context, slot, &head, &replay, deadline).await {
         Run::Answered(response) => response,
-        Run::Refused => refuse("platform-refused"),
+        Run::Refused => refused("platform-refused", replay.has_ended()),
         Run::Failed(status, why) => text(status, why),
     }
 }
 
-/// Nothing was executed.
-fn refuse(why: &'static str) -> Response<AnswerBody> {
+/// Nothing was executed. What of the body comes unasked is read, so that the connection can be used again.
+async fn refuse(request: Request<Incoming>, why: &'static str) -> Response<AnswerBody> {
+    let waits = request.headers().contains_key(EXPECT);
+    let mut body = request.into_body();
+    let ended = body.is_end_stream()
+        || !waits && {
+            let end = async { while let Some(Ok(_)) = body.frame().await {} };
+            tokio::time::timeout(BODY_PATIENCE, end).await.is_ok()
+        };
+    refused(why, ended)
+}
+
+/// Nothing was executed. Without the end of the body the connection ends too, and the neighbour must be told so: it would
+/// send its next call on a connection that is just being closed, and that call could not be tried again.
+fn refused(why: &'static str, ended: bool) -> Response<AnswerBody> {
     let mut response = text(
         StatusCode::SERVICE_UNAVAILABLE,
         format!("refused, nothing was executed: {why}"),
     );
-    response
-        .headers_mut()
-        .insert(REFUSED, HeaderValue::from_static(why));
+    let headers = response.headers_mut();
+    headers.insert(REFUSED, HeaderValue::from_static(why));
+    if !ended {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }

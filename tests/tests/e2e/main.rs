@@ -8,10 +8,12 @@
 )]
 
 mod calls;
+mod crowds;
 mod demo;
 mod federation;
 mod life;
 mod overload;
+mod second_tries;
 mod strangers;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -39,6 +39,7 @@ pub struct Site {
     strategy: String,
     bootstrap: Vec<String>,
     platform: Option<String>,
+    under: Vec<String>,
     overlay: Option<String>,
     ingress: String,
     functions: String,
@@ -51,6 +52,7 @@ impl Default for Site {
             strategy: "headroom".into(),
             bootstrap: Vec::new(),
             platform: None,
+            under: Vec::new(),
             overlay: None,
             ingress: String::new(),
             functions: String::new(),
@@ -102,6 +104,18 @@ impl Site {
         self
     }
 
+    /// With a section `[platform]` of its own.
+    pub fn replace_platform(mut self, toml: &str) -> Site {
+        self.platform = Some(toml.into());
+        self
+    }
+
+    /// Started by another program, such as one that counts its instructions.
+    pub fn under(mut self, program: &[&str]) -> Site {
+        self.under = program.iter().map(|&word| word.into()).collect();
+        self
+    }
+
     /// With a section `[overlay]` of its own.
     pub fn replace_overlay(mut self, toml: &str) -> Site {
         self.overlay = Some(toml.into());
@@ -139,7 +153,10 @@ impl Site {
         let ready_file = path.join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let log = std::fs::File::create(path.join("log")).expect("the log is made");
-        let child = Command::new(program())
+        let mut words = self.under.iter().map(PathBuf::from);
+        let mut words = words.by_ref().chain([program()]);
+        let child = Command::new(words.next().expect("there is at least the agent itself"))
+            .args(words)
             .arg("agent")
             .arg("--config")
             .arg(&config)

@@ -29,6 +29,8 @@ pub struct ConfigFile {
 pub(super) struct IngressSection {
     pub(super) listen: Option<String>,
     pub(super) threads: Option<usize>,
+    pub(super) tls_certificate_file: Option<PathBuf>,
+    pub(super) tls_key_file: Option<PathBuf>,
     pub(super) max_connections_per_client: Option<u32>,
     pub(super) max_requests_per_second_per_client: Option<u32>,
 }

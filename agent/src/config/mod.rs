@@ -56,10 +56,21 @@ pub struct IngressConfig {
     pub listen: SocketAddr,
     /// Threads of the data path, at least one.
     pub threads: usize,
+    /// The certificate with which clients are spoken to in TLS; without one they are not.
+    pub tls: Option<TlsFiles>,
     /// How many connections one client may have at one time; zero is any number.
     pub max_connections_per_client: u32,
     /// How many requests a second one client may send; zero is any number.
     pub max_requests_per_second_per_client: u32,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsFiles {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Where neighbours' calls come in.

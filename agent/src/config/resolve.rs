@@ -18,8 +18,8 @@ use super::file::{
 };
 use super::{
     AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig, LogFormat,
-    OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts, address,
-    platform,
+    OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts, TlsFiles,
+    address, platform,
 };
 
 #[cfg(test)]
@@ -173,10 +173,22 @@ fn ingress(v: &mut Violations, section: IngressSection) -> IngressConfig {
             "ingress.threads: {threads} is out of range; give 1 to {MAX_THREADS}, or 0 for one per core"
         ));
     }
+    let tls = match (section.tls_certificate_file, section.tls_key_file) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        _ => {
+            v.add(
+                "ingress.tls_certificate_file and ingress.tls_key_file: one is missing; give both or \
+                 none",
+            );
+            None
+        }
+    };
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     IngressConfig {
         listen: v.socket("ingress.listen", section.listen, any(30080)),
         threads: if threads == 0 { cores() } else { threads },
+        tls,
         max_connections_per_client: section.max_connections_per_client.unwrap_or(0),
         max_requests_per_second_per_client: section.max_requests_per_second_per_client.unwrap_or(0),
     }

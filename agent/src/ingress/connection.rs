@@ -37,7 +37,7 @@ where
     let mut stop = pin!(stop.wait_for(|stop| *stop));
     let mut timer = pin!(sleep_until(Instant::now() + patience.idle));
     let mut begun = false;
-    let mut draining = false;
+    let mut ending = false;
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -53,8 +53,8 @@ where
                 continue;
             }
             // Whoever says that the node drains sets the flag first, then wakes this task.
-            if !draining && shared.is_draining() {
-                draining = true;
+            if !ending && shared.is_draining() {
+                ending = true;
                 graceful(connection.as_mut());
                 continue;
             }
@@ -71,7 +71,16 @@ where
                     watch.give_up_head();
                     continue;
                 }
-                Some((at, Due::Turn)) if at <= now => return Poll::Ready(End::Cut),
+                Some((at, Due::Request)) if at <= now && !ending => {
+                    ending = true;
+                    graceful(connection.as_mut());
+                    if connection.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(End::Served);
+                    }
+                    // The client is told, and has to hang up.
+                    now + patience.header
+                }
+                Some((at, _)) if at <= now => return Poll::Ready(End::Cut),
                 Some((at, _)) => at,
                 // A call runs. What can become due after it is later than this.
                 None => now + patience.idle.min(patience.header),

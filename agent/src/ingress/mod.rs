@@ -6,13 +6,16 @@ mod connection;
 mod front;
 mod guard;
 mod head;
+mod http2;
 mod limits;
 mod path;
 mod plain;
 mod refusal;
 mod serve;
+mod tls;
 mod watch;
 
 pub use front::Front;
 pub use path::function_in;
 pub use serve::serve_connection;
+pub use tls::TlsError;

@@ -12,7 +12,7 @@ use dfaas_protocol::delivery::Rejection;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,9 +27,12 @@ use super::call::{Client, deliver};
 use super::connection::{End, drive};
 use super::front::Front;
 use super::guard::{Guard, REFUSED, Speaks};
+use super::http2::serve_http2;
 use super::limits::Admitted;
 use super::path::Asked;
 use super::plain;
+use super::refusal::Refusal;
+use super::tls::H2;
 use super::watch::{Call, CallAnswer, Patience, Watch};
 
 /// How long, and for how many bytes, a client is listened to that was told that its connection ends.
@@ -48,6 +51,9 @@ pub async fn serve_connection(
         return; // It is gone already.
     };
     let Some(admitted) = front.limits.admit(address.ip()) else {
+        if front.tls.is_some() {
+            return; // A handshake would cost more than the client is worth.
+        }
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let why = "this client has too many connections here";
         return dismiss(&context, &mut stream, status, why).await;
@@ -63,6 +69,38 @@ pub async fn serve_connection(
         tracing::debug!(%error, "a connection is not kept alive");
     }
     let server = local.ip().to_string();
+    let session = |context, admitted, scheme| {
+        Rc::new(Session {
+            context,
+            admitted,
+            client: Client {
+                origin: Origin {
+                    address: headers::ascii(address.to_string()),
+                    scheme: HeaderValue::from_static(scheme),
+                },
+                server: headers::ascii(server.clone()),
+            },
+        })
+    };
+    if let Some(tls) = &front.tls {
+        return match timeout(patience.header, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let session = session(context, admitted, "https");
+                let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
+                serve(
+                    session,
+                    stream,
+                    BytesMut::new(),
+                    agreed,
+                    patience,
+                    &mut stop,
+                )
+                .await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, client = %address, "a handshake failed"),
+            Err(_) => tracing::debug!(client = %address, "a handshake took too long"),
+        };
+    }
     let plain = plain::serve(
         &context, stream, address, &server, &admitted, patience, &mut stop,
     );
@@ -75,32 +113,23 @@ pub async fn serve_connection(
             return dismiss(&context, &mut stream, status, why).await;
         }
     };
-    let session = Rc::new(Session {
-        context,
-        admitted,
-        client: Client {
-            origin: Origin {
-                address: headers::ascii(address.to_string()),
-                scheme: HeaderValue::from_static("http"),
-            },
-            server: headers::ascii(server),
-        },
-    });
-    serve(session, stream, read, patience, &mut stop).await;
+    let session = session(context, admitted, "http");
+    serve(session, stream, read, false, patience, &mut stop).await;
 }
 
 /// One connection, for its calls.
-struct Session {
-    context: Rc<Context>,
+pub(super) struct Session {
+    pub(super) context: Rc<Context>,
     admitted: Admitted,
     client: Client,
 }
 
-/// Finds out what a client speaks, and speaks it.
+/// Finds out what a client speaks, unless HTTP/2 is `agreed`, and speaks it.
 async fn serve<S>(
     session: Rc<Session>,
     stream: S,
     read: BytesMut,
+    agreed: bool,
     patience: Patience,
     stop: &mut Receiver<bool>,
 ) where
@@ -108,14 +137,22 @@ async fn serve<S>(
 {
     let watch = Watch::new();
     let mut guard = Guard::new(stream, read, Rc::clone(&watch));
+    if agreed {
+        return serve_http2(session, guard, &watch, patience, stop).await;
+    }
     let speaks = tokio::select! {
         speaks = timeout(patience.idle, guard.speaks()) => speaks,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    let Ok(Ok(Some(Speaks::Http1))) = speaks else {
-        return;
-    };
-    serve_http1(session, guard, &watch, patience, stop).await;
+    match speaks {
+        Ok(Ok(Some(Speaks::Http1))) => {
+            serve_http1(session, guard, &watch, patience, stop).await;
+        }
+        Ok(Ok(Some(Speaks::Http2))) => {
+            serve_http2(session, guard, &watch, patience, stop).await;
+        }
+        Ok(Ok(None) | Err(_)) | Err(_) => {}
+    }
 }
 
 async fn serve_http1<S>(
@@ -129,7 +166,10 @@ async fn serve_http1<S>(
 {
     let service = service_fn(|request| {
         let (session, call) = (Rc::clone(&session), watch.call());
-        async move { Ok::<_, Infallible>(answer(&session, call, request).await) }
+        let refusal = watch
+            .refusal()
+            .filter(|_| Request::method(&request).as_str() == REFUSED);
+        async move { Ok::<_, Infallible>(answer(&session, call, refusal, request).await) }
     });
     let mut io = TokioIo::new(guard);
     let end = {
@@ -190,24 +230,30 @@ async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     .await;
 }
 
-async fn answer(session: &Session, call: Call, request: Request<Incoming>) -> Response<CallAnswer> {
+/// Answers a request, or says why it is refused.
+pub(super) async fn answer(
+    session: &Session,
+    call: Call,
+    refusal: Option<Refusal>,
+    request: Request<Incoming>,
+) -> Response<CallAnswer> {
     let Session {
         context, client, ..
     } = session;
-    let connection = call.connection();
-    let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
+    let version = request.version();
+    let asked = headers::asks_to_upgrade(version, request.headers()).is_some();
     let expects = request.headers().contains_key(EXPECT);
-    let mut response = match connection.refusal() {
-        Some(refusal) if request.method().as_str() == REFUSED => refusal.answer(),
+    let mut response = match refusal {
+        Some(refusal) => refusal.answer(),
         _ if !session.admitted.request() => too_many_requests(),
         _ => serve_request(context, client, request).await,
     };
     if let Some(tunnel) = Tunnel::opened_by(&mut response, asked) {
-        connection.leave_to(tunnel);
+        call.connection().leave_to(tunnel);
     }
     let close = is_last(&response, expects);
     let headers = response.headers_mut();
-    if close {
+    if close && version < Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(NODE_ID, context.shared.node_header.clone());

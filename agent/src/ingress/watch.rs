@@ -15,11 +15,16 @@ use crate::datapath::{AnswerBody, Tunnel};
 
 use super::refusal::Refusal;
 
+/// How many calls more than were answered a client may give up. Each costs the platform as much as an answered one, and the
+/// client next to nothing.
+const MOST_GIVEN_UP: u64 = 100;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Watch {
     started: Cell<u64>,
     ended: Cell<u64>,
+    answered: Cell<u64>,
     /// When it was made, or the last call ended.
     quiet_since: Cell<Instant>,
     /// When the head began that is not whole yet.
@@ -50,8 +55,10 @@ pub(super) struct Patience {
 pub(super) enum Due {
     /// Sent the rest of a head.
     Head,
-    /// Sent another request, or taken its answer.
-    Turn,
+    /// Sent another request.
+    Request,
+    /// Taken its answer.
+    Answer,
 }
 
 impl Watch {
@@ -60,6 +67,7 @@ impl Watch {
         Rc::new(Watch {
             started: Cell::new(0),
             ended: Cell::new(0),
+            answered: Cell::new(0),
             quiet_since: Cell::new(Instant::now()),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
@@ -125,8 +133,11 @@ impl Watch {
 
     /// What will be due next if the client does nothing, and when.
     pub(super) fn due(&self, patience: Patience) -> Option<(Instant, Due)> {
+        if self.given_up_too_often() {
+            return Some((self.quiet_since.get(), Due::Answer));
+        }
         if let Some(since) = self.blocked_since.get() {
-            return Some((since + patience.idle, Due::Turn));
+            return Some((since + patience.idle, Due::Answer));
         }
         if self.started.get() != self.ended.get() {
             return None;
@@ -134,8 +145,12 @@ impl Watch {
         let quiet = self.quiet_since.get();
         Some(match self.head_since.get() {
             Some(since) => (since.max(quiet) + patience.header, Due::Head),
-            None => (quiet + patience.idle, Due::Turn),
+            None => (quiet + patience.idle, Due::Request),
         })
+    }
+
+    fn given_up_too_often(&self) -> bool {
+        self.ended.get() > 2 * self.answered.get() + MOST_GIVEN_UP
     }
 
     /// Has the guard refuse the head that it waits for.
@@ -182,6 +197,7 @@ impl Call {
 
     /// The body of its answer.
     pub(super) fn body(self, body: AnswerBody) -> CallAnswer {
+        self.0.answered.set(self.0.answered.get() + 1);
         CallAnswer { body, _call: self }
     }
 }
@@ -190,6 +206,9 @@ impl Drop for Call {
     fn drop(&mut self) {
         self.0.ended.set(self.0.ended.get() + 1);
         self.0.quiet_since.set(Instant::now());
+        if self.0.given_up_too_often() {
+            self.0.hurried.set(true);
+        }
         if self.0.holds.replace(false) {
             self.0.resumes.set(true);
         }

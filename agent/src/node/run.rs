@@ -60,7 +60,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
     });
-    let front = Arc::new(Front::new(&config.ingress));
+    let front = Arc::new(Front::new(&config.ingress)?);
     let (stop_workers, stopped) = watch::channel(false);
     let count = config.ingress.threads;
     let ingress = listen(config.ingress.listen, count)

@@ -13,6 +13,7 @@ mod crowds;
 mod demo;
 mod federation;
 mod http;
+mod http2;
 mod life;
 mod overload;
 mod second_tries;

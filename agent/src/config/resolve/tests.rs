@@ -75,6 +75,11 @@ fn a_gateway_may_have_a_name_a_port_and_credentials() {
 const WRONG: &[(&str, &str, &str)] = &[
     ("state_dir = ''", "state_dir", "give a directory"),
     (
+        "ingress.tls_key_file = 'k'",
+        "ingress.tls_certificate_file",
+        "give both or none",
+    ),
+    (
         "ingress.listen = 'localhost:80'",
         "ingress.listen",
         "give IP:PORT",

@@ -41,6 +41,7 @@ pub struct Site {
     platform: Option<String>,
     under: Vec<String>,
     overlay: Option<String>,
+    ingress: String,
     functions: String,
     extra: String,
 }
@@ -53,6 +54,7 @@ impl Default for Site {
             platform: None,
             under: Vec::new(),
             overlay: None,
+            ingress: String::new(),
             functions: String::new(),
             extra: String::new(),
         }
@@ -117,6 +119,13 @@ impl Site {
     /// With a section `[overlay]` of its own.
     pub fn replace_overlay(mut self, toml: &str) -> Site {
         self.overlay = Some(toml.into());
+        self
+    }
+
+    /// With further keys of the section `[ingress]`.
+    pub fn ingress(mut self, toml: &str) -> Site {
+        self.ingress.push_str(toml);
+        self.ingress.push('\n');
         self
     }
 
@@ -194,13 +203,13 @@ impl Site {
         });
         format!(
             "state_dir = {state:?}\n\
-             [ingress]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n\
+             [ingress]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n{}\n\
              [peer]\nlisten = \"127.0.0.1:0\"\n\
              {overlay}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n\
              [strategy]\nname = {:?}\n\
              {platform}\n{}",
-            self.strategy, self.extra
+            self.ingress, self.strategy, self.extra
         )
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn deliver(
         server: names.server.as_bytes(),
         forwarded_to: None,
         call_id: id.as_ref().map(CallId::as_bytes),
-        start_time: start_time.as_bytes(),
+        start_time: Some(start_time.as_bytes()),
         close: head.close || context.shared.is_draining(),
     };
     let common = out.len();
@@ -116,6 +116,8 @@ pub(super) async fn deliver(
                         }
                     }
                     Attempt::Refused => served.counters.forward_refused(),
+                    // A function that takes too long says nothing of its node.
+                    Attempt::Failed(StatusCode::GATEWAY_TIMEOUT, _) => {}
                     Attempt::Failed(..) => candidate.remote.unreachable(),
                 }
                 (tried, Outcome::Forwarded)

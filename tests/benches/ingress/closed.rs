@@ -43,6 +43,11 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
+/// The order of a round. Each round begins elsewhere, so that nothing that recurs on the machine always hits the same target.
+pub(crate) fn turns(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |index| (index + round) % count)
+}
+
 /// Loads every target in every case, once in each round.
 pub(crate) async fn run(
     engine: &Engine,
@@ -61,15 +66,15 @@ pub(crate) async fn run(
     }
     for round in 1..=rounds {
         eprintln!("closed loop, round {round} of {rounds}");
-        let pairs = cases
-            .iter()
-            .flat_map(|c| targets.iter().map(move |t| (c, t)));
-        for (series, ((method, connections), target)) in series.iter_mut().zip(pairs) {
+        for index in turns(round, series.len()) {
+            let target = &targets[index % targets.len()];
+            let series = &mut series[index];
+            let (method, connections) = series.case;
             let load = Load {
                 target: target.address,
                 path: PATH.into(),
-                method: *method,
-                connections: *connections,
+                method,
+                connections,
                 warm_up: time / 4,
                 pace: Pace::Closed(time),
                 watched: target.processes.clone(),

@@ -53,10 +53,12 @@ pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Resul
         let (mut local, mut forwarded) = (series("local"), series("forward"));
         for round in 1..=rounds {
             eprintln!("forward, {}, round {round} of {rounds}", method.as_str());
-            for (agent, watched, series) in [
+            let mut both = [
                 (&there, vec![there.pid()], &mut local),
                 (&here, vec![here.pid(), there.pid()], &mut forwarded),
-            ] {
+            ];
+            both.rotate_left(round % 2);
+            for (agent, watched, series) in both {
                 let load = Load {
                     target: agent.ingress().parse()?,
                     path: PATH.into(),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use comfy_table::Table;
 use serde::Serialize;
 
-use crate::closed::{PATH, Series};
+use crate::closed::{PATH, Series, turns};
 use crate::engine::Engine;
 use crate::load::{Load, Method, Pace};
 use crate::proxies::Target;
@@ -77,9 +77,10 @@ pub(crate) async fn run(
         .collect();
     for round in 1..=rounds {
         eprintln!("open loop at {rate} a second, round {round} of {rounds}");
-        for (series, target) in series.iter_mut().zip(&targets) {
+        for index in turns(round, targets.len()) {
+            let target = targets[index];
             let load = load(target, Pace::Open(rate, time));
-            series
+            series[index]
                 .rounds
                 .push(engine.run(load).await.context(target.name)?);
         }

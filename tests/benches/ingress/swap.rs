@@ -9,7 +9,7 @@ use dfaas_tests::{Agent, Site};
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
-use crate::closed::{PATH, Series};
+use crate::closed::{PATH, Series, turns};
 use crate::engine::Engine;
 use crate::load::{Load, Measured, Method, Pace};
 use crate::proxies::pin;
@@ -63,10 +63,15 @@ pub(crate) async fn run(
     let mut swaps = 0;
     for round in 1..=rounds {
         eprintln!("swaps, round {round} of {rounds}");
-        without.rounds.push(engine.run(load.clone()).await?);
-        let (measured, made) = swapped(engine, load.clone(), &agent).await?;
-        with.rounds.push(measured);
-        swaps += made;
+        for index in turns(round, 2) {
+            if index == 0 {
+                without.rounds.push(engine.run(load.clone()).await?);
+            } else {
+                let (measured, made) = swapped(engine, load.clone(), &agent).await?;
+                with.rounds.push(measured);
+                swaps += made;
+            }
+        }
     }
     let p99 = |series: &Series| series.median(|m| m.micros(0.99));
     Ok(Swap {

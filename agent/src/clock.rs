@@ -23,6 +23,11 @@ impl Clock {
         Time::ZERO + self.zero.elapsed()
     }
 
+    /// The time of a moment; that of the start for one before it.
+    pub fn at(&self, instant: Instant) -> Time {
+        Time::ZERO + instant.saturating_duration_since(self.zero)
+    }
+
     /// The moment of a time, for timers.
     pub fn instant(&self, time: Time) -> Instant {
         self.zero + time.since(Time::ZERO)

@@ -13,6 +13,7 @@ use rand::rngs::SmallRng;
 
 use crate::clock::Clock;
 use crate::config::Timeouts;
+use crate::health::PlatformHealth;
 use crate::platform::Gateway;
 use crate::routing::Routes;
 
@@ -31,6 +32,8 @@ pub struct Shared {
     pub routes: ArcSwap<Routes>,
     /// The local platform's gateway.
     pub gateway: Gateway,
+    /// The health of the local platform.
+    pub platform: Arc<PlatformHealth>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// The identity on the peer channel.

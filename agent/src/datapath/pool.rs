@@ -57,6 +57,15 @@ impl SendError {
     pub fn nothing_sent(&self) -> bool {
         !matches!(self, SendError::Broken(_))
     }
+
+    /// Whether it speaks against the other end. A client's body that broke off does not.
+    pub fn speaks_against_target(&self) -> bool {
+        match self {
+            SendError::NotConnected(_) => true,
+            SendError::Identity(_) => false,
+            SendError::Broken(error) => !error.is_user(),
+        }
+    }
 }
 
 /// The connections of one thread.

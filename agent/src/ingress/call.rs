@@ -33,7 +33,16 @@ pub(super) async fn deliver(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let Some(served) = served else {
-        return refuse(name, Rejection::Unknown);
+        // What a platform has that does not answer, nobody knows.
+        let is_up = context.shared.platform.is_up();
+        return refuse(
+            name,
+            if is_up {
+                Rejection::Unknown
+            } else {
+                Rejection::PlatformDown
+            },
+        );
     };
     let arrival = served.counters.arrive();
     let deadline = Instant::now() + served.timeout;
@@ -55,8 +64,10 @@ pub(super) async fn deliver(
                     return refuse(name, Rejection::Full);
                 };
                 let run = run_here(context, slot, &head, &replay, deadline).await;
-                if let Run::Refused = run {
-                    delivery.refused_here();
+                match run {
+                    Run::Refused => delivery.refused_here(),
+                    Run::Unreached => delivery.unreached_here(),
+                    Run::Answered(_) | Run::Failed(..) => {}
                 }
                 (run, Outcome::RunHere)
             }
@@ -64,7 +75,7 @@ pub(super) async fn deliver(
                 let candidate = &served.route.there[index];
                 let address = served.addresses[index];
                 let run = forward(context, candidate, address, &head, &replay, deadline).await;
-                if let Run::Refused = run {
+                if let Run::Refused | Run::Unreached = run {
                     served.counters.forward_refused();
                 }
                 let server = || headers::ascii(address.ip().to_string());
@@ -90,7 +101,7 @@ pub(super) async fn deliver(
                 arrival.ended(outcome);
                 return response;
             }
-            Run::Refused => {}
+            Run::Refused | Run::Unreached => {}
             Run::Failed(status, why) => {
                 arrival.ended(Outcome::Failed);
                 return text(status, why);

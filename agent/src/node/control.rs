@@ -2,7 +2,7 @@
 //!
 //! It is driven by events and by the tick of the period, under one lock that the data path never takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use dfaas_protocol::{Capacity, FunctionName, NodeId};
 
 use crate::config::{Config, FunctionDefaults};
 use crate::datapath::Shared;
+use crate::peer::Checked;
 use crate::platform::DeployedFunction;
 use crate::routing::{CallCounters, LocalFunction, Routes, Served};
 
@@ -34,7 +35,8 @@ pub(super) struct Control {
     pub(super) strategy_name: StrategyName,
     pub(super) functions: BTreeMap<FunctionName, Local>,
     pub(super) counters: BTreeMap<FunctionName, Arc<CallCounters>>,
-    pub(super) platform_up: bool,
+    /// Whether the platform could say what it has when it was last asked.
+    listed: bool,
     strategy: Box<dyn Strategy>,
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
@@ -66,7 +68,7 @@ impl Control {
             functions: BTreeMap::new(),
             counters: BTreeMap::new(),
             peer_calls: BTreeMap::new(),
-            platform_up: false,
+            listed: false,
             defaults: config.functions.clone(),
             peer_endpoint,
             boot,
@@ -77,8 +79,8 @@ impl Control {
 
     /// The platform said what it has. Returns whether anything changed.
     pub(super) fn deployed(&mut self, deployed: Vec<DeployedFunction>) -> bool {
-        let mut changed = !self.platform_up;
-        self.platform_up = true;
+        let mut changed = !self.listed;
+        self.listed = true;
         let before = self.functions.len();
         self.functions
             .retain(|name, _| deployed.iter().any(|d| d.name == *name));
@@ -109,7 +111,8 @@ impl Control {
             tracing::warn!(function = %deployed.name, %error, "the default capacity stands in");
         }
         tracing::info!(function = %deployed.name, ?capacity, "the platform has a function");
-        let gate = Arc::new(Gate::new(capacity, self.defaults.queue));
+        let health = Arc::clone(self.shared.platform.health());
+        let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
         let function = Arc::new(LocalFunction::new(deployed.name.clone(), gate));
         let arrived = self.counters_of(&deployed.name).read().arrived;
         let measured = Measured::new(arrived, self.shared.clock.now());
@@ -122,9 +125,26 @@ impl Control {
         true
     }
 
-    /// The platform does not answer: nothing is offered until it does. Returns whether that is news.
-    pub(super) fn platform_down(&mut self) -> bool {
-        std::mem::replace(&mut self.platform_up, false)
+    /// The platform does not say what it has: nothing is offered until it does. Returns whether that is news.
+    pub(super) fn not_listed(&mut self) -> bool {
+        std::mem::replace(&mut self.listed, false)
+    }
+
+    /// Whether the platform answers.
+    pub(super) fn platform_up(&self) -> bool {
+        self.listed && self.shared.platform.is_up()
+    }
+
+    /// The neighbours to check.
+    pub(super) fn to_check(&self) -> Vec<Checked> {
+        self.neighbours
+            .iter()
+            .map(|neighbour| Checked {
+                node: neighbour.node,
+                address: neighbour.peer_address(),
+                health: Arc::clone(&neighbour.health),
+            })
+            .collect()
     }
 
     /// Takes up another strategy. Calls on their way keep the route that they began with.
@@ -175,7 +195,9 @@ impl Control {
             .into_iter()
             .map(|route| self.served(route))
             .collect();
-        self.shared.routes.store(Arc::new(Routes::new(served)));
+        let neighbours: HashSet<NodeId> = self.neighbours.iter().map(|n| n.node).collect();
+        let routes = Routes::new(served, neighbours);
+        self.shared.routes.store(Arc::new(routes));
         plan.grants
     }
 
@@ -220,7 +242,7 @@ impl Control {
     pub(super) fn offer(&mut self) -> Message {
         self.sequence += 1;
         let now = self.shared.clock.now();
-        let functions = if self.platform_up {
+        let functions = if self.platform_up() {
             self.functions
                 .iter()
                 .map(|(name, local)| FunctionOffer {

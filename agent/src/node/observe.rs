@@ -74,7 +74,8 @@ impl Source for Observer {
             draining: control.shared.is_draining(),
             addresses: self.addresses.clone(),
             neighbours: control.neighbours.len(),
-            platform_up: control.platform_up,
+            platform_up: control.platform_up(),
+            platform_health: control.shared.platform.health().state(),
             calls: functions.iter().map(|f| f.calls).sum(),
             functions,
         }
@@ -91,11 +92,12 @@ impl Source for Observer {
                 address: neighbour.peer_address().to_string(),
                 round_trip_ms: neighbour.round_trip.map(milliseconds),
                 heard_ms_ago: milliseconds(now.since(neighbour.heard)),
+                health: neighbour.health.state(),
                 functions: neighbour
                     .functions
                     .iter()
                     .map(|(name, offered)| {
-                        let headroom = offered.remote.headroom();
+                        let headroom = offered.remote.last_resort();
                         PeerFunction {
                             name: name.to_string(),
                             free: headroom.map(|h| h.free),

@@ -17,7 +17,9 @@ use crate::clock::Clock;
 use crate::config::{Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, Shared};
+use crate::health::{PlatformHealth, watch_platform};
 use crate::overlay::{Identity, Overlay};
+use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
 
 use super::control::Control;
@@ -49,12 +51,14 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let (platform, poll) = start_platform(&config).await?;
     let (overlay, overlay_events) = Overlay::start(&identity, &config.overlay).await?;
 
+    let clock = Clock::start();
     let shared = Arc::new(Shared {
         node,
         node_header: ascii(node.to_string()),
-        clock: Clock::start(),
+        clock,
         routes: Default::default(),
         gateway: platform.gateway().clone(),
+        platform: Arc::new(PlatformHealth::new(clock)),
         timeouts: config.timeouts.clone(),
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
@@ -88,13 +92,21 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let boot = rand::rng().next_u64();
     let control = Control::new(Arc::clone(&shared), &config, endpoint, boot);
     let events = Events::new(control, overlay.clone());
-    events.ask(platform.as_ref()).await;
+    events.ask_first(platform.as_ref()).await;
 
     let workers = Workers::start(&shared, ingress, peer, &stopped)
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
     tokio::spawn(events.clone().keep_time(config.strategy.period));
     tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
+    tokio::spawn(events.clone().follow_platform(Arc::clone(&platform)));
+    tokio::spawn(watch_platform(
+        Arc::clone(&shared.platform),
+        Arc::clone(&platform),
+    ));
+    let checking = events.clone();
+    let to_check = move || checking.control().to_check();
+    tokio::spawn(check_neighbours(shared.tls.clone(), clock, to_check));
     let observer = Observer {
         events: events.clone(),
         addresses: addresses.clone(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use dfaas_protocol::NodeId;
-use dfaas_protocol::delivery::{Admission, admit};
+use dfaas_protocol::delivery::{Admission, Rejection, admit};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::headers::{self, HEADROOM, REFUSED};
 use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, run_here, text};
+use crate::health;
 use crate::ingress::function_in;
 use crate::routing::Served;
 
@@ -61,6 +62,15 @@ pub async fn serve_connection(
 
 async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Response<AnswerBody> {
     let shared = &context.shared;
+    if request.uri().path() == health::PATH {
+        return if shared.is_draining() {
+            refuse("draining")
+        } else if !shared.routes.load().has_neighbour(from) {
+            refuse("not-a-neighbour")
+        } else {
+            text(StatusCode::OK, "OK")
+        };
+    }
     let Some(name) = function_in(request.uri().path()) else {
         return refuse("not-a-function");
     };
@@ -121,7 +131,8 @@ async fn run_for(
     let replay = Replay::new(body);
     match run_here(context, slot, &head, &replay, deadline).await {
         Run::Answered(response) => response,
-        Run::Refused => refuse("platform-refused"),
+        Run::Refused => refuse(Rejection::PlatformRefused.as_str()),
+        Run::Unreached => refuse(Rejection::PlatformDown.as_str()),
         Run::Failed(status, why) => text(status, why),
     }
 }

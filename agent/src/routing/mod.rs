@@ -3,7 +3,7 @@
 mod counters;
 mod local;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -19,6 +19,7 @@ pub use local::{LocalFunction, Slot};
 #[derive(Debug, Default)]
 pub struct Routes {
     by_text: HashMap<Box<str>, Arc<Served>>,
+    neighbours: HashSet<NodeId>,
 }
 
 /// One function's route with all that a call on it needs.
@@ -39,8 +40,8 @@ pub struct Served {
 }
 
 impl Routes {
-    /// A snapshot of these.
-    pub fn new(served: impl IntoIterator<Item = Served>) -> Routes {
+    /// A snapshot of these, with the neighbours that may forward to this node.
+    pub fn new(served: impl IntoIterator<Item = Served>, neighbours: HashSet<NodeId>) -> Routes {
         let mut by_text = HashMap::new();
         for served in served {
             let served = Arc::new(served);
@@ -48,7 +49,15 @@ impl Routes {
             by_text.insert(function.as_str().into(), Arc::clone(&served));
             by_text.insert(function.display_name().into(), served);
         }
-        Routes { by_text }
+        Routes {
+            by_text,
+            neighbours,
+        }
+    }
+
+    /// Whether that node may forward to this one.
+    pub fn has_neighbour(&self, node: NodeId) -> bool {
+        self.neighbours.contains(&node)
     }
 
     /// The route of the function that a path names, as the path writes it: with or without the namespace.

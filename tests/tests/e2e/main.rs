@@ -10,6 +10,7 @@
 mod calls;
 mod demo;
 mod federation;
+mod health;
 mod life;
 mod overload;
 mod strangers;

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod client;
 pub mod load;
+pub mod openmetrics;
 pub mod wait;
 
 pub use agent::{Agent, Site};

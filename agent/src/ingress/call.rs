@@ -15,6 +15,8 @@ use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
 
+use super::in_flight::InFlight;
+
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
@@ -44,8 +46,9 @@ pub(super) async fn deliver(
             },
         );
     };
-    let arrival = served.counters.arrive();
-    let deadline = Instant::now() + served.timeout;
+    let now = Instant::now();
+    let call = InFlight::new(&served, now);
+    let deadline = now + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
     headers::prepare(&mut head, client.address, || call_id(context));
@@ -60,8 +63,7 @@ pub(super) async fn deliver(
         let (run, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
                 let Some(slot) = slot(context, &served, decision, deadline).await else {
-                    arrival.ended(Outcome::Refused);
-                    return refuse(name, Rejection::Full);
+                    return call.ended(Outcome::Refused, refuse(name, Rejection::Full));
                 };
                 let run = run_here(context, slot, &head, &replay, deadline).await;
                 match run {
@@ -89,8 +91,7 @@ pub(super) async fn deliver(
                 (run, Outcome::Forwarded)
             }
             Decision::Reject(rejection) => {
-                arrival.ended(Outcome::Refused);
-                return refuse(name, rejection);
+                return call.ended(Outcome::Refused, refuse(name, rejection));
             }
         };
         match run {
@@ -98,13 +99,11 @@ pub(super) async fn deliver(
                 if own_id && let Some(id) = head.headers.get(CALL_ID) {
                     response.headers_mut().insert(CALL_ID, id.clone());
                 }
-                arrival.ended(outcome);
-                return response;
+                return call.ended(outcome, response);
             }
             Run::Refused | Run::Unreached => {}
             Run::Failed(status, why) => {
-                arrival.ended(Outcome::Failed);
-                return text(status, why);
+                return call.ended(Outcome::Failed, text(status, why));
             }
         }
     }

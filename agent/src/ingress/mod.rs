@@ -1,6 +1,7 @@
 //! The ingress: where clients' calls come in.
 
 mod call;
+mod in_flight;
 mod path;
 mod serve;
 

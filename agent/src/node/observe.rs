@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 
 use crate::admin::api::{Source, Stopping};
 use crate::admin::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
+use crate::telemetry::latency::FunctionLatency;
 use crate::telemetry::metrics;
 
 use super::control::Control;
@@ -49,6 +50,21 @@ impl Observer {
                 .get(name)
                 .map_or_else(Calls::default, |counters| counters.read()),
         }
+    }
+}
+
+impl Observer {
+    fn latencies(&self) -> Vec<FunctionLatency> {
+        let control = self.events.control();
+        let counters = control.counters.iter();
+        counters
+            .map(|(name, counters)| FunctionLatency {
+                function: name.to_string(),
+                // Before those that arrived, so that these are never fewer.
+                series: counters.latencies(),
+                arrived: counters.read().arrived,
+            })
+            .collect()
     }
 }
 
@@ -123,6 +139,7 @@ impl Source for Observer {
         metrics::encode(
             &self.status(),
             &self.peers(),
+            &self.latencies(),
             &self.events.overlay().counters(),
         )
     }

@@ -1,6 +1,7 @@
 //! What the data path reads for each call: routes in one snapshot that is swapped whole, counters apart from it.
 
 mod counters;
+mod latency;
 mod local;
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::{FunctionName, NodeId};
 
-pub use counters::{CallCounters, Outcome};
+pub use counters::{Arrival, CLIENT_GONE, CallCounters, Outcome};
+pub use latency::{BOUNDS, Latencies, LatencySeries};
 pub use local::{LocalFunction, Slot};
 
 /// A snapshot of all routes. A plan, a deployment or a lost neighbour makes a new one; calls on their way keep theirs.

@@ -1,4 +1,5 @@
 //! What an agent tells of itself: its log and its metrics.
 
+pub mod latency;
 pub mod logging;
 pub mod metrics;

@@ -14,6 +14,7 @@ mod health;
 mod life;
 mod overload;
 mod strangers;
+mod telemetry;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

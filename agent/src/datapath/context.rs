@@ -16,6 +16,7 @@ use crate::config::Timeouts;
 use crate::health::PlatformHealth;
 use crate::platform::Gateway;
 use crate::routing::Routes;
+use crate::telemetry::access::AccessLog;
 
 use super::{PeerTls, Pool};
 
@@ -34,6 +35,8 @@ pub struct Shared {
     pub gateway: Gateway,
     /// The health of the local platform.
     pub platform: Arc<PlatformHealth>,
+    /// The log of calls, where there is one.
+    pub access: Option<Arc<AccessLog>>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// The identity on the peer channel.

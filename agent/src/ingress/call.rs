@@ -14,8 +14,9 @@ use crate::datapath::headers::{self, CALL_ID, SERVER};
 use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
+use crate::telemetry::access::Entry;
 
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, logged};
 
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
@@ -34,25 +35,28 @@ pub(super) async fn deliver(
     served: Option<Arc<Served>>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
+    let log = context.shared.access.as_ref();
+    let mut entry = log.map(|log| Entry::new(log, client.address, &request));
     let Some(served) = served else {
         // What a platform has that does not answer, nobody knows.
         let is_up = context.shared.platform.is_up();
-        return refuse(
-            name,
-            if is_up {
-                Rejection::Unknown
-            } else {
-                Rejection::PlatformDown
-            },
-        );
+        let why = if is_up {
+            Rejection::Unknown
+        } else {
+            Rejection::PlatformDown
+        };
+        return logged(entry, Outcome::Refused, refuse(name, why));
     };
     let now = Instant::now();
-    let call = InFlight::new(&served, now);
     let deadline = now + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
     headers::prepare(&mut head, client.address, || call_id(context));
     let replay = Replay::new(body);
+    if let Some(entry) = &mut entry {
+        entry.names(&served.route.function, head.headers.get(CALL_ID));
+    }
+    let mut call = InFlight::new(&served, now, entry);
 
     let mut delivery = Delivery::new();
     loop {
@@ -65,6 +69,7 @@ pub(super) async fn deliver(
                 let Some(slot) = slot(context, &served, decision, deadline).await else {
                     return call.ended(Outcome::Refused, refuse(name, Rejection::Full));
                 };
+                call.sent_here();
                 let run = run_here(context, slot, &head, &replay, deadline).await;
                 match run {
                     Run::Refused => delivery.refused_here(),
@@ -76,6 +81,7 @@ pub(super) async fn deliver(
             Decision::Forward(index, _) => {
                 let candidate = &served.route.there[index];
                 let address = served.addresses[index];
+                call.sent_to(candidate.node);
                 let run = forward(context, candidate, address, &head, &replay, deadline).await;
                 if let Run::Refused | Run::Unreached = run {
                     served.counters.forward_refused();

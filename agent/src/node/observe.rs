@@ -136,10 +136,13 @@ impl Source for Observer {
     }
 
     fn metrics(&self) -> String {
+        let shared = std::sync::Arc::clone(&self.events.control().shared);
+        let access = shared.access.as_ref();
         metrics::encode(
             &self.status(),
             &self.peers(),
             &self.latencies(),
+            access.map(|log| log.counters()),
             &self.events.overlay().counters(),
         )
     }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use dfaas_protocol::offer::PeerEndpoint;
 use dfaas_protocol::wire::Message;
 use rand::Rng;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,6 +22,7 @@ use crate::health::{PlatformHealth, watch_platform};
 use crate::overlay::{Identity, Overlay};
 use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
+use crate::telemetry::access::AccessLog;
 
 use super::control::Control;
 use super::events::Events;
@@ -52,6 +54,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let (overlay, overlay_events) = Overlay::start(&identity, &config.overlay).await?;
 
     let clock = Clock::start();
+    let (access, access_writer) = AccessLog::open(&config.log.access, node)?.unzip();
     let shared = Arc::new(Shared {
         node,
         node_header: ascii(node.to_string()),
@@ -59,6 +62,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         routes: Default::default(),
         gateway: platform.gateway().clone(),
         platform: Arc::new(PlatformHealth::new(clock)),
+        access: access.clone(),
         timeouts: config.timeouts.clone(),
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
@@ -116,6 +120,9 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         let _ = stop_admin.wait_for(|stop| *stop).await;
     }));
 
+    if let Some(access) = access.clone() {
+        tokio::spawn(reopen_when_told(access, hangup()?));
+    }
     if let Some(path) = &options.ready_file {
         ready::write(path, node, &addresses)?;
     }
@@ -139,6 +146,9 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     if !workers.all_ended() {
         tracing::warn!("calls were still running when the drain time was over; they are cut off");
     }
+    if let (Some(log), Some(writer)) = (&access, access_writer) {
+        writer.finish(log).await;
+    }
     overlay.shutdown().await;
     admin.abort();
     tracing::info!("stopped");
@@ -156,6 +166,18 @@ async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, D
             (Arc::new(platform), config.strategy.period)
         }
     })
+}
+
+/// Opens the access log's file anew on each SIGHUP.
+async fn reopen_when_told(log: Arc<AccessLog>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        log.reopen();
+        tracing::info!("the access log is opened anew");
+    }
+}
+
+fn hangup() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")
 }
 
 async fn any_ended(workers: &Workers) {

@@ -16,6 +16,7 @@ use dfaas_protocol::HealthState;
 use crate::admin::view::{Calls, Peer, Status};
 use crate::overlay::OverlayCounters;
 
+use super::access::AccessCounters;
 use super::latency::{self, FunctionLatency};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,6 +60,7 @@ pub fn encode(
     status: &Status,
     peers: &[Peer],
     latencies: &[FunctionLatency],
+    access: Option<AccessCounters>,
     overlay: &OverlayCounters,
 ) -> String {
     let mut root = Registry::default();
@@ -67,6 +69,9 @@ pub fn encode(
     functions(registry, status);
     node(registry, status, peers);
     health(registry, status, peers);
+    if let Some(access) = access {
+        access_log(registry, access);
+    }
     overlay_traffic(registry, overlay);
     latency::register(&mut root, latencies);
     let mut text = String::new();
@@ -241,6 +246,23 @@ fn node(registry: &mut Registry, status: &Status, peers: &[Peer]) {
             round_trip.get_or_create(&ByPeer { node_id }).set(ms / 1e3);
         }
     }
+}
+
+fn access_log(registry: &mut Registry, access: AccessCounters) {
+    let written: Counter = Counter::default();
+    written.inc_by(access.written);
+    registry.register(
+        "access_log_lines",
+        "Lines that were written to the access log",
+        written,
+    );
+    let dropped: Counter = Counter::default();
+    dropped.inc_by(access.dropped);
+    registry.register(
+        "access_log_dropped",
+        "Lines that were dropped, as the access log was slow or could not be written",
+        dropped,
+    );
 }
 
 fn overlay_traffic(registry: &mut Registry, overlay: &OverlayCounters) {

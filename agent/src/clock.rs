@@ -23,9 +23,9 @@ impl Clock {
         Time::ZERO + self.zero.elapsed()
     }
 
-    /// The time of a moment; that of the start for one before it.
-    pub fn at(&self, instant: Instant) -> Time {
-        Time::ZERO + instant.saturating_duration_since(self.zero)
+    /// The time of a moment.
+    pub fn at(&self, moment: Instant) -> Time {
+        Time::ZERO + moment.saturating_duration_since(self.zero)
     }
 
     /// The moment of a time, for timers.

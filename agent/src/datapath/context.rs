@@ -18,7 +18,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{PeerTls, Pool};
+use super::{Connector, Lines, PeerTls, Pool};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -57,8 +57,10 @@ impl Shared {
 pub struct Context {
     /// What all threads share.
     pub shared: Arc<Shared>,
-    /// This thread's connections.
+    /// This thread's connections for calls that are relayed message by message.
     pub pool: Rc<Pool>,
+    /// This thread's connections for plain calls.
+    pub lines: Lines,
     /// This thread's randomness, for ties and draws; nothing secret.
     pub rng: RefCell<SmallRng>,
 }
@@ -66,8 +68,10 @@ pub struct Context {
 impl Context {
     /// A context for a new thread.
     pub fn new(shared: Arc<Shared>) -> Rc<Context> {
+        let connector = Rc::new(Connector::new(Arc::clone(&shared)));
         Rc::new(Context {
-            pool: Rc::new(Pool::new(Arc::clone(&shared))),
+            pool: Rc::new(Pool::new(Rc::clone(&connector))),
+            lines: Lines::new(connector),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
         })

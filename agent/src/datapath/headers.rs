@@ -1,7 +1,5 @@
 //! Headers: those of this project, those that end at each hop, and those that a proxy adds.
 
-use std::net::SocketAddr;
-
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Version};
@@ -75,12 +73,12 @@ pub fn strip_ours(headers: &mut HeaderMap) {
 }
 
 /// Makes the head that a client sent ready to be sent on, once, before any attempt.
-pub fn prepare(head: &mut Parts, client: SocketAddr, call_id: impl FnOnce() -> HeaderValue) {
+pub fn prepare(head: &mut Parts, client: &HeaderValue, call_id: impl FnOnce() -> HeaderValue) {
     strip_hop_by_hop(&mut head.headers);
     strip_ours(&mut head.headers);
     let headers = &mut head.headers;
     if !headers.contains_key(FORWARDED_FOR) {
-        headers.insert(FORWARDED_FOR, ascii(client.ip().to_string()));
+        headers.insert(FORWARDED_FOR, client.clone());
     }
     if !headers.contains_key(FORWARDED_HOST)
         && let Some(host) = headers.get(header::HOST).cloned()
@@ -145,7 +143,8 @@ mod tests {
             .body(())
             .unwrap();
         let (mut head, ()) = request.into_parts();
-        prepare(&mut head, ([192, 0, 2, 1], 5).into(), || unreachable!());
+        let client = HeaderValue::from_static("192.0.2.1");
+        prepare(&mut head, &client, || unreachable!());
         assert!(!head.headers.contains_key(NODE_ID) && !head.headers.contains_key(REFUSED));
         assert_eq!(head.headers[CALL_ID], "mine");
         assert_eq!(head.headers[FORWARDED_FOR], "192.0.2.1");

@@ -3,8 +3,10 @@
 //! Each thread of the data path has a [`Context`] of its own with its own connections, so that no call takes a lock.
 
 mod body;
+mod connect;
 mod context;
 pub mod headers;
+mod lines;
 mod peer_tls;
 mod pool;
 mod replay;
@@ -12,9 +14,11 @@ mod reply;
 mod run;
 
 pub use body::AnswerBody;
+pub use connect::{Connector, Io, Target};
 pub use context::{Context, Shared};
+pub use lines::{Line, Lines};
 pub use peer_tls::{PeerTls, PeerTlsError};
-pub use pool::{Leased, Pool, SendError, Target};
+pub use pool::{Leased, Pool, SendError};
 pub use replay::{Acceptance, CallBody, Replay};
 pub use reply::{refuse, text};
 pub use run::{Run, run_here};

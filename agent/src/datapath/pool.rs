@@ -2,41 +2,25 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dfaas_protocol::NodeId;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-use super::{CallBody, PeerTlsError, Shared};
+use super::connect::{Connector, Io, Target};
+use super::{CallBody, PeerTlsError};
 
 /// A connection that was idle for longer is closed. Below the keep-alive time of the usual gateways, so that it is
 /// rarely the other end that closes.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
-
-/// Where a call is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// The gateway of the local platform.
-    Platform,
-    /// The peer channel of a neighbour.
-    Peer(NodeId, SocketAddr),
-}
 
 /// Why no answer came.
 #[derive(Debug, Error)]
@@ -71,9 +55,8 @@ impl SendError {
 /// The connections of one thread.
 #[derive(Debug)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    connector: Rc<Connector>,
     idle: RefCell<HashMap<Target, Vec<Idle>>>,
-    tls: RefCell<HashMap<NodeId, Arc<ClientConfig>>>,
 }
 
 #[derive(Debug)]
@@ -84,11 +67,10 @@ struct Idle {
 
 impl Pool {
     /// A pool without connections.
-    pub fn new(shared: Arc<Shared>) -> Pool {
+    pub fn new(connector: Rc<Connector>) -> Pool {
         Pool {
-            shared,
+            connector,
             idle: RefCell::default(),
-            tls: RefCell::default(),
         }
     }
 
@@ -104,7 +86,10 @@ impl Pool {
         loop {
             let (mut sender, fresh) = match self.take_idle(target) {
                 Some(sender) => (sender, false),
-                None => (self.connect(target).await?, true),
+                None => (
+                    handshake(self.connector.connect(target).await?).await?,
+                    true,
+                ),
             };
             if !fresh && sender.ready().await.is_err() {
                 continue;
@@ -159,64 +144,9 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         idle.entry(target).or_default().push(Idle { sender, since });
     }
-
-    async fn connect(&self, target: Target) -> Result<SendRequest<CallBody>, SendError> {
-        let limit = self.shared.timeouts.connect;
-        match tokio::time::timeout(limit, self.connect_without_limit(target)).await {
-            Ok(result) => result,
-            Err(_) => Err(SendError::NotConnected(std::io::ErrorKind::TimedOut.into())),
-        }
-    }
-
-    async fn connect_without_limit(
-        &self,
-        target: Target,
-    ) -> Result<SendRequest<CallBody>, SendError> {
-        match target {
-            Target::Platform => {
-                let authority = &self.shared.gateway.authority;
-                let stream = TcpStream::connect(authority.as_str())
-                    .await
-                    .map_err(SendError::NotConnected)?;
-                set_no_delay(&stream);
-                handshake(stream).await
-            }
-            Target::Peer(node, address) => {
-                let config = self.tls_config(node)?;
-                let stream = TcpStream::connect(address)
-                    .await
-                    .map_err(SendError::NotConnected)?;
-                set_no_delay(&stream);
-                let name = ServerName::IpAddress(address.ip().into());
-                let stream = TlsConnector::from(config)
-                    .connect(name, stream)
-                    .await
-                    .map_err(SendError::NotConnected)?;
-                handshake(stream).await
-            }
-        }
-    }
-
-    fn tls_config(&self, node: NodeId) -> Result<Arc<ClientConfig>, SendError> {
-        if let Some(config) = self.tls.borrow().get(&node) {
-            return Ok(Arc::clone(config));
-        }
-        let config = Arc::new(self.shared.tls.client(node)?);
-        self.tls.borrow_mut().insert(node, Arc::clone(&config));
-        Ok(config)
-    }
 }
 
-fn set_no_delay(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-    }
-}
-
-async fn handshake<S>(stream: S) -> Result<SendRequest<CallBody>, SendError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+async fn handshake(stream: Io) -> Result<SendRequest<CallBody>, SendError> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.await {

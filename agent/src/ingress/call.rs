@@ -1,28 +1,29 @@
 //! A client's call, from its arrival to the head of its answer.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
-use rand::Rng;
 use tokio::time::Instant;
 
 use crate::datapath::headers::{self, CALL_ID, SERVER};
 use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
-use crate::telemetry::access::Entry;
 
-use super::in_flight::{InFlight, logged};
+use super::in_flight::{InFlight, entry};
+use super::plain::CallId;
 
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Its address.
-    pub(super) address: SocketAddr,
+    /// Its IP address.
+    pub(super) ip: IpAddr,
+    /// The same, as the platform is told it.
+    pub(super) address: HeaderValue,
     /// The address of this node that it came to.
     pub(super) server: HeaderValue,
 }
@@ -31,30 +32,20 @@ pub(super) struct Client {
 pub(super) async fn deliver(
     context: &Context,
     client: &Client,
-    name: &str,
-    served: Option<Arc<Served>>,
+    served: Arc<Served>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let log = context.shared.access.as_ref();
-    let mut entry = log.map(|log| Entry::new(log, client.address, &request));
-    let Some(served) = served else {
-        // What a platform has that does not answer, nobody knows.
-        let is_up = context.shared.platform.is_up();
-        let why = if is_up {
-            Rejection::Unknown
-        } else {
-            Rejection::PlatformDown
-        };
-        return logged(entry, Outcome::Refused, refuse(name, why));
-    };
+    let name = served.route.function.display_name();
     let now = Instant::now();
+    let mut entry = entry(context, client.ip, &request);
     let deadline = now + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
-    headers::prepare(&mut head, client.address, || call_id(context));
+    headers::prepare(&mut head, &client.address, || call_id(context));
     let replay = Replay::new(body);
     if let Some(entry) = &mut entry {
-        entry.names(&served.route.function, head.headers.get(CALL_ID));
+        let id = head.headers.get(CALL_ID);
+        entry.names(&served.route.function, id.map_or(b"", |id| id.as_bytes()));
     }
     let mut call = InFlight::new(&served, now, entry);
 
@@ -67,7 +58,7 @@ pub(super) async fn deliver(
         let (run, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
                 let Some(slot) = slot(context, &served, decision, deadline).await else {
-                    return call.ended(Outcome::Refused, refuse(name, Rejection::Full));
+                    return call.answered(Outcome::Refused, refuse(name, Rejection::Full));
                 };
                 call.sent_here();
                 let run = run_here(context, slot, &head, &replay, deadline).await;
@@ -97,7 +88,7 @@ pub(super) async fn deliver(
                 (run, Outcome::Forwarded)
             }
             Decision::Reject(rejection) => {
-                return call.ended(Outcome::Refused, refuse(name, rejection));
+                return call.answered(Outcome::Refused, refuse(name, rejection));
             }
         };
         match run {
@@ -105,11 +96,11 @@ pub(super) async fn deliver(
                 if own_id && let Some(id) = head.headers.get(CALL_ID) {
                     response.headers_mut().insert(CALL_ID, id.clone());
                 }
-                return call.ended(outcome, response);
+                return call.answered(outcome, response);
             }
             Run::Refused | Run::Unreached => {}
             Run::Failed(status, why) => {
-                return call.ended(Outcome::Failed, text(status, why));
+                return call.answered(Outcome::Failed, text(status, why));
             }
         }
     }
@@ -132,21 +123,7 @@ async fn slot(
     }
 }
 
-/// An id for a call whose caller gave none: 128 random bits as a UUID (RFC 9562, version 4).
 fn call_id(context: &Context) -> HeaderValue {
-    let mut bits = [0u8; 16];
-    context.rng.borrow_mut().fill_bytes(&mut bits);
-    bits[6] = bits[6] & 0x0f | 0x40;
-    bits[8] = bits[8] & 0x3f | 0x80;
-    let hex = |range: std::ops::Range<usize>| -> String {
-        bits[range].iter().map(|b| format!("{b:02x}")).collect()
-    };
-    headers::ascii(format!(
-        "{}-{}-{}-{}-{}",
-        hex(0..4),
-        hex(4..6),
-        hex(6..8),
-        hex(8..10),
-        hex(10..16)
-    ))
+    // Digits, letters and hyphens are always a valid value.
+    HeaderValue::from_bytes(CallId::new(context).as_bytes()).unwrap_or(HeaderValue::from_static(""))
 }

@@ -1,10 +1,14 @@
 //! A client's call that has not ended yet, and what is told of it when it ends.
 
+use std::net::IpAddr;
+
 use dfaas_protocol::NodeId;
-use hyper::Response;
+use dfaas_protocol::delivery::Rejection;
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
 use tokio::time::Instant;
 
-use crate::datapath::AnswerBody;
+use crate::datapath::{AnswerBody, Context, refuse};
 use crate::routing::{Arrival, Outcome, Served};
 use crate::telemetry::access::Entry;
 
@@ -38,26 +42,64 @@ impl<'a> InFlight<'a> {
         }
     }
 
+    /// The call ended so, with that status. The entry is to be dropped when the answer was sent.
+    pub(super) fn ended(mut self, outcome: Outcome, status: u16) -> Option<Entry> {
+        self.arrival.ended(outcome, status);
+        if let Some(entry) = &mut self.entry {
+            entry.answered(outcome, status);
+        }
+        self.entry
+    }
+
     /// The call ended so, with this answer.
-    pub(super) fn ended(
+    pub(super) fn answered(
         self,
         outcome: Outcome,
         response: Response<AnswerBody>,
     ) -> Response<AnswerBody> {
-        self.arrival.ended(outcome, response.status().as_u16());
-        logged(self.entry, outcome, response)
+        match self.ended(outcome, response.status().as_u16()) {
+            Some(entry) => response.map(|body| body.logged(entry)),
+            None => response,
+        }
     }
 }
 
-/// The answer with the entry of its call, which is logged when the answer was sent.
-pub(super) fn logged(
+/// The entry of a call that a client brought as a message, where calls are logged.
+pub(super) fn entry(
+    context: &Context,
+    client: IpAddr,
+    request: &Request<Incoming>,
+) -> Option<Entry> {
+    let log = context.shared.access.as_ref()?;
+    let method = request.method().as_str();
+    let length = request.body().size_hint().exact();
+    Some(Entry::new(
+        log,
+        client,
+        method,
+        request.uri().path(),
+        length,
+    ))
+}
+
+/// The answer to a call of a function that no route is for.
+pub(super) fn no_route(
+    context: &Context,
+    name: &str,
     entry: Option<Entry>,
-    outcome: Outcome,
-    response: Response<AnswerBody>,
 ) -> Response<AnswerBody> {
-    let Some(mut entry) = entry else {
-        return response;
+    // What a platform has that does not answer, nobody knows.
+    let why = if context.shared.platform.is_up() {
+        Rejection::Unknown
+    } else {
+        Rejection::PlatformDown
     };
-    entry.answered(outcome, response.status().as_u16());
-    response.map(|body| body.logged(entry))
+    let response = refuse(name, why);
+    match entry {
+        Some(mut entry) => {
+            entry.answered(Outcome::Refused, response.status().as_u16());
+            response.map(|body| body.logged(entry))
+        }
+        None => response,
+    }
 }

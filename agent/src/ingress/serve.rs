@@ -15,8 +15,11 @@ use tokio::time::Instant;
 use crate::datapath::headers::{self, NODE_ID, SERVER};
 use crate::datapath::{AnswerBody, Context, Replay, Target, relay, text};
 
+use super::begun::Begun;
 use super::call::{Client, deliver};
+use super::in_flight::{entry, no_route};
 use super::path::Asked;
+use super::plain;
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
@@ -28,9 +31,15 @@ pub async fn serve_connection(
     let Ok(local) = stream.local_addr() else {
         return; // It is gone already.
     };
+    let server = local.ip().to_string();
+    let plain = plain::serve(&context, stream, address, &server, &mut stop).await;
+    let Some((stream, begun)) = plain else {
+        return;
+    };
     let client = Client {
-        address,
-        server: headers::ascii(local.ip().to_string()),
+        ip: address.ip(),
+        address: headers::ascii(address.ip().to_string()),
+        server: headers::ascii(server),
     };
     let header_limit = context.shared.timeouts.header;
     let service = service_fn(|request| {
@@ -41,7 +50,7 @@ pub async fn serve_connection(
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_limit)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Begun::new(begun, stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -63,9 +72,11 @@ async fn answer(
     let asked = Asked::of(request.uri().path());
     let mut response = match asked {
         Asked::Function(name) => {
-            let route = context.shared.routes.load().find(name).cloned();
-            let name = name.to_owned();
-            deliver(context, client, &name, route, request).await
+            let served = context.shared.routes.load().find(name).cloned();
+            match served {
+                Some(served) => deliver(context, client, served, request).await,
+                None => no_route(context, name, entry(context, client.ip, &request)),
+            }
         }
         Asked::Health if context.shared.is_draining() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "this node drains")

@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::datapath::{Context, Shared};
@@ -44,10 +45,10 @@ impl Workers {
                 std::thread::Builder::new()
                     .name(format!("calls-{index}"))
                     .spawn(move || {
-                        let runtime = tokio::runtime::Builder::new_current_thread()
+                        tokio::runtime::Builder::new_current_thread()
                             .enable_all()
-                            .build()?;
-                        LocalSet::new().block_on(&runtime, work(shared, ingress, peer, stop))
+                            .build_local(LocalOptions::default())?
+                            .block_on(work(shared, ingress, peer, stop))
                     })
             })
             .collect::<io::Result<_>>()?;
@@ -91,7 +92,10 @@ async fn work(
                 connections.spawn_local(peer::serve_connection(context, stream, stopped.clone()));
             },
             Some(ended) = connections.join_next() => report(ended),
-            _ = look_over.tick() => context.pool.close_idle(),
+            _ = look_over.tick() => {
+                context.pool.close_idle();
+                context.lines.close_idle();
+            }
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }

@@ -1,17 +1,15 @@
 //! A call's entry, from its arrival until its answer was sent.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use dfaas_protocol::{FunctionName, NodeId};
-use hyper::Request;
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
 
 use crate::routing::{CLIENT_GONE, Outcome};
 
 use super::AccessLog;
-use super::line::Line;
+use super::line::{Line, shortened};
 
 /// A call's entry. It is logged when it is dropped, with what is known of it then.
 #[derive(Debug)]
@@ -23,16 +21,20 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A call has arrived.
-    pub fn new<B>(log: &Arc<AccessLog>, client: SocketAddr, request: &Request<B>) -> Entry {
-        let length = request.headers().get(CONTENT_LENGTH);
-        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    /// A call has arrived. The path is without its query, the length that of the call's body if that is known.
+    pub fn new(
+        log: &Arc<AccessLog>,
+        client: IpAddr,
+        method: &str,
+        path: &str,
+        length: Option<u64>,
+    ) -> Entry {
         let line = Line {
             time: SystemTime::now(),
             call_id: None,
-            client: client.ip(),
-            method: request.method().clone(),
-            target: request.uri().clone(),
+            client,
+            method: method.into(),
+            path: shortened(path),
             function: None,
             status: CLIENT_GONE,
             outcome: Outcome::Failed,
@@ -58,10 +60,11 @@ impl Entry {
     }
 
     /// It is a call of that function, with that id.
-    pub fn names(&mut self, function: &FunctionName, call_id: Option<&HeaderValue>) {
+    pub fn names(&mut self, function: &FunctionName, call_id: &[u8]) {
+        let call_id = shortened(&String::from_utf8_lossy(call_id));
         self.change(|line| {
             line.function = Some(function.clone());
-            line.call_id = call_id.cloned();
+            line.call_id = Some(call_id);
         });
     }
 

@@ -1,0 +1,119 @@
+//! Lines: keep-alive connections of one thread that carry one plain call after another, bytes in and bytes out.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::SendError;
+use super::connect::{Connector, Io, Target};
+
+/// A line that was idle for longer is closed; below the keep-alive time of the usual gateways.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+
+/// The lines of one thread that carry nothing now.
+#[derive(Debug)]
+pub struct Lines {
+    connector: Rc<Connector>,
+    idle: RefCell<HashMap<Target, Vec<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    io: Io,
+    since: Instant,
+}
+
+/// A line that a call has to itself. Dropped, it is closed.
+#[derive(Debug)]
+pub struct Line {
+    /// The connection.
+    pub io: Io,
+    /// What came and was not taken yet.
+    pub input: BytesMut,
+    /// Whether it carried a call before.
+    pub used: bool,
+    target: Target,
+}
+
+impl Lines {
+    /// No lines yet.
+    pub fn new(connector: Rc<Connector>) -> Lines {
+        Lines {
+            connector,
+            idle: RefCell::default(),
+        }
+    }
+
+    /// An idle line that still stands, or a new one.
+    ///
+    /// # Errors
+    /// If no connection could be made.
+    pub async fn take(&self, target: Target) -> Result<Line, SendError> {
+        let line = |io, used| Line {
+            io,
+            input: BytesMut::new(),
+            used,
+            target,
+        };
+        while let Some(mut io) = self.pop(target) {
+            if is_quiet(&mut io).await {
+                return Ok(line(io, true));
+            }
+        }
+        Ok(line(self.connector.connect(target).await?, false))
+    }
+
+    /// A new line, for a call that an idle one turned out not to carry.
+    ///
+    /// # Errors
+    /// If no connection could be made.
+    pub async fn fresh(&self, target: Target) -> Result<Line, SendError> {
+        Ok(Line {
+            io: self.connector.connect(target).await?,
+            input: BytesMut::new(),
+            used: false,
+            target,
+        })
+    }
+
+    /// Takes back a line whose answer was read to its end and nothing beyond it.
+    pub fn give_back(&self, line: Line) {
+        let since = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        idle.entry(line.target)
+            .or_default()
+            .push(Idle { io: line.io, since });
+    }
+
+    /// Closes lines that were idle for too long.
+    pub fn close_idle(&self) {
+        self.idle.borrow_mut().retain(|_, lines| {
+            lines.retain(|line| line.since.elapsed() < IDLE_LIMIT);
+            !lines.is_empty()
+        });
+    }
+
+    fn pop(&self, target: Target) -> Option<Io> {
+        let mut idle = self.idle.borrow_mut();
+        let line = idle.get_mut(&target)?.pop()?;
+        (line.since.elapsed() < IDLE_LIMIT).then_some(line.io)
+    }
+}
+
+/// Whether an idle line stands: it has neither ended nor sent what nobody asked for. Where nothing came this costs no
+/// system call.
+async fn is_quiet(io: &mut Io) -> bool {
+    poll_fn(|cx| {
+        let mut byte = [0u8; 1];
+        let polled = Pin::new(&mut *io).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        Poll::Ready(polled.is_pending())
+    })
+    .await
+}

@@ -1,0 +1,128 @@
+//! A client's connection, as plain calls use it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// How much of the next requests is read while a call runs.
+const MOST_AHEAD: usize = 64 * 1024;
+/// How much is read at one time.
+const READ: usize = 8 * 1024;
+
+/// The connection with its one timer. The timer is moved and hardly ever set anew, which costs next to nothing.
+pub(super) struct ClientStream {
+    pub(super) stream: TcpStream,
+    /// What came and was not taken yet.
+    pub(super) input: BytesMut,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Why something was not waited for any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// The client went away.
+    Gone,
+    /// The time is over.
+    Late,
+}
+
+impl ClientStream {
+    pub(super) fn new(stream: TcpStream, deadline: Instant) -> ClientStream {
+        ClientStream {
+            stream,
+            input: BytesMut::new(),
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
+        }
+    }
+
+    /// When the time is over.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.timer.as_mut().reset(deadline);
+    }
+
+    /// Waits until the client sent something, the deadline passes, or `stop` is done. Returns whether something came. An
+    /// idle connection holds no buffer.
+    pub(super) async fn wait(&mut self, mut stop: Pin<&mut impl Future>) -> bool {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        poll_fn(|cx| {
+            if self.stream.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if stop.as_mut().poll(cx).is_ready() || self.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Reads more from the client until the deadline.
+    pub(super) async fn read(&mut self) -> Result<(), GivenUp> {
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = self.poll_input(cx) {
+                return Poll::Ready(match read {
+                    Ok(n) if n > 0 => Ok(()),
+                    _ => Err(GivenUp::Gone),
+                });
+            }
+            self.timer.as_mut().poll(cx).map(|()| Err(GivenUp::Late))
+        })
+        .await
+    }
+
+    /// Waits for something else, unless the client goes away or, where `timed`, the deadline passes first.
+    pub(super) async fn unless_given_up<T>(
+        &mut self,
+        timed: bool,
+        other: impl Future<Output = T>,
+    ) -> Result<T, GivenUp> {
+        let mut other = pin!(other);
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = other.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            while self.input.len() < MOST_AHEAD {
+                match self.poll_input(cx) {
+                    Poll::Ready(Ok(n)) if n > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(GivenUp::Gone)),
+                    Poll::Pending => break,
+                }
+            }
+            if timed && self.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(GivenUp::Late));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Writes to the client until the deadline.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), GivenUp> {
+        let mut write = pin!(self.stream.write_all(bytes));
+        let timer = &mut self.timer;
+        poll_fn(|cx| {
+            if let Poll::Ready(written) = write.as_mut().poll(cx) {
+                return Poll::Ready(written.map_err(|_| GivenUp::Gone));
+            }
+            timer.as_mut().poll(cx).map(|()| Err(GivenUp::Late))
+        })
+        .await
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(READ);
+        let mut read = pin!(tokio::io::AsyncReadExt::read_buf(
+            &mut self.stream,
+            &mut self.input
+        ));
+        read.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,339 @@
+//! The head of a plain request, read strictly and written anew for the next hop.
+
+use std::ops::Range;
+
+use httparse::{EMPTY_HEADER, Request, Status};
+
+/// The largest head of a plain request, in bytes.
+pub(super) const MAX_HEAD: usize = 16 * 1024;
+/// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+const MAX_FIELDS: usize = 64;
+
+/// What was found at the beginning of the bytes that a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The head is not whole yet, and plain so far.
+    Part,
+    /// Anything but a plain request. It may be right or wrong: that is not judged here.
+    Other,
+    /// A plain request.
+    Plain(Head),
+}
+
+/// A plain request's head.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Its bytes, with the empty line.
+    pub(super) len: usize,
+    /// Bytes of body that follow.
+    pub(super) body: usize,
+    /// The function's name, as the path writes it.
+    pub(super) function: Range<usize>,
+    /// The path, without the query.
+    pub(super) path: Range<usize>,
+    /// The method.
+    pub(super) method: Range<usize>,
+    /// Whether the answer has no body whatever it says.
+    pub(super) head_only: bool,
+    /// Whether the client ends the connection after this request.
+    pub(super) close: bool,
+    /// The id that the caller gave the call.
+    pub(super) call_id: Option<Range<usize>>,
+    forwarded_for: bool,
+    forwarded_host: bool,
+    forwarded_proto: bool,
+    host: Range<usize>,
+}
+
+/// What this node adds to a head that has it not yet.
+#[derive(Debug)]
+pub(super) struct Added<'a> {
+    /// The client's address.
+    pub(super) forwarded_for: &'a [u8],
+    /// `http` or `https`.
+    pub(super) forwarded_proto: &'a [u8],
+    /// The id of the call, where the caller gave none.
+    pub(super) call_id: &'a [u8],
+    /// When the call arrived, in nanoseconds of Unix time.
+    pub(super) start_time: &'a [u8],
+}
+
+/// What a field means for a plain request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    /// Goes on as it is.
+    End,
+    /// Ends here, and means nothing.
+    Dropped,
+    Host,
+    ContentLength,
+    Connection,
+    CallId,
+    ForwardedFor,
+    ForwardedHost,
+    ForwardedProto,
+    /// A request with it is not plain.
+    NotPlain,
+}
+
+fn field(name: &str) -> Field {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 if is("te") => Field::NotPlain,
+        4 if is("host") => Field::Host,
+        6 if is("expect") => Field::NotPlain,
+        7 if is("upgrade") || is("trailer") => Field::NotPlain,
+        9 if is("x-call-id") => Field::CallId,
+        10 if is("connection") => Field::Connection,
+        10 if is("keep-alive") => Field::Dropped,
+        12 if is("x-start-time") => Field::Dropped,
+        13 if is("dfaas-node-id") || is("dfaas-refused") => Field::Dropped,
+        14 if is("content-length") => Field::ContentLength,
+        14 if is("dfaas-headroom") => Field::Dropped,
+        15 if is("x-forwarded-for") => Field::ForwardedFor,
+        16 if is("x-forwarded-host") => Field::ForwardedHost,
+        16 if is("proxy-connection") => Field::Dropped,
+        17 if is("x-forwarded-proto") => Field::ForwardedProto,
+        17 if is("transfer-encoding") => Field::NotPlain,
+        18 if is("dfaas-forwarded-to") || is("proxy-authenticate") => Field::Dropped,
+        19 if is("proxy-authorization") => Field::Dropped,
+        _ => Field::End,
+    }
+}
+
+impl Head {
+    /// Looks for a plain request at the beginning of `bytes`.
+    pub(super) fn find(bytes: &[u8]) -> Found {
+        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+        let mut request = Request::new(&mut fields);
+        let len = match request.parse(bytes) {
+            Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
+            Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
+            _ => return Found::Other,
+        };
+        Head::read(bytes, len, &request).map_or(Found::Other, Found::Plain)
+    }
+
+    fn read(bytes: &[u8], len: usize, request: &Request<'_, '_>) -> Option<Head> {
+        if request.version != Some(1) || !lines_end_with_crlf(&bytes[..len]) {
+            return None;
+        }
+        let method = request.method?;
+        let known = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"];
+        if !known.contains(&method) {
+            return None;
+        }
+        let target = request.path?;
+        let path = target.split('?').next()?;
+        let function = plain_function(path)?;
+        let mut head = Head {
+            len,
+            body: 0,
+            function: place(bytes, function),
+            path: place(bytes, path),
+            method: place(bytes, method),
+            head_only: method == "HEAD",
+            close: false,
+            call_id: None,
+            forwarded_for: false,
+            forwarded_host: false,
+            forwarded_proto: false,
+            host: 0..0,
+        };
+        let mut sized = false;
+        for line in &*request.headers {
+            match field(line.name) {
+                Field::End | Field::Dropped => {}
+                Field::NotPlain => return None,
+                Field::Host if head.host.is_empty() && !line.value.is_empty() => {
+                    head.host = place_bytes(bytes, line.value);
+                }
+                Field::Host => return None,
+                Field::ContentLength if sized => return None,
+                Field::ContentLength => {
+                    sized = true;
+                    head.body = length(line.value).filter(|n| *n <= MAX_BODY)?;
+                }
+                Field::Connection if line.value.eq_ignore_ascii_case(b"keep-alive") => {}
+                Field::Connection if line.value.eq_ignore_ascii_case(b"close") => head.close = true,
+                Field::Connection => return None,
+                Field::CallId if head.call_id.is_none() => {
+                    head.call_id = Some(place_bytes(bytes, line.value));
+                }
+                Field::CallId => return None,
+                Field::ForwardedFor => head.forwarded_for = true,
+                Field::ForwardedHost => head.forwarded_host = true,
+                Field::ForwardedProto => head.forwarded_proto = true,
+            }
+        }
+        (!head.host.is_empty()).then_some(head)
+    }
+
+    /// Writes the head for the next hop, all but the empty line at its end, so that an attempt can add to it.
+    pub(super) fn write(&self, bytes: &[u8], added: &Added<'_>, out: &mut Vec<u8>) {
+        let bytes = &bytes[..self.len];
+        let line = bytes.iter().position(|b| *b == b'\n').unwrap_or(0);
+        out.extend_from_slice(&bytes[..=line]);
+        let mut rest = &bytes[line + 1..];
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let (one, after) = rest.split_at(end + 1);
+            rest = after;
+            let name = one.iter().position(|b| *b == b':').unwrap_or(0);
+            // Names were read as tokens before; no name at all is the empty line.
+            let name = std::str::from_utf8(&one[..name]).unwrap_or("");
+            if name.is_empty() || matches!(field(name), Field::Dropped | Field::Connection) {
+                continue;
+            }
+            out.extend_from_slice(one);
+        }
+        let mut add = |name: &[u8], value: &[u8]| {
+            out.extend_from_slice(name);
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        };
+        if !self.forwarded_for {
+            add(b"x-forwarded-for: ", added.forwarded_for);
+        }
+        if !self.forwarded_proto {
+            add(b"x-forwarded-proto: ", added.forwarded_proto);
+        }
+        if !self.forwarded_host {
+            add(b"x-forwarded-host: ", &bytes[self.host.clone()]);
+        }
+        if self.call_id.is_none() {
+            add(b"x-call-id: ", added.call_id);
+        }
+        add(b"x-start-time: ", added.start_time);
+    }
+}
+
+/// The function in a path that needs no second look: no escapes, no dot segments, no empty name.
+fn plain_function(path: &str) -> Option<&str> {
+    let function = super::super::function_in(path)?;
+    let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let rest = &path.as_bytes()["/function/".len() + function.len()..];
+    let doubtful = |pair: &[u8]| pair == b"/.";
+    let plain = function.bytes().all(name)
+        && !function.starts_with('.')
+        && !rest.iter().any(|b| matches!(b, b'%' | b'\\' | b'#'))
+        && !rest.windows(2).any(doubtful);
+    plain.then_some(function)
+}
+
+/// A Content-Length of digits only.
+pub(super) fn length(value: &[u8]) -> Option<usize> {
+    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn lines_end_with_crlf(head: &[u8]) -> bool {
+    head.iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'\n')
+        .all(|(at, _)| at > 0 && head[at - 1] == b'\r')
+}
+
+fn place(bytes: &[u8], part: &str) -> Range<usize> {
+    place_bytes(bytes, part.as_bytes())
+}
+
+/// Where a part that was borrowed from `bytes` lies in them.
+fn place_bytes(bytes: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
+    start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(lines: &str) -> Found {
+        Head::find(lines.replace('\n', "\r\n").as_bytes())
+    }
+
+    fn plain(lines: &str) -> (Head, String) {
+        let text = lines.replace('\n', "\r\n");
+        let Found::Plain(head) = Head::find(text.as_bytes()) else {
+            panic!("not plain: {lines}");
+        };
+        let added = Added {
+            forwarded_for: b"192.0.2.1:7",
+            forwarded_proto: b"http",
+            call_id: b"id",
+            start_time: b"5",
+        };
+        let mut out = Vec::new();
+        head.write(text.as_bytes(), &added, &mut out);
+        (head, String::from_utf8(out).unwrap().replace("\r\n", "\n"))
+    }
+
+    #[test]
+    fn a_plain_head_is_written_anew() {
+        let (head, out) = plain(
+            "POST /function/echo.dev/a?x=%2e HTTP/1.1\nHost: h\nConnection: Keep-Alive\nContent-Length: 3\n\
+             DFaaS-Node-ID: forged\nX-Start-Time: 1\nAuthorization: Basic x\n\nabc",
+        );
+        assert_eq!(head.body, 3);
+        assert!(!head.close && !head.head_only);
+        assert_eq!(
+            out,
+            "POST /function/echo.dev/a?x=%2e HTTP/1.1\nHost: h\nContent-Length: 3\nAuthorization: Basic x\n\
+             x-forwarded-for: 192.0.2.1:7\nx-forwarded-proto: http\nx-forwarded-host: h\nx-call-id: id\nx-start-time: 5\n"
+        );
+    }
+
+    #[test]
+    fn what_the_caller_gave_stays() {
+        let (head, out) = plain(
+            "HEAD /function/f HTTP/1.1\nHost: h\nX-Call-Id: mine\nx-forwarded-for: a\nx-forwarded-host: b\n\
+             x-forwarded-proto: https\nconnection: close\n\n",
+        );
+        assert!(head.close && head.head_only && head.call_id.is_some());
+        assert!(
+            out.contains("X-Call-Id: mine\n") && !out.contains("x-call-id: id"),
+            "{out}"
+        );
+        assert!(!out.contains("x-forwarded-for: 192"), "{out}");
+    }
+
+    #[test]
+    fn whatever_is_doubtful_is_left_to_others() {
+        for lines in [
+            "GET /function/f HTTP/1.0\nHost: h\n\n",
+            "GET /function/f HTTP/1.1\n\n",
+            "GET /function/f HTTP/1.1\nHost: h\nHost: h\n\n",
+            "GET /function/f%2fx HTTP/1.1\nHost: h\n\n",
+            "GET /function/f/%2e%2e HTTP/1.1\nHost: h\n\n",
+            "GET /function/f/../../system HTTP/1.1\nHost: h\n\n",
+            "GET /function/.. HTTP/1.1\nHost: h\n\n",
+            "GET /system/functions HTTP/1.1\nHost: h\n\n",
+            "GET http://h/function/f HTTP/1.1\nHost: h\n\n",
+            "CONNECT h:1 HTTP/1.1\nHost: h\n\n",
+            "POST /function/f HTTP/1.1\nHost: h\nContent-Length: 1\nContent-Length: 1\n\n",
+            "POST /function/f HTTP/1.1\nHost: h\nContent-Length: 1, 1\n\n",
+            "POST /function/f HTTP/1.1\nHost: h\nContent-Length: +1\n\n",
+            "POST /function/f HTTP/1.1\nHost: h\nContent-Length: 65537\n\n",
+            "POST /function/f HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+            "POST /function/f HTTP/1.1\nHost: h\nExpect: 100-continue\n\n",
+            "GET /function/f HTTP/1.1\nHost: h\nConnection: upgrade\nUpgrade: websocket\n\n",
+            "GET /function/f HTTP/1.1\nHost: h\nTE: trailers\n\n",
+            "GET /function/f HTTP/1.1\nHost: h\nX: a\n b\n\n",
+            "GET /function/f HTTP/1.1\nHost: h\nX : a\n\n",
+        ] {
+            assert_eq!(found(lines), Found::Other, "{lines}");
+        }
+        // A bare line feed ends a line for some and not for others.
+        assert_eq!(
+            Head::find(b"GET /function/f HTTP/1.1\nHost: h\n\n"),
+            Found::Other
+        );
+        assert_eq!(
+            Head::find(b"GET /function/f HTTP/1.1\r\nHost: h\r\nX: a\x00b\r\n\r\n"),
+            Found::Other
+        );
+        assert_eq!(found("GET /function/f HTTP/1.1\nHost"), Found::Part);
+    }
+}

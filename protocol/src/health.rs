@@ -11,7 +11,7 @@
 //! Calls ask [`Health::admits`], which reads one atomic number; a success while all is well reads two. Only what may change
 //! the state takes the lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,6 +99,8 @@ pub struct Health {
     state: AtomicU8,
     /// Whether failures are remembered that a success must clear.
     failing: AtomicBool,
+    /// When a check last passed, in nanoseconds; zero if none has.
+    passed: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -143,6 +145,7 @@ impl Health {
             asked: AtomicU32::new(0),
             state: AtomicU8::new(HealthState::Healthy as u8),
             failing: AtomicBool::new(false),
+            passed: AtomicU64::new(0),
             inner: Mutex::new(Inner {
                 state: State::Healthy,
                 since: Time::ZERO,
@@ -195,8 +198,8 @@ impl Health {
         })
     }
 
-    /// A call that was sent there at `sent` failed: no connection, one that broke, or no answer in time. Returns the
-    /// state if it is another now.
+    /// A call that was sent there at `sent` failed: no connection, or one that broke. Returns the state if it is another
+    /// now.
     pub fn call_failed(&self, sent: Time, now: Time) -> Option<HealthState> {
         let limits = self.limits;
         self.change(|inner| {
@@ -212,9 +215,19 @@ impl Health {
         })
     }
 
+    /// A call that was sent there at `sent` had no answer in time. It counts as one that failed, unless a check has passed
+    /// since: then the function is slow, and whoever calls it could else have the whole ejected.
+    pub fn call_stalled(&self, sent: Time, now: Time) -> Option<HealthState> {
+        if self.passed.load(Relaxed) > sent.as_nanos() {
+            return None;
+        }
+        self.call_failed(sent, now)
+    }
+
     /// An active check passed. It lets in again what is ejected, once its time is over. Returns the state if it is
     /// another now.
     pub fn check_passed(&self, now: Time) -> Option<HealthState> {
+        self.passed.store(now.as_nanos(), Relaxed);
         if self.open.load(Relaxed) == ALL && !self.failing.load(Relaxed) {
             return None;
         }
@@ -392,6 +405,19 @@ mod tests {
         health.call_failed(at(2), at(2));
         health.check_passed(at(3));
         assert_eq!(health.call_failed(at(4), at(4)), Some(Ejected));
+    }
+
+    #[test]
+    fn a_slow_function_ejects_nobody_who_passes_checks() {
+        let health = Health::default();
+        for s in 1..10 {
+            health.check_passed(at(s * 1000));
+            let stalled = health.call_stalled(at(s * 1000 - 500), at(s * 1000 + 500));
+            assert_eq!(stalled, None);
+        }
+        assert_eq!(health.state(), Healthy);
+        let stalls = [1, 2, 3].map(|s| health.call_stalled(at(9500 + s), at(10_000 + s)));
+        assert_eq!(stalls, [None, None, Some(Ejected)]);
     }
 
     #[test]

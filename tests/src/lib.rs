@@ -1,9 +1,13 @@
 //! What end-to-end tests and benchmarks need: real agents in processes of their own, and clients for them.
 
 pub mod agent;
+pub mod call;
 pub mod client;
+pub mod judge;
 pub mod load;
+pub mod message;
 pub mod openmetrics;
+pub mod scripted;
 pub mod wait;
 
 pub use agent::{Agent, Site};

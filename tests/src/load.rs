@@ -35,6 +35,14 @@ impl Tally {
 /// # Panics
 /// If the client itself cannot be made.
 pub async fn constant(url: String, rate: f64, time: Duration) -> Tally {
+    timed(url, rate, time).await.0
+}
+
+/// As [`constant`]; also says how long each call that was served took, from the moment at which it was due.
+///
+/// # Panics
+/// If the client itself cannot be made.
+pub async fn timed(url: String, rate: f64, time: Duration) -> (Tally, Vec<Duration>) {
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .build()
@@ -42,6 +50,7 @@ pub async fn constant(url: String, rate: f64, time: Duration) -> Tally {
     let start = Instant::now();
     let mut calls = JoinSet::new();
     let mut tally = Tally::default();
+    let mut times = Vec::new();
     loop {
         let due = start + Duration::from_secs_f64(tally.offered as f64 / rate);
         if due >= start + time {
@@ -55,19 +64,20 @@ pub async fn constant(url: String, rate: f64, time: Duration) -> Tally {
             let forwarded = response.headers().contains_key("dfaas-forwarded-to");
             let status = response.status();
             response.bytes().await?;
-            Ok::<_, reqwest::Error>((status, forwarded))
+            Ok::<_, reqwest::Error>((status, forwarded, due.elapsed()))
         });
     }
     while let Some(ended) = calls.join_next().await {
         match ended.expect("the call did not panic") {
-            Ok((status, forwarded)) if status == 200 => {
+            Ok((status, forwarded, time)) if status == 200 => {
+                times.push(time);
                 tally.served += 1;
                 tally.forwarded += u64::from(forwarded);
             }
-            Ok((status, _)) if status == 503 => tally.refused += 1,
-            Ok((status, _)) => tally.failed.push(status.to_string()),
+            Ok((status, ..)) if status == 503 => tally.refused += 1,
+            Ok((status, ..)) => tally.failed.push(status.to_string()),
             Err(error) => tally.failed.push(format!("{error:?}")),
         }
     }
-    tally
+    (tally, times)
 }

@@ -1,12 +1,11 @@
 //! Lines: keep-alive connections of one thread that carry one plain call after another, bytes in and bytes out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -14,20 +13,22 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::SendError;
 use super::connect::{Connector, Io, Target};
 
-/// A line that was idle for longer is closed; below the keep-alive time of the usual gateways.
-const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// A line that was idle for so many [`Lines::close_idle`] is closed. They come every few seconds, so that this is below
+/// the keep-alive time of the usual gateways; and no call reads the clock for it.
+const IDLE_LIMIT: u64 = 4;
 
 /// The lines of one thread that carry nothing now.
 #[derive(Debug)]
 pub struct Lines {
     connector: Rc<Connector>,
     idle: RefCell<HashMap<Target, Vec<Idle>>>,
+    rounds: Cell<u64>,
 }
 
 #[derive(Debug)]
 struct Idle {
     io: Io,
-    since: Instant,
+    since: u64,
 }
 
 /// A line that a call has to itself. Dropped, it is closed.
@@ -48,6 +49,7 @@ impl Lines {
         Lines {
             connector,
             idle: RefCell::default(),
+            rounds: Cell::default(),
         }
     }
 
@@ -85,25 +87,26 @@ impl Lines {
 
     /// Takes back a line whose answer was read to its end and nothing beyond it.
     pub fn give_back(&self, line: Line) {
-        let since = Instant::now();
+        let since = self.rounds.get();
         let mut idle = self.idle.borrow_mut();
         idle.entry(line.target)
             .or_default()
             .push(Idle { io: line.io, since });
     }
 
-    /// Closes lines that were idle for too long.
+    /// Closes lines that were idle for too long. To be called every few seconds.
     pub fn close_idle(&self) {
+        let round = self.rounds.get() + 1;
+        self.rounds.set(round);
         self.idle.borrow_mut().retain(|_, lines| {
-            lines.retain(|line| line.since.elapsed() < IDLE_LIMIT);
+            lines.retain(|line| round - line.since < IDLE_LIMIT);
             !lines.is_empty()
         });
     }
 
     fn pop(&self, target: Target) -> Option<Io> {
         let mut idle = self.idle.borrow_mut();
-        let line = idle.get_mut(&target)?.pop()?;
-        (line.since.elapsed() < IDLE_LIMIT).then_some(line.io)
+        idle.get_mut(&target)?.pop().map(|line| line.io)
     }
 }
 

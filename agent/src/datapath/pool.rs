@@ -31,6 +31,9 @@ pub enum SendError {
     /// This node cannot prove who it is: nothing was sent.
     #[error(transparent)]
     Identity(#[from] PeerTlsError),
+    /// The other end closed a new connection at once: nothing was sent.
+    #[error("the connection was closed as soon as it was made: {0}")]
+    Unsent(#[source] hyper::Error),
     /// The connection broke, or the answer was not HTTP, after something may have been sent.
     #[error("the connection broke before an answer came: {0}")]
     Broken(#[from] hyper::Error),
@@ -47,7 +50,7 @@ impl SendError {
         match self {
             SendError::NotConnected(_) => true,
             SendError::Identity(_) => false,
-            SendError::Broken(error) => !error.is_user(),
+            SendError::Unsent(error) | SendError::Broken(error) => !error.is_user(),
         }
     }
 }
@@ -110,7 +113,8 @@ impl Pool {
                 Err(mut error) => match error.take_message() {
                     // It was never sent: the connection had been closed while it was idle.
                     Some(unsent) if !fresh => request = unsent,
-                    _ => return Err(error.into_error().into()),
+                    Some(_) => return Err(SendError::Unsent(error.into_error())),
+                    None => return Err(error.into_error().into()),
                 },
             }
         }
@@ -127,9 +131,11 @@ impl Pool {
     fn take_idle(&self, target: Target) -> Option<SendRequest<CallBody>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&target)?;
-        // The last one back is the least likely to have been closed by the other end.
-        while let Some(connection) = connections.pop() {
-            if !connection.sender.is_closed() && connection.since.elapsed() < IDLE_LIMIT {
+        // The last one back is the least likely to have been closed by the other end. One whose answer came before the
+        // end of the call's body is busy with it for as long as the client is.
+        while let Some(last) = connections.iter().rposition(|c| c.sender.is_ready()) {
+            let connection = connections.remove(last);
+            if connection.since.elapsed() < IDLE_LIMIT {
                 return Some(connection.sender);
             }
         }
@@ -176,15 +182,19 @@ pub struct Leased {
 impl Leased {
     /// The most that is read of a body only to keep its connection.
     const WORTH_READING: u64 = 16 * 1024;
+    /// The longest that is waited for it.
+    const WORTH_WAITING: Duration = Duration::from_millis(100);
 
-    /// Reads a small body to its end, so that its connection can be used again.
+    /// Reads a small body to its end if it comes soon, so that its connection can be used again.
     pub async fn discard(mut self) {
         if self
             .size_hint()
             .upper()
             .is_some_and(|n| n <= Self::WORTH_READING)
         {
-            while let Some(Ok(_)) = self.frame().await {}
+            let end = async { while let Some(Ok(_)) = self.frame().await {} };
+            // If it does not come the connection is closed.
+            let _ = tokio::time::timeout(Self::WORTH_WAITING, end).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures::task::AtomicWaker;
@@ -37,6 +37,8 @@ struct Source {
     lost: bool,
     /// Which attempt may read.
     attempt: u32,
+    /// Wakes that attempt, which waits for more of the body, when it is superseded.
+    waiting: Option<Waker>,
 }
 
 /// Tells a held body that the other end accepts the call.
@@ -76,12 +78,21 @@ impl Replay {
             ended: false,
             lost: false,
             attempt: 0,
+            waiting: None,
         }))))
     }
 
     /// Whether the whole body can still be sent.
     pub fn is_whole(&self) -> bool {
         self.0.as_ref().is_none_or(|source| !source.borrow().lost)
+    }
+
+    /// Whether the client's body was read to its end.
+    pub fn has_ended(&self) -> bool {
+        self.0.as_ref().is_none_or(|source| {
+            let source = source.borrow();
+            source.ended || source.incoming.is_end_stream()
+        })
     }
 
     /// Whether the body may exceed what is kept, so that it should be held back until the call is accepted.
@@ -92,12 +103,19 @@ impl Replay {
         })
     }
 
+    /// The other end refused the attempt. If it still reads, it ends and its connection is closed.
+    pub fn give_up(&self) {
+        if let Some(source) = &self.0 {
+            source.borrow_mut().supersede();
+        }
+    }
+
     /// The body for the next attempt, from its first byte. An attempt before it reads no more. With `held`, what exceeds
     /// [`KEEP`] waits for the acceptance.
     pub fn attempt(&self, held: Option<Arc<Acceptance>>) -> CallBody {
         CallBody(self.0.as_ref().map(|source| {
             let mut state = source.borrow_mut();
-            state.attempt += 1;
+            state.supersede();
             Reader {
                 attempt: state.attempt,
                 source: Rc::clone(source),
@@ -143,6 +161,17 @@ pub enum BodyError {
 
 impl Reader {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_source(cx);
+        if polled.is_pending() {
+            self.source.borrow_mut().waiting = Some(cx.waker().clone());
+        }
+        polled
+    }
+
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let source = &mut *self.source.borrow_mut();
         if source.attempt != self.attempt {
             return Poll::Ready(Some(Err(BodyError::Superseded)));
@@ -201,6 +230,15 @@ impl Reader {
 }
 
 impl Source {
+    /// No attempt before now may read any more. One that waits would never learn of it by itself, as the client's body
+    /// wakes only the last that asked.
+    fn supersede(&mut self) {
+        self.attempt += 1;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
     /// Keeps a piece that was read, if there is room or the body is held back behind it. Returns whether it did.
     fn keep(&mut self, piece: &Bytes, held: bool) -> bool {
         let fits = self.kept_bytes + piece.len() as u64 <= KEEP;

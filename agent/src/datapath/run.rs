@@ -62,6 +62,7 @@ pub async fn run_here(
     health.call_succeeded();
     if is_limiter_refusal(&response) && replay.is_whole() {
         response.into_body().discard().await;
+        replay.give_up();
         return Run::Refused;
     }
     Run::Answered(relay(response, Some(slot)))

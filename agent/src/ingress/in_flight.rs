@@ -89,10 +89,12 @@ pub(super) fn no_route(
     entry: Option<Entry>,
 ) -> Response<AnswerBody> {
     // What a platform has that does not answer, nobody knows.
-    let why = if context.shared.platform.is_up() {
-        Rejection::Unknown
-    } else {
+    let why = if !context.shared.platform.is_up() {
         Rejection::PlatformDown
+    } else if context.shared.routes.load().lapsed(name) {
+        Rejection::NotTaken
+    } else {
+        Rejection::Unknown
     };
     let response = refuse(name, why);
     match entry {

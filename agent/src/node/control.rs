@@ -12,7 +12,7 @@ use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
 use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
 use dfaas_protocol::wire::Message;
-use dfaas_protocol::{Capacity, FunctionName, NodeId};
+use dfaas_protocol::{Capacity, FunctionName, NodeId, Time};
 
 use crate::config::{Config, FunctionDefaults};
 use crate::datapath::Shared;
@@ -24,6 +24,9 @@ use super::measure::{Measured, PeerCalls};
 
 /// The label with a function's own timeout, in milliseconds, as the reference has it.
 const TIMEOUT_LABEL: &str = "dfaas.timeout_ms";
+/// How long a function that nobody has any more is taken for one that will be back: one whose only platform restarts is
+/// not gone.
+const LAPSE: Duration = Duration::from_secs(30);
 /// How many periods a neighbour may be silent before it expires.
 const SILENT_PERIODS: u32 = 3;
 
@@ -35,6 +38,8 @@ pub(super) struct Control {
     pub(super) strategy_name: StrategyName,
     pub(super) functions: BTreeMap<FunctionName, Local>,
     pub(super) counters: BTreeMap<FunctionName, Arc<CallCounters>>,
+    /// When each function last had a route.
+    routed: BTreeMap<FunctionName, Time>,
     /// Whether the platform could say what it has when it was last asked.
     listed: bool,
     strategy: Box<dyn Strategy>,
@@ -69,6 +74,7 @@ impl Control {
             counters: BTreeMap::new(),
             peer_calls: BTreeMap::new(),
             listed: false,
+            routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
             boot,
@@ -196,9 +202,21 @@ impl Control {
             .map(|route| self.served(route))
             .collect();
         let neighbours: HashSet<NodeId> = self.neighbours.iter().map(|n| n.node).collect();
-        let routes = Routes::new(served, neighbours);
+        let lapsed = self.lapsed(&served);
+        let routes = Routes::new(served, neighbours, lapsed);
         self.shared.routes.store(Arc::new(routes));
         plan.grants
+    }
+
+    /// The functions that had a route not long ago and have none now.
+    fn lapsed(&mut self, served: &[Served]) -> HashSet<FunctionName> {
+        let now = self.shared.clock.now();
+        for served in served {
+            self.routed.insert(served.route.function.clone(), now);
+        }
+        self.routed.retain(|_, last| now.since(*last) < LAPSE);
+        let lapsed = self.routed.iter().filter(|(_, last)| **last < now);
+        lapsed.map(|(function, _)| function.clone()).collect()
     }
 
     fn served(&mut self, route: dfaas_protocol::route::Route) -> Served {

@@ -54,7 +54,10 @@ pub async fn forward(
             return failure(&error, replay);
         }
         Err(_) => {
-            tell(candidate.node, health.call_failed(sent_at, clock.now()));
+            // While the client still sends, it is the one that is slow.
+            if replay.has_ended() {
+                tell(candidate.node, health.call_stalled(sent_at, clock.now()));
+            }
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
                 format!("the neighbour {} did not answer in time", candidate.node),
@@ -68,6 +71,7 @@ pub async fn forward(
     if response.headers().contains_key(REFUSED) {
         if replay.is_whole() {
             response.into_body().discard().await;
+            replay.give_up();
             return Run::Refused;
         }
         return Run::Failed(

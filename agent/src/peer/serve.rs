@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::{Admission, Rejection, admit};
-use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +23,9 @@ use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, run_here, text}
 use crate::health;
 use crate::ingress::function_in;
 use crate::routing::Served;
+
+/// How long the body of a call that is refused may take to come.
+const BODY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
@@ -64,21 +69,21 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
     let shared = &context.shared;
     if request.uri().path() == health::PATH {
         return if shared.is_draining() {
-            refuse("draining")
+            refuse(request, "draining").await
         } else if !shared.routes.load().has_neighbour(from) {
-            refuse("not-a-neighbour")
+            refuse(request, "not-a-neighbour").await
         } else {
             text(StatusCode::OK, "OK")
         };
     }
     let Some(name) = function_in(request.uri().path()) else {
-        return refuse("not-a-function");
+        return refuse(request, "not-a-function").await;
     };
     let Some(served) = shared.routes.load().find(name).cloned() else {
-        return refuse("not-here");
+        return refuse(request, "not-here").await;
     };
     let mut response = if shared.is_draining() {
-        refuse("draining")
+        refuse(request, "draining").await
     } else {
         match served.neighbours.get(&from) {
             Some(ran) => {
@@ -88,7 +93,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
                 }
                 response
             }
-            None => refuse("not-a-neighbour"),
+            None => refuse(request, "not-a-neighbour").await,
         }
     };
     if response.headers().contains_key(REFUSED) {
@@ -111,7 +116,7 @@ async fn run_for(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let Some(local) = &served.local else {
-        return refuse("not-here");
+        return refuse(request, "not-here").await;
     };
     let deadline = Instant::now() + served.timeout;
     let clock = context.shared.clock;
@@ -120,10 +125,10 @@ async fn run_for(
         Admission::Wait(turn) => {
             match tokio::time::timeout_at(deadline, local.turn(turn, clock)).await {
                 Ok(slot) => slot,
-                Err(_) => return refuse("waited-too-long"),
+                Err(_) => return refuse(request, "waited-too-long").await,
             }
         }
-        Admission::Refuse(rejection) => return refuse(rejection.as_str()),
+        Admission::Refuse(rejection) => return refuse(request, rejection.as_str()).await,
     };
     let (mut head, body) = request.into_parts();
     headers::strip_hop_by_hop(&mut head.headers);
@@ -131,20 +136,35 @@ async fn run_for(
     let replay = Replay::new(body);
     match run_here(context, slot, &head, &replay, deadline).await {
         Run::Answered(response) => response,
-        Run::Refused => refuse(Rejection::PlatformRefused.as_str()),
-        Run::Unreached => refuse(Rejection::PlatformDown.as_str()),
+        Run::Refused => refused(Rejection::PlatformRefused.as_str(), replay.has_ended()),
+        Run::Unreached => refused(Rejection::PlatformDown.as_str(), replay.has_ended()),
         Run::Failed(status, why) => text(status, why),
     }
 }
 
-/// Nothing was executed.
-fn refuse(why: &'static str) -> Response<AnswerBody> {
+/// Nothing was executed. What of the body comes unasked is read, so that the connection can be used again.
+async fn refuse(request: Request<Incoming>, why: &'static str) -> Response<AnswerBody> {
+    let waits = request.headers().contains_key(EXPECT);
+    let mut body = request.into_body();
+    let ended = body.is_end_stream()
+        || !waits && {
+            let end = async { while let Some(Ok(_)) = body.frame().await {} };
+            tokio::time::timeout(BODY_PATIENCE, end).await.is_ok()
+        };
+    refused(why, ended)
+}
+
+/// Nothing was executed. Without the end of the body the connection ends too, and the neighbour must be told so: it would
+/// send its next call on a connection that is just being closed, and that call could not be tried again.
+fn refused(why: &'static str, ended: bool) -> Response<AnswerBody> {
     let mut response = text(
         StatusCode::SERVICE_UNAVAILABLE,
         format!("refused, nothing was executed: {why}"),
     );
-    response
-        .headers_mut()
-        .insert(REFUSED, HeaderValue::from_static(why));
+    let headers = response.headers_mut();
+    headers.insert(REFUSED, HeaderValue::from_static(why));
+    if !ended {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }

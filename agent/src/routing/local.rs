@@ -36,11 +36,16 @@ impl LocalFunction {
         }
     }
 
-    /// The slot of a call that the gate has let run.
+    /// The slot of a call that the gate has let run, now.
     pub fn running(self: &Arc<Self>) -> Slot {
+        self.running_since(Instant::now())
+    }
+
+    /// The slot of a call that the gate let run at that moment.
+    pub fn running_since(self: &Arc<Self>, since: Instant) -> Slot {
         Slot {
             function: Arc::clone(self),
-            since: Instant::now(),
+            since,
         }
     }
 

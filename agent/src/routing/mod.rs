@@ -22,6 +22,7 @@ pub use local::{LocalFunction, Slot};
 pub struct Routes {
     by_text: HashMap<Box<str>, Arc<Served>>,
     neighbours: HashSet<NodeId>,
+    lapsed: HashSet<FunctionName>,
 }
 
 /// One function's route with all that a call on it needs.
@@ -42,8 +43,13 @@ pub struct Served {
 }
 
 impl Routes {
-    /// A snapshot of these, with the neighbours that may forward to this node.
-    pub fn new(served: impl IntoIterator<Item = Served>, neighbours: HashSet<NodeId>) -> Routes {
+    /// A snapshot of these, with the neighbours that may forward to this node, and the functions that had a route not
+    /// long ago and have none now.
+    pub fn new(
+        served: impl IntoIterator<Item = Served>,
+        neighbours: HashSet<NodeId>,
+        lapsed: HashSet<FunctionName>,
+    ) -> Routes {
         let mut by_text = HashMap::new();
         for served in served {
             let served = Arc::new(served);
@@ -54,7 +60,13 @@ impl Routes {
         Routes {
             by_text,
             neighbours,
+            lapsed,
         }
+    }
+
+    /// Whether a function, as a path names it, had a route not long ago and has none now.
+    pub fn lapsed(&self, text: &str) -> bool {
+        FunctionName::parse(text).is_ok_and(|name| self.lapsed.contains(&name))
     }
 
     /// Whether that node may forward to this one.

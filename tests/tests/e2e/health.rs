@@ -118,10 +118,12 @@ async fn served_by(agent: &Agent, calls: u32) -> HashSet<String> {
     let mut by = HashSet::new();
     for _ in 0..calls {
         let response = reqwest::get(agent.url("/function/work")).await.unwrap();
-        assert_eq!(response.status(), 200);
         let ran = response.headers().get("dfaas-forwarded-to");
         let ran = ran.map_or("here", |id| id.to_str().unwrap());
         by.insert(ran.to_owned());
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert_eq!(status, 200, "{text}\n{}", agent.log());
     }
     by
 }
@@ -190,6 +192,30 @@ async fn alone_without_its_platform_a_node_says_so() {
     // On probation it runs all there is, as nobody else would.
     served_by(&agent, 20).await;
     platform_is(&agent, Healthy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_whose_only_platform_restarts_is_not_unknown() {
+    let _machine = crate::beside_others().await;
+    let mut gateway = FakeGateway::start();
+    let first = Site::new().sleeps("other", 1, 1).start().await;
+    let second = Site::new().openfaas(&gateway.url()).joins(&first);
+    let second = second.start().await;
+    first.knows("work", 1).await;
+    gateway.go_away();
+    platform_is(&second, Ejected).await;
+    first.knows("work", 0).await;
+    let unavailable = reqwest::get(first.url("/function/work")).await.unwrap();
+    assert_eq!(unavailable.status(), 503);
+    let unknown = reqwest::get(first.url("/function/worka")).await.unwrap();
+    assert_eq!(unknown.status(), 404);
+    gateway.resume();
+    until("it is served again", SOON, || async {
+        let response = reqwest::get(first.url("/function/work")).await.unwrap();
+        assert!(matches!(response.status().as_u16(), 200 | 503));
+        (response.status() == 200).then_some(())
+    })
+    .await;
 }
 
 /// The first has no `work`; the second and the third have. A neighbour may be silent for 30 s.

@@ -8,11 +8,13 @@
 )]
 
 mod calls;
+mod crowds;
 mod demo;
 mod federation;
 mod health;
 mod life;
 mod overload;
+mod second_tries;
 mod strangers;
 mod telemetry;
 

@@ -1,9 +1,10 @@
 //! The head of an answer to a plain request, read and written anew for the client.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use dfaas_protocol::Headroom;
-use httparse::{EMPTY_HEADER, Response, Status};
+use httparse::{ParserConfig, Response, Status};
 
 use super::head::length;
 
@@ -99,9 +100,13 @@ fn field(name: &str) -> Field {
 impl Head {
     /// Looks for an answer at the beginning of `bytes`. `head_only`: the request was one that is answered without a body.
     pub(super) fn find(bytes: &[u8], head_only: bool) -> Found {
-        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-        let mut response = Response::new(&mut fields);
-        let len = match response.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut response = Response::new(&mut []);
+        let len = match ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut fields,
+        ) {
             Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
             Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
             _ => return Found::Broken,

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
 use hyper::StatusCode;
 use tokio::time::Instant;
@@ -107,7 +108,7 @@ pub(super) async fn deliver(
             Decision::Run(_) | Decision::Wait(..) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
-                let slot = match slot(context, client, served, decision).await {
+                let slot = match slot(context, client, served, decision, time).await {
                     Ok(slot) => slot,
                     Err(GivenUp::Gone) => return Err(GivenUp::Gone),
                     Err(GivenUp::Late) => None,
@@ -149,7 +150,8 @@ pub(super) async fn deliver(
                 let (health, clock) = (candidate.remote.health(), context.shared.clock);
                 let change = match told {
                     Some(Told::Answers) => health.call_succeeded(|| clock.now()),
-                    Some(Told::Breaks | Told::Stalls) => health.call_failed(time, clock.now()),
+                    Some(Told::Breaks) => health.call_failed(time, clock.now()),
+                    Some(Told::Stalls) => health.call_stalled(time, clock.now()),
                     None => None,
                 };
                 tell(candidate.node, change);
@@ -249,6 +251,7 @@ async fn slot(
     client: &mut ClientStream,
     served: &Served,
     decision: Decision,
+    time: Time,
 ) -> Result<Option<Slot>, GivenUp> {
     let Some(local) = served.local.as_ref() else {
         return Ok(None);
@@ -258,6 +261,8 @@ async fn slot(
             let turn = local.turn(turn, context.shared.clock);
             client.unless_given_up(true, turn).await.map(Some)
         }
-        _ => Ok(Some(local.running())),
+        _ => Ok(Some(
+            local.running_since(context.shared.clock.instant(time)),
+        )),
     }
 }

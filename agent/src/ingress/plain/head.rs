@@ -1,8 +1,9 @@
 //! The head of a plain request, read strictly and written anew for the next hop.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use httparse::{EMPTY_HEADER, Request, Status};
+use httparse::{Request, Status};
 
 /// The largest head of a plain request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
@@ -105,9 +106,9 @@ fn field(name: &str) -> Field {
 impl Head {
     /// Looks for a plain request at the beginning of `bytes`.
     pub(super) fn find(bytes: &[u8]) -> Found {
-        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-        let mut request = Request::new(&mut fields);
-        let len = match request.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = Request::new(&mut []);
+        let len = match request.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
             Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
             _ => return Found::Other,

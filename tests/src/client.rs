@@ -40,6 +40,23 @@ impl RawClient {
             .expect("the connection is open");
     }
 
+    /// Sends bytes, if the other end still takes them.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Says that nothing more will be sent.
+    ///
+    /// # Panics
+    /// If the connection is closed.
+    pub async fn half_close(&mut self) {
+        let closed = self.stream.shutdown().await;
+        closed.expect("the connection is open");
+    }
+
     /// Reads until the bytes seen so far contain `needle`, and returns all of them as text.
     ///
     /// # Panics
@@ -68,6 +85,35 @@ impl RawClient {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut self.seen)).await;
         assert!(read.is_ok(), "the other end did not close the connection");
         String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    /// Reads some bytes, at most so many, and forgets them. Returns how many they were.
+    ///
+    /// # Panics
+    /// If the connection ends or time passes before any come.
+    pub async fn skip(&mut self, most: usize) -> usize {
+        let mut buffer = vec![0; most];
+        match tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await {
+            Ok(Ok(n)) if n > 0 => n,
+            other => panic!("nothing came: {other:?}"),
+        }
+    }
+
+    /// What came so far, if anything did.
+    pub fn try_read(&mut self) -> Option<String> {
+        let mut buffer = [0u8; 4096];
+        if let Ok(n) = self.stream.try_read(&mut buffer) {
+            self.seen.extend_from_slice(&buffer[..n]);
+        }
+        (!self.seen.is_empty()).then(|| String::from_utf8_lossy(&self.seen).into_owned())
+    }
+
+    /// Its own address.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    pub fn local_address(&self) -> std::net::SocketAddr {
+        self.stream.local_addr().expect("it is connected")
     }
 
     /// Forgets what was read.

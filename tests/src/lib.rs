@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod call;
 pub mod client;
+pub mod gateway;
 pub mod judge;
 pub mod load;
 pub mod message;
@@ -11,3 +12,4 @@ pub mod scripted;
 pub mod wait;
 
 pub use agent::{Agent, Site};
+pub use gateway::Gateway;

@@ -29,6 +29,8 @@ pub struct ConfigFile {
 pub(super) struct IngressSection {
     pub(super) listen: Option<String>,
     pub(super) threads: Option<usize>,
+    pub(super) max_connections_per_client: Option<u32>,
+    pub(super) max_requests_per_second_per_client: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -98,6 +100,7 @@ pub(super) struct TimeoutsSection {
     pub(super) connect_ms: Option<u64>,
     pub(super) request_ms: Option<u64>,
     pub(super) header_ms: Option<u64>,
+    pub(super) idle_ms: Option<u64>,
     pub(super) drain_ms: Option<u64>,
 }
 

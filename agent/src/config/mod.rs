@@ -56,6 +56,10 @@ pub struct IngressConfig {
     pub listen: SocketAddr,
     /// Threads of the data path, at least one.
     pub threads: usize,
+    /// How many connections one client may have at one time; zero is any number.
+    pub max_connections_per_client: u32,
+    /// How many requests a second one client may send; zero is any number.
+    pub max_requests_per_second_per_client: u32,
 }
 
 /// Where neighbours' calls come in.
@@ -178,6 +182,8 @@ pub struct Timeouts {
     pub request: Duration,
     /// For a client to send the head of a request.
     pub header: Duration,
+    /// For a client to do its part otherwise: to send the next request, to take its answer.
+    pub idle: Duration,
     /// For running calls to end after SIGTERM.
     pub drain: Duration,
 }

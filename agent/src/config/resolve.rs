@@ -177,6 +177,8 @@ fn ingress(v: &mut Violations, section: IngressSection) -> IngressConfig {
     IngressConfig {
         listen: v.socket("ingress.listen", section.listen, any(30080)),
         threads: if threads == 0 { cores() } else { threads },
+        max_connections_per_client: section.max_connections_per_client.unwrap_or(0),
+        max_requests_per_second_per_client: section.max_requests_per_second_per_client.unwrap_or(0),
     }
 }
 
@@ -283,6 +285,7 @@ fn timeouts(v: &mut Violations, section: TimeoutsSection) -> Timeouts {
         connect: read("timeouts.connect_ms", section.connect_ms, 1000),
         request: read("timeouts.request_ms", section.request_ms, 60_000),
         header: read("timeouts.header_ms", section.header_ms, 10_000),
+        idle: read("timeouts.idle_ms", section.idle_ms, 60_000),
         drain: read("timeouts.drain_ms", section.drain_ms, 30_000),
     }
 }

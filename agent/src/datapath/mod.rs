@@ -12,6 +12,7 @@ mod pool;
 mod replay;
 mod reply;
 mod run;
+mod upgrade;
 
 pub use body::AnswerBody;
 pub use connect::{Connector, Io, Target};
@@ -22,4 +23,5 @@ pub use pool::{Leased, Pool, SendError};
 pub use replay::{Acceptance, CallBody, Replay};
 pub use reply::{refuse, text};
 pub use run::{Run, run_here};
-pub(crate) use run::{failure, relay};
+pub(crate) use run::{body_too_slow, failure, relay};
+pub use upgrade::Tunnel;

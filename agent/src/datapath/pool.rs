@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
@@ -104,9 +104,11 @@ impl Pool {
                         target,
                         pool: Rc::clone(self),
                     };
+                    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                     return Ok(response.map(|body| Leased {
                         body,
                         ended: false,
+                        switches,
                         lease: Some(lease),
                     }));
                 }
@@ -155,7 +157,7 @@ impl Pool {
 async fn handshake(stream: Io) -> Result<SendRequest<CallBody>, SendError> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::trace!(%error, "an upstream connection ended");
         }
     });
@@ -176,6 +178,8 @@ struct Lease {
 pub struct Leased {
     body: Incoming,
     ended: bool,
+    /// The connection changes to another protocol and is no use for calls any more.
+    switches: bool,
     lease: Option<Lease>,
 }
 
@@ -226,7 +230,10 @@ impl Body for Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         let ended = self.ended || self.body.is_end_stream();
-        if ended && let Some(lease) = self.lease.take() {
+        if ended
+            && !self.switches
+            && let Some(lease) = self.lease.take()
+        {
             lease.pool.give_back(lease.target, lease.sender);
         }
     }

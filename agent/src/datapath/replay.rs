@@ -35,6 +35,10 @@ struct Source {
     ended: bool,
     /// Something was read that is not kept: no second attempt.
     lost: bool,
+    /// The client's body broke off, or is malformed.
+    broken: bool,
+    /// The client is to send more of its body.
+    awaited: bool,
     /// Which attempt may read.
     attempt: u32,
     /// Wakes that attempt, which waits for more of the body, when it is superseded.
@@ -77,6 +81,8 @@ impl Replay {
             trailers: None,
             ended: false,
             lost: false,
+            broken: false,
+            awaited: false,
             attempt: 0,
             waiting: None,
         }))))
@@ -85,6 +91,18 @@ impl Replay {
     /// Whether the whole body can still be sent.
     pub fn is_whole(&self) -> bool {
         self.0.as_ref().is_none_or(|source| !source.borrow().lost)
+    }
+
+    /// Whether the client's body broke off or is malformed: then nobody else is to blame for a call that failed.
+    pub fn is_broken(&self) -> bool {
+        self.0.as_ref().is_some_and(|source| source.borrow().broken)
+    }
+
+    /// Whether the call waits for the client to send more of its body.
+    pub fn awaits_client(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|source| source.borrow().awaited)
     }
 
     /// Whether the client's body was read to its end.
@@ -198,12 +216,17 @@ impl Reader {
             }
             _ => false,
         };
-        match std::task::ready!(Pin::new(&mut source.incoming).poll_frame(cx)) {
+        let polled = Pin::new(&mut source.incoming).poll_frame(cx);
+        source.awaited = polled.is_pending();
+        match std::task::ready!(polled) {
             None => {
                 source.ended = true;
                 Poll::Ready(None)
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => {
+                source.broken = true;
+                Poll::Ready(Some(Err(error.into())))
+            }
             Some(Ok(frame)) => {
                 let frame = match frame.into_data() {
                     Ok(data) => {

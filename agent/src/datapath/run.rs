@@ -50,6 +50,7 @@ pub async fn run_here(
             }
             return failure(&error, replay);
         }
+        Err(_) if replay.awaits_client() => return body_too_slow(),
         Err(_) => {
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -71,17 +72,30 @@ pub async fn run_here(
 /// A response to pass on.
 pub(crate) fn relay(response: Response<Leased>, slot: Option<Slot>) -> Response<AnswerBody> {
     let (mut head, body) = response.into_parts();
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::strip_ours(&mut head.headers);
+    headers::strip_response(&mut head);
     Response::from_parts(head, AnswerBody::Relayed { body, slot })
 }
 
 /// What an error in sending means for the call.
 pub(crate) fn failure(error: &SendError, replay: &Replay) -> Run {
+    if replay.is_broken() {
+        return Run::Failed(
+            StatusCode::BAD_REQUEST,
+            "the body of the request is malformed, or broke off".into(),
+        );
+    }
     if error.nothing_sent() && replay.is_whole() {
         return Run::Unreached;
     }
     Run::Failed(StatusCode::BAD_GATEWAY, error.to_string())
+}
+
+/// What a call becomes whose client does not send its body before the deadline.
+pub(crate) fn body_too_slow() -> Run {
+    Run::Failed(
+        StatusCode::REQUEST_TIMEOUT,
+        "the body of the request did not come in time".into(),
+    )
 }
 
 /// Whether the platform's concurrency limit refused the call: then nothing was executed. A bare 429 is the function's own.

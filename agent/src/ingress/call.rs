@@ -9,21 +9,21 @@ use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use tokio::time::Instant;
 
-use crate::datapath::headers::{self, CALL_ID, SERVER};
+use crate::datapath::headers::{self, CALL_ID, Origin, SERVER, START_TIME};
 use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
 
 use super::in_flight::{InFlight, entry};
-use super::plain::CallId;
+use super::plain::{CallId, StartTime};
 
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     /// Its IP address.
     pub(super) ip: IpAddr,
-    /// The same, as the platform is told it.
-    pub(super) address: HeaderValue,
+    /// Who it is, as the platform is told it.
+    pub(super) origin: Origin,
     /// The address of this node that it came to.
     pub(super) server: HeaderValue,
 }
@@ -41,7 +41,10 @@ pub(super) async fn deliver(
     let deadline = now + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
-    headers::prepare(&mut head, &client.address, || call_id(context));
+    let start_time = stamp(StartTime::now().as_bytes());
+    headers::prepare(&mut head, &client.origin, start_time, || {
+        stamp(CallId::new(context).as_bytes())
+    });
     let replay = Replay::new(body);
     if let Some(entry) = &mut entry {
         let id = head.headers.get(CALL_ID);
@@ -96,6 +99,11 @@ pub(super) async fn deliver(
                 if own_id && let Some(id) = head.headers.get(CALL_ID) {
                     response.headers_mut().insert(CALL_ID, id.clone());
                 }
+                if !response.headers().contains_key(START_TIME)
+                    && let Some(start) = head.headers.get(START_TIME)
+                {
+                    response.headers_mut().insert(START_TIME, start.clone());
+                }
                 return call.answered(outcome, response);
             }
             Run::Refused | Run::Unreached => {}
@@ -123,7 +131,7 @@ async fn slot(
     }
 }
 
-fn call_id(context: &Context) -> HeaderValue {
-    // Digits, letters and hyphens are always a valid value.
-    HeaderValue::from_bytes(CallId::new(context).as_bytes()).unwrap_or(HeaderValue::from_static(""))
+/// Digits, letters and hyphens, which are always a valid value.
+fn stamp(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static(""))
 }

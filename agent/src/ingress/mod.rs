@@ -1,11 +1,19 @@
 //! The ingress: where clients' calls come in.
 
-mod begun;
 mod call;
+mod chunked;
+mod connection;
+mod front;
+mod guard;
+mod head;
 mod in_flight;
+mod limits;
 mod path;
 mod plain;
+mod refusal;
 mod serve;
+mod watch;
 
+pub use front::Front;
 pub use path::function_in;
 pub use serve::serve_connection;

@@ -2,75 +2,228 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::BytesMut;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, EXPECT, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::watch::Receiver;
+use tokio::time::timeout;
 
-use crate::datapath::headers::{self, NODE_ID, SERVER};
-use crate::datapath::{AnswerBody, Context, Replay, Target, relay, text};
+use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
+use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, relay, text};
 
-use super::begun::Begun;
 use super::call::{Client, deliver};
+use super::connection::{End, drive};
+use super::front::Front;
+use super::guard::{Guard, REFUSED, Speaks};
 use super::in_flight::{entry, no_route};
+use super::limits::Admitted;
 use super::path::Asked;
 use super::plain;
+use super::watch::{Call, CallAnswer, Patience, Watch};
+
+/// How long, and for how many bytes, a client is listened to that was told that its connection ends.
+const LINGER: Duration = Duration::from_secs(1);
+const MOST_LINGERED: usize = 1024 * 1024;
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
+    front: Arc<Front>,
     context: Rc<Context>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
-    mut stop: watch::Receiver<bool>,
+    mut stop: Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else {
         return; // It is gone already.
     };
+    let Some(admitted) = front.limits.admit(address.ip()) else {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let why = "this client has too many connections here";
+        return dismiss(&context, &mut stream, status, why).await;
+    };
+    let timeouts = &context.shared.timeouts;
+    let patience = Patience {
+        header: timeouts.header,
+        idle: timeouts.idle,
+    };
+    // A client that is gone without a word ends its call, even where it sends nothing for hours.
+    let keepalive = TcpKeepalive::new().with_time(patience.idle.max(Duration::from_secs(1)));
+    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keepalive) {
+        tracing::debug!(%error, "a connection is not kept alive");
+    }
     let server = local.ip().to_string();
-    let plain = plain::serve(&context, stream, address, &server, &mut stop).await;
-    let Some((stream, begun)) = plain else {
-        return;
-    };
-    let client = Client {
-        ip: address.ip(),
-        address: headers::ascii(address.ip().to_string()),
-        server: headers::ascii(server),
-    };
-    let header_limit = context.shared.timeouts.header;
-    let service = service_fn(|request| {
-        let context = Rc::clone(&context);
-        let client = client.clone();
-        async move { Ok::<_, Infallible>(answer(&context, &client, request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_limit)
-        .serve_connection(TokioIo::new(Begun::new(begun, stream)), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let plain = plain::serve(
+        &context, stream, address, &server, &admitted, patience, &mut stop,
+    );
+    let (stream, read) = match plain.await {
+        plain::End::Closed => return,
+        plain::End::Other(stream, read) => (stream, read),
+        plain::End::Late(mut stream) => {
+            let status = StatusCode::REQUEST_TIMEOUT;
+            let why = "the request did not come in time";
+            return dismiss(&context, &mut stream, status, why).await;
         }
     };
-    if let Err(error) = ended {
-        tracing::trace!(%error, client = %address, "a client's connection ended");
+    let session = Rc::new(Session {
+        context,
+        admitted,
+        client: Client {
+            ip: address.ip(),
+            origin: Origin {
+                address: headers::ascii(address.to_string()),
+                scheme: HeaderValue::from_static("http"),
+            },
+            server: headers::ascii(server),
+        },
+    });
+    serve(session, stream, read, patience, &mut stop).await;
+}
+
+/// One connection, for its calls.
+struct Session {
+    context: Rc<Context>,
+    admitted: Admitted,
+    client: Client,
+}
+
+/// Finds out what a client speaks, and speaks it.
+async fn serve<S>(
+    session: Rc<Session>,
+    stream: S,
+    read: BytesMut,
+    patience: Patience,
+    stop: &mut Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let watch = Watch::new();
+    let mut guard = Guard::new(stream, read, Rc::clone(&watch));
+    let speaks = tokio::select! {
+        speaks = timeout(patience.idle, guard.speaks()) => speaks,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Ok(Ok(Some(Speaks::Http1))) = speaks else {
+        return;
+    };
+    serve_http1(session, guard, &watch, patience, stop).await;
+}
+
+async fn serve_http1<S>(
+    session: Rc<Session>,
+    guard: Guard<S>,
+    watch: &Rc<Watch>,
+    patience: Patience,
+    stop: &mut Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| {
+        let (session, call) = (Rc::clone(&session), watch.call());
+        async move { Ok::<_, Infallible>(answer(&session, call, request).await) }
+    });
+    let mut io = TokioIo::new(guard);
+    let end = {
+        let connection = hyper::server::conn::http1::Builder::new()
+            // The guard and the watch see to it, and without a timer for each request.
+            .header_read_timeout(None)
+            .serve_connection(&mut io, service);
+        let shared = &session.context.shared;
+        let graceful = hyper::server::conn::http1::Connection::graceful_shutdown;
+        drive(pin!(connection), graceful, watch, patience, shared, stop).await
+    };
+    let mut guard = io.into_inner();
+    if let Some(tunnel) = watch.take_tunnel() {
+        guard.open();
+        return tunnel.join(&mut guard).await;
+    }
+    if matches!(end, End::Served) && guard.has_unread() {
+        guard.open();
+        hang_up(&mut guard).await;
     }
 }
 
-async fn answer(
+/// Ends a connection on which nothing is under way with an answer of the node's own.
+async fn dismiss(
+    context: &Context,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    status: StatusCode,
+    why: &str,
+) {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ndfaas-node-id: {}\r\nretry-after: 1\r\nconnection: close\r\n\
+         content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n{why}\n",
+        context.shared.node,
+        why.len() + 1,
+    );
+    if stream.write_all(answer.as_bytes()).await.is_ok() {
+        hang_up(stream).await;
+    }
+}
+
+/// Closes a connection in a way that lets the client read its last answer: what it still sends is read for a while, as bytes
+/// that nobody reads make the kernel discard what is on its way to the client.
+async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let _ = timeout(LINGER, async {
+        stream.shutdown().await?;
+        let mut rest = [0u8; 4096];
+        let mut left = MOST_LINGERED;
+        while left > 0 {
+            let read = stream.read(&mut rest).await?;
+            left = if read == 0 {
+                0
+            } else {
+                left.saturating_sub(read)
+            };
+        }
+        std::io::Result::Ok(())
+    })
+    .await;
+}
+
+async fn answer(session: &Session, call: Call, request: Request<Incoming>) -> Response<CallAnswer> {
+    let Session {
+        context, client, ..
+    } = session;
+    let connection = call.connection();
+    let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
+    let expects = request.headers().contains_key(EXPECT);
+    let mut response = match connection.refusal() {
+        Some(refusal) if request.method().as_str() == REFUSED => refusal.answer(),
+        _ if !session.admitted.request() => too_many_requests(),
+        _ => serve_request(context, client, request).await,
+    };
+    if let Some(tunnel) = Tunnel::opened_by(&mut response, asked) {
+        connection.leave_to(tunnel);
+    }
+    let close = is_last(&response, expects);
+    let headers = response.headers_mut();
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    headers.insert(NODE_ID, context.shared.node_header.clone());
+    if !headers.contains_key(SERVER) {
+        headers.insert(SERVER, client.server.clone());
+    }
+    response.map(|body| call.body(body))
+}
+
+async fn serve_request(
     context: &Context,
     client: &Client,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let asked = Asked::of(request.uri().path());
-    let mut response = match asked {
+    match Asked::of(request.uri().path()) {
         Asked::Function(name) => {
             let served = context.shared.routes.load().find(name).cloned();
             match served {
@@ -93,26 +246,45 @@ async fn answer(
             StatusCode::NOT_FOUND,
             "there is /function/NAME, /system/functions and /healthz",
         ),
-    };
-    let headers = response.headers_mut();
-    headers.insert(NODE_ID, context.shared.node_header.clone());
-    if !headers.contains_key(SERVER) {
-        headers.insert(SERVER, client.server.clone());
+        Asked::Malformed => text(
+            StatusCode::BAD_REQUEST,
+            "a function's name has letters, digits, -, _ and . only, and its path does not lead out of it",
+        ),
     }
+}
+
+/// Whether the connection ends with an answer of the node's own: where the request was wrong, so that its end is not
+/// certain, and where the client waits whether to send its body, which then nobody reads.
+fn is_last(response: &Response<AnswerBody>, expects: bool) -> bool {
+    let wrong = matches!(
+        response.status(),
+        StatusCode::BAD_REQUEST
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    (wrong || expects) && matches!(response.body(), AnswerBody::Own(_))
+}
+
+fn too_many_requests() -> Response<AnswerBody> {
+    let mut response = text(
+        StatusCode::TOO_MANY_REQUESTS,
+        "this client sends too many requests; try again",
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
 /// Passes a request to the platform's gateway, its credentials and all, and the answer back.
 async fn pass_to_platform(context: &Context, request: Request<Incoming>) -> Response<AnswerBody> {
     let (mut head, body) = request.into_parts();
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::strip_ours(&mut head.headers);
+    headers::strip_request(&mut head);
     let replay = Replay::new(body);
     let gateway = &context.shared.gateway.authority;
     let request = headers::attempt(&head, gateway, replay.attempt(None));
-    let deadline = Instant::now() + context.shared.timeouts.request;
     let sent = context.pool.send(Target::Platform, request);
-    match tokio::time::timeout_at(deadline, sent).await {
+    match timeout(context.shared.timeouts.request, sent).await {
         Ok(Ok(response)) => relay(response, None),
         Ok(Err(error)) => text(
             StatusCode::BAD_GATEWAY,

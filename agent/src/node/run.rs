@@ -19,6 +19,7 @@ use crate::config::{Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, Shared};
 use crate::health::{PlatformHealth, watch_platform};
+use crate::ingress::Front;
 use crate::overlay::{Identity, Overlay};
 use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
@@ -67,6 +68,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
     });
+    let front = Arc::new(Front::new(&config.ingress));
     let (stop_workers, stopped) = watch::channel(false);
     let count = config.ingress.threads;
     let ingress = listen(config.ingress.listen, count)
@@ -98,7 +100,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let events = Events::new(control, overlay.clone());
     events.ask_first(platform.as_ref()).await;
 
-    let workers = Workers::start(&shared, ingress, peer, &stopped)
+    let workers = Workers::start(&shared, &front, ingress, peer, &stopped)
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
     tokio::spawn(events.clone().keep_time(config.strategy.period));

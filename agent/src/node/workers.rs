@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::datapath::{Context, Shared};
+use crate::ingress::Front;
 use crate::{ingress, peer};
 
 /// How often idle connections are looked over.
@@ -31,6 +32,7 @@ impl Workers {
     /// Starts one thread for each pair of listeners.
     pub(super) fn start(
         shared: &Arc<Shared>,
+        front: &Arc<Front>,
         ingress: Vec<TcpListener>,
         peer: Vec<TcpListener>,
         stop: &watch::Receiver<bool>,
@@ -40,7 +42,7 @@ impl Workers {
             .zip(peer)
             .enumerate()
             .map(|(index, (ingress, peer))| {
-                let shared = Arc::clone(shared);
+                let (shared, front) = (Arc::clone(shared), Arc::clone(front));
                 let stop = stop.clone();
                 std::thread::Builder::new()
                     .name(format!("calls-{index}"))
@@ -48,7 +50,7 @@ impl Workers {
                         tokio::runtime::Builder::new_current_thread()
                             .enable_all()
                             .build_local(LocalOptions::default())?
-                            .block_on(work(shared, ingress, peer, stop))
+                            .block_on(work(shared, front, ingress, peer, stop))
                     })
             })
             .collect::<io::Result<_>>()?;
@@ -69,6 +71,7 @@ impl Workers {
 /// Takes connections until told to stop, then waits for those that are left.
 async fn work(
     shared: Arc<Shared>,
+    front: Arc<Front>,
     ingress: TcpListener,
     peer: TcpListener,
     mut stop: watch::Receiver<bool>,
@@ -83,9 +86,11 @@ async fn work(
     loop {
         tokio::select! {
             taken = ingress.accept() => if let Some((stream, address)) = usable(taken).await {
-                let context = Rc::clone(&context);
+                let (front, context) = (Arc::clone(&front), Rc::clone(&context));
                 let stop = stopped.clone();
-                connections.spawn_local(ingress::serve_connection(context, stream, address, stop));
+                connections.spawn_local(ingress::serve_connection(
+                    front, context, stream, address, stop,
+                ));
             },
             taken = peer.accept() => if let Some((stream, _)) = usable(taken).await {
                 let context = Rc::clone(&context);

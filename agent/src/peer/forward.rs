@@ -10,7 +10,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::datapath::headers::{self, FORWARDED_TO, HEADROOM, NODE_ID, REFUSED};
-use crate::datapath::{Acceptance, Context, Replay, Run, Target, failure, relay};
+use crate::datapath::{Acceptance, Context, Replay, Run, Target, body_too_slow, failure, relay};
 use crate::health::tell;
 
 /// Sends a call to a neighbour and waits for the head of its answer until the deadline. The neighbour's counters are
@@ -53,6 +53,7 @@ pub async fn forward(
             }
             return failure(&error, replay);
         }
+        Err(_) if replay.awaits_client() => return body_too_slow(),
         Err(_) => {
             // While the client still sends, it is the one that is slow.
             if replay.has_ended() {

@@ -1,5 +1,6 @@
 //! Taking calls that neighbours forward.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::headers::{self, HEADROOM, REFUSED};
-use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, run_here, text};
+use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, Tunnel, run_here, text};
 use crate::health;
 use crate::ingress::function_in;
 use crate::routing::Served;
@@ -44,22 +45,34 @@ pub async fn serve_connection(
         Ok(node) => node,
         Err(error) => return tracing::debug!(%error, "a peer was not recognised"),
     };
+    let tunnel = RefCell::new(None);
     let service = service_fn(|request| {
-        let context = Rc::clone(&context);
-        async move { Ok::<_, Infallible>(take(&context, from, request).await) }
+        let (context, tunnel) = (Rc::clone(&context), &tunnel);
+        async move {
+            let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
+            let mut response = take(&context, from, request).await;
+            *tunnel.borrow_mut() = Tunnel::opened_by(&mut response, asked);
+            Ok::<_, Infallible>(response)
+        }
     });
+    let mut stream = TokioIo::new(stream);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .serve_connection(&mut stream, service);
+    let ended = {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stop.wait_for(|stop| *stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
+    if let Some(tunnel) = tunnel.take() {
+        Tunnel::join(tunnel, stream.inner_mut()).await;
+    }
     if let Err(error) = ended {
         tracing::trace!(%error, neighbour = %from, "a peer's connection ended");
     }
@@ -131,8 +144,7 @@ async fn run_for(
         Admission::Refuse(rejection) => return refuse(request, rejection.as_str()).await,
     };
     let (mut head, body) = request.into_parts();
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::strip_ours(&mut head.headers);
+    headers::strip_request(&mut head);
     let replay = Replay::new(body);
     match run_here(context, slot, &head, &replay, deadline).await {
         Run::Answered(response) => response,

@@ -7,16 +7,19 @@
     reason = "in a test a panic is a failure, and what it measured is its output"
 )]
 
+mod bad_input;
 mod calls;
 mod crowds;
 mod demo;
 mod federation;
 mod health;
+mod http;
 mod life;
 mod overload;
 mod second_tries;
 mod strangers;
 mod telemetry;
+mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

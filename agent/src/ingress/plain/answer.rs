@@ -55,6 +55,7 @@ pub(super) struct Head {
     pub(super) headroom: Option<Headroom>,
     dated: bool,
     call_id: bool,
+    start_time: bool,
     server: bool,
     reason: Range<usize>,
 }
@@ -71,6 +72,7 @@ enum Field {
     Refused,
     Date,
     CallId,
+    StartTime,
     Server,
 }
 
@@ -84,6 +86,7 @@ fn field(name: &str) -> Field {
         9 if is("x-call-id") => Field::CallId,
         10 if is("connection") => Field::Connection,
         10 if is("keep-alive") => Field::Dropped,
+        12 if is("x-start-time") => Field::StartTime,
         13 if is("dfaas-node-id") => Field::Dropped,
         13 if is("dfaas-refused") => Field::Refused,
         14 if is("content-length") => Field::ContentLength,
@@ -140,6 +143,7 @@ impl Head {
             headroom: None,
             dated: false,
             call_id: false,
+            start_time: false,
             server: false,
             reason: if reason.is_empty() {
                 0..0
@@ -177,6 +181,7 @@ impl Head {
                 }
                 Field::Date => head.dated = true,
                 Field::CallId => head.call_id = true,
+                Field::StartTime => head.start_time = true,
                 Field::Server => head.server = true,
             }
         }
@@ -233,6 +238,11 @@ impl Head {
     /// Whether the answer says when it was made.
     pub(super) fn is_dated(&self) -> bool {
         self.dated
+    }
+
+    /// Whether the answer says when its call began.
+    pub(super) fn has_start_time(&self) -> bool {
+        self.start_time
     }
 
     /// Whether the answer names its call.

@@ -92,7 +92,7 @@ pub(super) async fn deliver(
         server: names.server.as_bytes(),
         forwarded_to: None,
         call_id: id.as_ref().map(CallId::as_bytes),
-        start_time: start_time.as_bytes(),
+        start_time: Some(start_time.as_bytes()),
         close: head.close || context.shared.is_draining(),
     };
     let common = out.len();

@@ -4,9 +4,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -21,6 +22,8 @@ pub(super) struct ClientStream {
     /// What came and was not taken yet.
     pub(super) input: BytesMut,
     timer: Pin<Box<Sleep>>,
+    /// How long it may take no bytes.
+    idle: Duration,
 }
 
 /// Why something was not waited for any longer.
@@ -33,11 +36,12 @@ pub(super) enum GivenUp {
 }
 
 impl ClientStream {
-    pub(super) fn new(stream: TcpStream, deadline: Instant) -> ClientStream {
+    pub(super) fn new(stream: TcpStream, idle: Duration) -> ClientStream {
         ClientStream {
             stream,
             input: BytesMut::new(),
-            timer: Box::pin(tokio::time::sleep_until(deadline)),
+            timer: Box::pin(tokio::time::sleep(idle)),
+            idle,
         }
     }
 
@@ -104,15 +108,27 @@ impl ClientStream {
         .await
     }
 
-    /// Writes to the client until the deadline.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), GivenUp> {
-        let mut write = pin!(self.stream.write_all(bytes));
-        let timer = &mut self.timer;
+    /// Writes to the client, as long as it takes bytes now and then.
+    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), GivenUp> {
+        let mut blocked = false;
         poll_fn(|cx| {
-            if let Poll::Ready(written) = write.as_mut().poll(cx) {
-                return Poll::Ready(written.map_err(|_| GivenUp::Gone));
+            while !bytes.is_empty() {
+                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                    Poll::Ready(Ok(n)) if n > 0 => {
+                        bytes = &bytes[n..];
+                        blocked = false;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(Err(GivenUp::Gone)),
+                    Poll::Pending => {
+                        if !blocked {
+                            blocked = true;
+                            self.timer.as_mut().reset(Instant::now() + self.idle);
+                        }
+                        return self.timer.as_mut().poll(cx).map(|()| Err(GivenUp::Late));
+                    }
+                }
             }
-            timer.as_mut().poll(cx).map(|()| Err(GivenUp::Late))
+            Poll::Ready(Ok(()))
         })
         .await
     }

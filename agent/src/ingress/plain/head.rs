@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use httparse::{Request, Status};
 
+use super::super::{function_in, head::is_host};
+
 /// The largest head of a plain request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
@@ -106,6 +108,10 @@ fn field(name: &str) -> Field {
 impl Head {
     /// Looks for a plain request at the beginning of `bytes`.
     pub(super) fn find(bytes: &[u8]) -> Found {
+        // Empty lines before a request are allowed, and rare.
+        if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+            return Found::Other;
+        }
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = Request::new(&mut []);
         let len = match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -126,6 +132,9 @@ impl Head {
             return None;
         }
         let target = request.path?;
+        if target.contains('#') {
+            return None;
+        }
         let path = target.split('?').next()?;
         let function = plain_function(path)?;
         let mut head = Head {
@@ -147,7 +156,7 @@ impl Head {
             match field(line.name) {
                 Field::End | Field::Dropped => {}
                 Field::NotPlain => return None,
-                Field::Host if head.host.is_empty() && !line.value.is_empty() => {
+                Field::Host if head.host.is_empty() && is_host(line.value) => {
                     head.host = place_bytes(bytes, line.value);
                 }
                 Field::Host => return None,
@@ -209,16 +218,12 @@ impl Head {
     }
 }
 
-/// The function in a path that needs no second look: no escapes, no dot segments, no empty name.
+/// The function in a path that needs no second look: no escapes, no dot segments.
 fn plain_function(path: &str) -> Option<&str> {
-    let function = super::super::function_in(path)?;
-    let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let function = function_in(path)?;
     let rest = &path.as_bytes()["/function/".len() + function.len()..];
-    let doubtful = |pair: &[u8]| pair == b"/.";
-    let plain = function.bytes().all(name)
-        && !function.starts_with('.')
-        && !rest.iter().any(|b| matches!(b, b'%' | b'\\' | b'#'))
-        && !rest.windows(2).any(doubtful);
+    let plain = !rest.iter().any(|b| matches!(b, b'%' | b'\\'))
+        && !rest.windows(2).any(|pair| pair == b"/.");
     plain.then_some(function)
 }
 
@@ -303,6 +308,7 @@ mod tests {
     #[test]
     fn whatever_is_doubtful_is_left_to_others() {
         for lines in [
+            "\nGET /function/f HTTP/1.1\nHost: h\n\n",
             "GET /function/f HTTP/1.0\nHost: h\n\n",
             "GET /function/f HTTP/1.1\n\n",
             "GET /function/f HTTP/1.1\nHost: h\nHost: h\n\n",
@@ -313,6 +319,9 @@ mod tests {
             "GET /system/functions HTTP/1.1\nHost: h\n\n",
             "GET http://h/function/f HTTP/1.1\nHost: h\n\n",
             "CONNECT h:1 HTTP/1.1\nHost: h\n\n",
+            "GET /function/f?a#b HTTP/1.1\nHost: h\n\n",
+            "GET /function/f HTTP/1.1\nHost: a, b\n\n",
+            "GET /function/f HTTP/1.1\nHost: u@h\n\n",
             "POST /function/f HTTP/1.1\nHost: h\nContent-Length: 1\nContent-Length: 1\n\n",
             "POST /function/f HTTP/1.1\nHost: h\nContent-Length: 1, 1\n\n",
             "POST /function/f HTTP/1.1\nHost: h\nContent-Length: +1\n\n",

@@ -26,22 +26,37 @@ use tokio::time::Instant;
 
 use crate::datapath::Context;
 
+use super::limits::Admitted;
+use super::watch::Patience;
+
 use call::{Names, deliver};
-use client::ClientStream;
+use client::{ClientStream, GivenUp};
 use head::{Found, Head, MAX_HEAD};
 
-pub(super) use stamp::CallId;
+pub(super) use stamp::{CallId, StartTime};
+
+/// How plain calls ended on a connection.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With the connection.
+    Closed,
+    /// With a request that is not plain, of which so much was read.
+    Other(TcpStream, BytesMut),
+    /// With a request whose rest did not come in time.
+    Late(TcpStream),
+}
 
 /// Serves plain calls until the connection ends, or until a request comes that is not plain: then the connection is
-/// returned with what was read of that request.
+/// returned with what was read of that request. A client that takes its turn has so much `patience`.
 pub(super) async fn serve(
     context: &Rc<Context>,
     stream: TcpStream,
     address: SocketAddr,
     server: &str,
+    admitted: &Admitted,
+    patience: Patience,
     stop: &mut watch::Receiver<bool>,
-) -> Option<(TcpStream, BytesMut)> {
-    let timeouts = &context.shared.timeouts;
+) -> End {
     let names = Names {
         ip: address.ip(),
         client: address.to_string().into(),
@@ -50,52 +65,61 @@ pub(super) async fn serve(
     let mut stop = pin!(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
-    let mut client = ClientStream::new(stream, Instant::now() + timeouts.header);
+    let mut client = ClientStream::new(stream, patience.idle);
     loop {
         if client.input.is_empty() && !client.wait(stop.as_mut()).await {
-            return None;
+            return End::Closed;
         }
-        let mut began = None;
+        let mut began = false;
         let head = loop {
             match Head::find(&client.input) {
                 Found::Plain(head) => break head,
-                Found::Other => return Some((client.stream, client.input)),
+                Found::Other => return End::Other(client.stream, client.input),
                 Found::Part => {}
             }
             if client.input.len() >= MAX_HEAD {
-                return Some((client.stream, client.input));
+                return End::Other(client.stream, client.input);
             }
-            if !client.input.is_empty() && began.is_none() {
-                let now = Instant::now();
-                began = Some(now);
-                client.set_deadline(now + timeouts.header);
+            if !client.input.is_empty() && !began {
+                began = true;
+                client.set_deadline(Instant::now() + patience.header);
             }
-            if client.read().await.is_err() {
-                // Too slow, or gone in the midst: the other lane has the words for it.
-                return (!client.input.is_empty()).then_some((client.stream, client.input));
+            match client.read().await {
+                Ok(()) => {}
+                Err(_) if client.input.is_empty() => return End::Closed,
+                Err(GivenUp::Late) => return End::Late(client.stream),
+                // Gone in the midst: the other lane has the words for it.
+                Err(GivenUp::Gone) => return End::Other(client.stream, client.input),
             }
         };
+        if !admitted.request() {
+            return End::Other(client.stream, client.input);
+        }
         let function = &client.input[head.function.clone()];
         let served = std::str::from_utf8(function)
             .ok()
             .and_then(|name| context.shared.routes.load().find(name).cloned());
         let Some(served) = served else {
-            return Some((client.stream, client.input));
+            return End::Other(client.stream, client.input);
         };
         let whole = head.len + head.body;
         let now = Instant::now();
         if client.input.len() < whole {
             client.set_deadline(now + served.timeout);
             while client.input.len() < whole {
-                client.read().await.ok()?;
+                match client.read().await {
+                    Ok(()) => {}
+                    Err(GivenUp::Late) => return End::Late(client.stream),
+                    Err(GivenUp::Gone) => return End::Closed,
+                }
             }
         }
         let request = client.input.split_to(whole);
         let keep = deliver(context, &names, &mut client, &served, &head, &request, now).await;
         match keep {
             Ok(true) => {}
-            Ok(false) | Err(_) => return None,
+            Ok(false) | Err(_) => return End::Closed,
         }
-        client.set_deadline(Instant::now() + timeouts.header);
+        client.set_deadline(Instant::now() + patience.idle);
     }
 }

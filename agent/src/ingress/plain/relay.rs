@@ -21,7 +21,8 @@ pub(super) struct Signature<'a> {
     pub(super) forwarded_to: Option<&'a [u8]>,
     /// The id of the call, if this node gave it.
     pub(super) call_id: Option<&'a [u8]>,
-    pub(super) start_time: &'a [u8],
+    /// When the call began, unless the answer says it.
+    pub(super) start_time: Option<&'a [u8]>,
     /// Whether the connection ends with this answer.
     pub(super) close: bool,
 }
@@ -45,7 +46,9 @@ impl Signature<'_> {
         if let Some(id) = self.call_id {
             line(b"x-call-id: ", id);
         }
-        line(b"x-start-time: ", self.start_time);
+        if let Some(time) = self.start_time {
+            line(b"x-start-time: ", time);
+        }
         if self.close {
             line(b"connection: ", b"close");
         }
@@ -95,6 +98,9 @@ pub(super) async fn relay(
     let keep = !signature.close;
     if head.has_call_id() {
         signature.call_id = None;
+    }
+    if head.has_start_time() {
+        signature.start_time = None;
     }
     out.clear();
     head.write(&line.input, out);

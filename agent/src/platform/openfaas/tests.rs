@@ -71,6 +71,7 @@ fn client(url: String, basic_auth: Option<BasicAuthFiles>) -> OpenFaas {
         connect: second,
         request: second,
         header: second,
+        idle: second,
         drain: second,
     };
     OpenFaas::connect(&config, &timeouts).unwrap()

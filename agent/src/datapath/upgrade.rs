@@ -1,0 +1,71 @@
+//! Calls that change their connection to another protocol, such as WebSocket.
+
+use std::io;
+
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
+
+use super::{AnswerBody, text};
+
+/// What is left of a call when its answer is `101 Switching Protocols`: a connection to whoever ran it, and the slot that it
+/// holds until the end.
+#[derive(Debug)]
+pub struct Tunnel {
+    upstream: OnUpgrade,
+    _held: AnswerBody,
+}
+
+impl Tunnel {
+    /// The tunnel that an answer opens, which then has no body of its own; none if it opens none. An answer that opens one
+    /// where nobody `asked` for it is replaced.
+    pub fn opened_by(response: &mut Response<AnswerBody>, asked: bool) -> Option<Tunnel> {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return None;
+        }
+        if !asked {
+            *response = text(
+                StatusCode::BAD_GATEWAY,
+                "the platform changed to a protocol that nobody asked for",
+            );
+            return None;
+        }
+        let upstream = hyper::upgrade::on(&mut *response);
+        let nothing = AnswerBody::Own(Bytes::new());
+        Some(Tunnel {
+            upstream,
+            _held: std::mem::replace(response.body_mut(), nothing),
+        })
+    }
+
+    /// Carries bytes both ways until whoever ran the call has ended, or an end breaks. A client may end before: it then hears
+    /// the other to its end.
+    pub async fn join(self, client: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+        let upstream = match self.upstream.await {
+            Ok(upstream) => TokioIo::new(upstream),
+            Err(error) => {
+                return tracing::debug!(%error, "a connection did not change its protocol");
+            }
+        };
+        let (mut from_client, mut to_client) = split(client);
+        let (mut from_upstream, mut to_upstream) = split(upstream);
+        let up = async {
+            copy(&mut from_client, &mut to_upstream).await?;
+            to_upstream.shutdown().await?;
+            std::future::pending::<io::Result<()>>().await
+        };
+        let down = async {
+            copy(&mut from_upstream, &mut to_client).await?;
+            to_client.shutdown().await
+        };
+        let ended = tokio::select! {
+            ended = up => ended,
+            ended = down => ended,
+        };
+        if let Err(error) = ended {
+            tracing::trace!(%error, "a tunnel broke");
+        }
+    }
+}

@@ -41,6 +41,8 @@ pub struct Site {
     platform: Option<String>,
     under: Vec<String>,
     overlay: Option<String>,
+    advertise: Option<String>,
+    period_ms: u64,
     ingress: String,
     functions: String,
     extra: String,
@@ -54,6 +56,8 @@ impl Default for Site {
             platform: None,
             under: Vec::new(),
             overlay: None,
+            advertise: None,
+            period_ms: 1000,
             ingress: String::new(),
             functions: String::new(),
             extra: String::new(),
@@ -119,6 +123,18 @@ impl Site {
     /// With a section `[overlay]` of its own.
     pub fn replace_overlay(mut self, toml: &str) -> Site {
         self.overlay = Some(toml.into());
+        self
+    }
+
+    /// That tells its neighbours to bring their calls to this address.
+    pub fn advertise(mut self, ip: &str) -> Site {
+        self.advertise = Some(format!("advertise = \"{ip}\"\n"));
+        self
+    }
+
+    /// That plans, and sends its offers, so often.
+    pub fn period_ms(mut self, ms: u64) -> Site {
+        self.period_ms = ms;
         self
     }
 
@@ -201,15 +217,16 @@ impl Site {
                 self.bootstrap
             )
         });
+        let advertise = self.advertise.as_deref().unwrap_or_default();
         format!(
             "state_dir = {state:?}\n\
              [ingress]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n{}\n\
-             [peer]\nlisten = \"127.0.0.1:0\"\n\
+             [peer]\nlisten = \"127.0.0.1:0\"\n{advertise}\
              {overlay}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n\
-             [strategy]\nname = {:?}\n\
+             [strategy]\nname = {:?}\nperiod_ms = {}\n\
              {platform}\n{}",
-            self.ingress, self.strategy, self.extra
+            self.ingress, self.strategy, self.period_ms, self.extra
         )
     }
 }

@@ -12,12 +12,14 @@ mod calls;
 mod crowds;
 mod demo;
 mod federation;
+mod health;
 mod http;
 mod http2;
 mod life;
 mod overload;
 mod second_tries;
 mod strangers;
+mod telemetry;
 mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod corpus;
 mod crowds;
 mod demo;
 mod federation;

@@ -6,9 +6,9 @@
 
 use rand::Rng;
 
-use crate::gate::{Entry, Turn};
+use crate::gate::{Entry, Gate, Turn};
 use crate::route::Route;
-use crate::{NodeId, Time};
+use crate::{HealthState, NodeId, Time};
 
 /// How often a call is sent to a neighbour at most. More changed nothing in the prototype.
 pub const MAX_ATTEMPTS: usize = 2;
@@ -59,6 +59,12 @@ pub enum Rejection {
     Unknown,
     /// Everything that may run it is full.
     Full,
+    /// The local platform does not answer, and no neighbour takes the call.
+    PlatformDown,
+    /// The local platform refused it, and no neighbour takes the call.
+    PlatformRefused,
+    /// The function is not on this node, and no neighbour that has it takes the call.
+    NotTaken,
     /// The neighbour that forwarded it sent more than was granted to it.
     OverGrant,
     /// The function is not on this node (for a forwarded call).
@@ -84,17 +90,48 @@ impl Rejection {
         match self {
             Rejection::Unknown => "unknown",
             Rejection::Full => "full",
+            Rejection::PlatformDown => "platform-down",
+            Rejection::PlatformRefused => "platform-refused",
+            Rejection::NotTaken => "not-taken",
             Rejection::OverGrant => "over-grant",
             Rejection::NotHere => "not-here",
         }
     }
 }
 
-/// The places that refused a call.
+/// The places that a call cannot be sent to any more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tried {
     nodes: [Option<NodeId>; MAX_ATTEMPTS],
-    here: bool,
+    here: Here,
+}
+
+/// What is known of the local platform, for one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Here {
+    /// Its health was not asked yet.
+    #[default]
+    Unasked,
+    /// It may run the call.
+    Open,
+    /// It is on probation and this call is not among those that it is tried with: it runs the call if nobody else does.
+    Spared,
+    /// It does not answer.
+    Down,
+    /// It refused the call.
+    Refused,
+}
+
+impl Here {
+    fn of(gate: &Gate) -> Here {
+        if gate.platform().admits() {
+            Here::Open
+        } else if gate.platform().state() == HealthState::Ejected {
+            Here::Down
+        } else {
+            Here::Spared
+        }
+    }
 }
 
 impl Tried {
@@ -103,9 +140,10 @@ impl Tried {
         self.nodes.contains(&Some(node))
     }
 
-    /// Whether the local platform refused it.
+    /// Whether the local platform is out of the question: it refused the call, or it does not answer, or it has to be
+    /// spared.
     pub const fn here(&self) -> bool {
-        self.here
+        matches!(self.here, Here::Spared | Here::Down | Here::Refused)
     }
 
     /// How often it was sent to a neighbour.
@@ -134,6 +172,9 @@ impl Delivery {
 
     /// What to do next.
     pub fn next(&mut self, route: &Route, now: Time, rng: &mut dyn Rng) -> Decision {
+        if self.tried.here == Here::Unasked {
+            self.tried.here = route.here.as_deref().map_or(Here::Open, Here::of);
+        }
         let may_forward = self.tried.attempts() < MAX_ATTEMPTS;
         if may_forward && let Some(decision) = route.rule.decide(route, &self.tried, now, rng) {
             if let Decision::Forward(index, _) = decision {
@@ -146,7 +187,12 @@ impl Delivery {
 
     /// The local platform refused it, and nothing was executed.
     pub fn refused_here(&mut self) {
-        self.tried.here = true;
+        self.tried.here = Here::Refused;
+    }
+
+    /// The local platform could not be reached, and nothing was executed.
+    pub fn unreached_here(&mut self) {
+        self.tried.here = Here::Down;
     }
 
     fn sent_to(&mut self, node: NodeId) {
@@ -157,14 +203,21 @@ impl Delivery {
 
     /// With nobody left to ask: run here, wait here, or refuse.
     fn settle_here(&self, route: &Route, now: Time) -> Decision {
-        match &route.here {
-            Some(gate) if !self.tried.here => match gate.enter(now) {
+        let Some(gate) = &route.here else {
+            return Decision::Reject(if route.there.is_empty() {
+                Rejection::Unknown
+            } else {
+                Rejection::NotTaken
+            });
+        };
+        match self.tried.here {
+            Here::Unasked | Here::Open | Here::Spared => match gate.enter(now) {
                 Entry::Run => Decision::Run(Why::FreeHere),
                 Entry::Wait(turn) => Decision::Wait(turn, Why::WaitHere),
                 Entry::Full => Decision::Reject(Rejection::Full),
             },
-            None if route.there.is_empty() => Decision::Reject(Rejection::Unknown),
-            _ => Decision::Reject(Rejection::Full),
+            Here::Down => Decision::Reject(Rejection::PlatformDown),
+            Here::Refused => Decision::Reject(Rejection::PlatformRefused),
         }
     }
 }
@@ -176,6 +229,9 @@ pub fn admit(route: &Route, from: NodeId, now: Time) -> Admission {
     };
     if !route.rule.accepts(from, now) {
         return Admission::Refuse(Rejection::OverGrant);
+    }
+    if !gate.platform().admits() {
+        return Admission::Refuse(Rejection::PlatformDown);
     }
     match gate.enter(now) {
         Entry::Run => Admission::Run,

@@ -1,9 +1,10 @@
 //! The gate of a function on its own node: what runs, what waits, what is left.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::estimate::TokenBucket;
-use crate::{Capacity, Headroom, Slots, Time};
+use crate::{Capacity, Headroom, Health, HealthState, Slots, Time};
 
 /// A burst is a tenth of a second of the rate.
 const BURST_SECONDS: f64 = 0.1;
@@ -16,6 +17,7 @@ pub struct Gate {
     /// How many calls may wait.
     queue: u32,
     state: State,
+    platform: Arc<Health>,
 }
 
 #[derive(Debug)]
@@ -95,7 +97,19 @@ impl Gate {
             capacity,
             queue,
             state,
+            platform: Arc::default(),
         }
+    }
+
+    /// The gate of a function on a platform of that health.
+    pub fn on(mut self, platform: Arc<Health>) -> Gate {
+        self.platform = platform;
+        self
+    }
+
+    /// The health of the platform.
+    pub fn platform(&self) -> &Health {
+        &self.platform
     }
 
     /// What the gate was made for.
@@ -202,8 +216,16 @@ impl Gate {
         }
     }
 
-    /// What is left now.
+    /// What is left now; nothing is while the platform is not healthy.
     pub fn headroom(&self, now: Time) -> Headroom {
+        let mut headroom = self.counted(now);
+        if self.platform.state() != HealthState::Healthy {
+            headroom.free = headroom.free.min(0);
+        }
+        headroom
+    }
+
+    fn counted(&self, now: Time) -> Headroom {
         match &self.state {
             State::Slots { slots, counts } => {
                 let c = counts.load(Relaxed);

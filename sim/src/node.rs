@@ -201,7 +201,7 @@ impl Node {
         let heard = match wire::decode(bytes)? {
             Message::Offer(offer) => self.neighbours.hear_offer(from, ADDRESS, offer, now),
             Message::Grants(grants) => self.neighbours.hear_grants(from, grants, now),
-            Message::Farewell if self.neighbours.remove(from) => Heard::Changed,
+            Message::Farewell if self.neighbours.remove(from, now) => Heard::Changed,
             Message::Farewell => Heard::Stale,
         };
         if heard == Heard::Changed {

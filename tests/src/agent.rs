@@ -39,7 +39,10 @@ pub struct Site {
     strategy: String,
     bootstrap: Vec<String>,
     platform: Option<String>,
+    under: Vec<String>,
     overlay: Option<String>,
+    advertise: Option<String>,
+    period_ms: u64,
     ingress: String,
     functions: String,
     extra: String,
@@ -51,7 +54,10 @@ impl Default for Site {
             strategy: "headroom".into(),
             bootstrap: Vec::new(),
             platform: None,
+            under: Vec::new(),
             overlay: None,
+            advertise: None,
+            period_ms: 1000,
             ingress: String::new(),
             functions: String::new(),
             extra: String::new(),
@@ -102,9 +108,33 @@ impl Site {
         self
     }
 
+    /// With a section `[platform]` of its own.
+    pub fn replace_platform(mut self, toml: &str) -> Site {
+        self.platform = Some(toml.into());
+        self
+    }
+
+    /// Started by another program, such as one that counts its instructions.
+    pub fn under(mut self, program: &[&str]) -> Site {
+        self.under = program.iter().map(|&word| word.into()).collect();
+        self
+    }
+
     /// With a section `[overlay]` of its own.
     pub fn replace_overlay(mut self, toml: &str) -> Site {
         self.overlay = Some(toml.into());
+        self
+    }
+
+    /// That tells its neighbours to bring their calls to this address.
+    pub fn advertise(mut self, ip: &str) -> Site {
+        self.advertise = Some(format!("advertise = \"{ip}\"\n"));
+        self
+    }
+
+    /// That plans, and sends its offers, so often.
+    pub fn period_ms(mut self, ms: u64) -> Site {
+        self.period_ms = ms;
         self
     }
 
@@ -139,7 +169,10 @@ impl Site {
         let ready_file = path.join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let log = std::fs::File::create(path.join("log")).expect("the log is made");
-        let child = Command::new(program())
+        let mut words = self.under.iter().map(PathBuf::from);
+        let mut words = words.by_ref().chain([program()]);
+        let child = Command::new(words.next().expect("there is at least the agent itself"))
+            .args(words)
             .arg("agent")
             .arg("--config")
             .arg(&config)
@@ -184,15 +217,16 @@ impl Site {
                 self.bootstrap
             )
         });
+        let advertise = self.advertise.as_deref().unwrap_or_default();
         format!(
             "state_dir = {state:?}\n\
              [ingress]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n{}\n\
-             [peer]\nlisten = \"127.0.0.1:0\"\n\
+             [peer]\nlisten = \"127.0.0.1:0\"\n{advertise}\
              {overlay}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n\
-             [strategy]\nname = {:?}\n\
+             [strategy]\nname = {:?}\nperiod_ms = {}\n\
              {platform}\n{}",
-            self.ingress, self.strategy, self.extra
+            self.ingress, self.strategy, self.period_ms, self.extra
         )
     }
 }

@@ -205,7 +205,12 @@ async fn read_answer(messages: &mut Messages<OwnedReadHalf>, deadline: Instant) 
         return Answer::Cut(head);
     };
     // The connection ends here; a reset is an end as well, where the request was not read to its end.
-    while messages.more().await.is_ok_and(|count| count > 0) {}
+    let end = async { while messages.more().await.is_ok_and(|count| count > 0) {} };
+    let ended = timeout_at(deadline, end).await;
+    assert!(
+        ended.is_ok(),
+        "the connection was not closed behind {head:?}"
+    );
     assert!(
         messages.left_over().is_empty(),
         "behind the answer {head:?} came {:?}",

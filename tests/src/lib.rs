@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod judge;
 pub mod load;
 pub mod message;
+pub mod openmetrics;
 pub mod scripted;
 pub mod wait;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use dfaas_protocol::NodeId;
 use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::{HealthState, NodeId};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
@@ -90,6 +90,7 @@ impl Source for Sample {
             },
             neighbours: 2,
             platform_up: true,
+            platform_health: HealthState::Healthy,
             calls,
             functions: vec![
                 function.clone(),
@@ -127,6 +128,7 @@ impl Source for Sample {
                 address: "192.0.2.2:31601".to_owned(),
                 round_trip_ms: Some(3.125),
                 heard_ms_ago: 412.0,
+                health: HealthState::Healthy,
                 functions: vec![
                     offers("resize.openfaas-fn", Some(-1), Some(98.0)),
                     offers("train.dev", None, None),
@@ -137,6 +139,7 @@ impl Source for Sample {
                 address: "192.0.2.3:31601".to_owned(),
                 round_trip_ms: None,
                 heard_ms_ago: 2600.0,
+                health: HealthState::Ejected,
                 functions: vec![],
             },
         ]

@@ -1,7 +1,7 @@
 //! What the admin address shows, as JSON. Field names are a contract with scripts: add, do not rename.
 
-use dfaas_protocol::NodeId;
 use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::{HealthState, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// The answer to `GET /v1/status`.
@@ -23,6 +23,8 @@ pub struct Status {
     pub neighbours: usize,
     /// Whether the platform answers.
     pub platform_up: bool,
+    /// Its health: healthy, ejected (no call is sent there) or probation (some are).
+    pub platform_health: HealthState,
     /// Calls since the start, over all functions.
     pub calls: Calls,
     /// Its functions, and those that only neighbours have.
@@ -99,6 +101,8 @@ pub struct Peer {
     pub round_trip_ms: Option<f64>,
     /// Milliseconds since it was last heard.
     pub heard_ms_ago: f64,
+    /// Its health on the peer channel: healthy, ejected (no call is sent there) or probation (some are).
+    pub health: HealthState,
     /// What it offers.
     pub functions: Vec<PeerFunction>,
 }

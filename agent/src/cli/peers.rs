@@ -45,6 +45,7 @@ fn render(peers: &[Peer]) -> String {
         "ADDRESS",
         ">ROUND TRIP",
         ">HEARD",
+        "HEALTH",
         "FUNCTION",
         ">FREE",
         ">SERVICE",
@@ -53,7 +54,7 @@ fn render(peers: &[Peer]) -> String {
 }
 
 /// One row for each function; the peer's own columns are in the first only.
-fn rows(peer: &Peer) -> Vec<[String; 7]> {
+fn rows(peer: &Peer) -> Vec<[String; 8]> {
     let mut offers: Vec<[String; 3]> = peer
         .functions
         .iter()
@@ -73,12 +74,15 @@ fn rows(peer: &Peer) -> Vec<[String; 7]> {
         peer.address.clone(),
         or_dash(peer.round_trip_ms.map(millis)),
         format!("{} ago", millis(peer.heard_ms_ago)),
+        peer.health.as_str().to_owned(),
     ];
     offers
         .into_iter()
         .map(|[function, free, service]| {
-            let [node, address, round_trip, heard] = std::mem::take(&mut own);
-            [node, address, round_trip, heard, function, free, service]
+            let [node, address, round_trip, heard, health] = std::mem::take(&mut own);
+            [
+                node, address, round_trip, heard, health, function, free, service,
+            ]
         })
         .collect()
 }
@@ -106,10 +110,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "NEIGHBOUR ADDRESS ROUND TRIP HEARD FUNCTION FREE SERVICE".to_owned(),
-                format!("{first} 192.0.2.2:31601 3.1 ms 412 ms ago resize -1/4 98 ms"),
+                "NEIGHBOUR ADDRESS ROUND TRIP HEARD HEALTH FUNCTION FREE SERVICE".to_owned(),
+                format!("{first} 192.0.2.2:31601 3.1 ms 412 ms ago healthy resize -1/4 98 ms"),
                 "train.dev - -".to_owned(),
-                format!("{second} 192.0.2.3:31601 - 2.6 s ago - - -"),
+                format!("{second} 192.0.2.3:31601 - 2.6 s ago ejected - - -"),
             ]
         );
     }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use dfaas_protocol::HealthState;
+
 use super::admin::{Admin, block_on};
 use super::table::{function, headroom, long_time, millis, or_dash, table};
 use crate::admin::view::{FunctionStatus, Status};
@@ -38,10 +40,10 @@ fn render(status: &Status) -> String {
     let row = |name: &str, value: String| [name.to_owned(), value];
     let at = &status.addresses;
     let calls = &status.calls;
-    let platform = if status.platform_up {
-        "answers"
-    } else {
-        "does not answer"
+    let platform = match status.platform_health {
+        _ if !status.platform_up => "does not answer",
+        HealthState::Probation => "answers again, and is let in step by step",
+        HealthState::Healthy | HealthState::Ejected => "answers",
     };
     let mut rows = vec![
         row("State", state(status)),

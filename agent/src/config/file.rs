@@ -111,6 +111,8 @@ pub(super) struct TimeoutsSection {
 pub(super) struct LogSection {
     pub(super) filter: Option<String>,
     pub(super) format: Option<String>,
+    pub(super) access: Option<String>,
+    pub(super) access_file: Option<PathBuf>,
 }
 
 impl ConfigFile {

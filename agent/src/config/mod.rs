@@ -206,6 +206,21 @@ pub struct LogConfig {
     pub filter: String,
     /// How lines look.
     pub format: LogFormat,
+    /// The log of calls.
+    pub access: AccessLogConfig,
+}
+
+/// The log of calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessLogConfig {
+    /// None.
+    #[default]
+    Off,
+    /// One JSON object a line.
+    Json {
+        /// The file that lines are appended to; standard error without one.
+        file: Option<PathBuf>,
+    },
 }
 
 /// How log lines look.

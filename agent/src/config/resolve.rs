@@ -17,9 +17,9 @@ use super::file::{
     StrategySection, TimeoutsSection,
 };
 use super::{
-    AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig, LogFormat,
-    OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts, TlsFiles,
-    address, platform,
+    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
+    LogFormat, OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts,
+    TlsFiles, address, platform,
 };
 
 #[cfg(test)]
@@ -320,7 +320,35 @@ fn log(v: &mut Violations, section: LogSection) -> LogConfig {
             LogFormat::Text
         }
     };
-    LogConfig { filter, format }
+    LogConfig {
+        filter,
+        format,
+        access: access_log(v, section.access.as_deref(), section.access_file),
+    }
+}
+
+fn access_log(v: &mut Violations, kind: Option<&str>, file: Option<PathBuf>) -> AccessLogConfig {
+    if file
+        .as_deref()
+        .is_some_and(|file| file.as_os_str().is_empty())
+    {
+        v.add("log.access_file: is empty; give a file, or leave it out for standard error");
+    }
+    match kind {
+        Some("json") => AccessLogConfig::Json { file },
+        None | Some("off") => {
+            if file.is_some() {
+                v.add("log.access_file: has no use while log.access is off; set that to json");
+            }
+            AccessLogConfig::Off
+        }
+        Some(other) => {
+            v.add(format!(
+                "log.access: {other:?} is no kind of access log; give off or json"
+            ));
+            AccessLogConfig::Off
+        }
+    }
 }
 
 /// No two listeners want the same TCP port, and the platform is not the agent's own ingress.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::routing::Slot;
+use crate::telemetry::access::Entry;
 
 use super::pool::Leased;
 
@@ -22,6 +23,22 @@ pub enum AnswerBody {
         /// The slot that the call holds until the body was sent or given up, where it runs on this node.
         slot: Option<Slot>,
     },
+    /// Either, of a call that is logged when it was sent or given up.
+    Logged(Box<Logged>),
+}
+
+/// See [`AnswerBody::Logged`].
+#[derive(Debug)]
+pub struct Logged {
+    body: AnswerBody,
+    entry: Entry,
+}
+
+impl AnswerBody {
+    /// The same, with the entry of its call.
+    pub fn logged(self, entry: Entry) -> AnswerBody {
+        AnswerBody::Logged(Box::new(Logged { body: self, entry }))
+    }
 }
 
 impl Body for AnswerBody {
@@ -36,6 +53,15 @@ impl Body for AnswerBody {
             AnswerBody::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
             AnswerBody::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             AnswerBody::Relayed { body, .. } => Pin::new(body).poll_frame(cx),
+            AnswerBody::Logged(logged) => {
+                let polled = Pin::new(&mut logged.body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled
+                    && let Some(data) = frame.data_ref()
+                {
+                    logged.entry.sends(data.len());
+                }
+                polled
+            }
         }
     }
 
@@ -43,6 +69,7 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Own(bytes) => bytes.is_empty(),
             AnswerBody::Relayed { body, .. } => body.is_end_stream(),
+            AnswerBody::Logged(logged) => logged.body.is_end_stream(),
         }
     }
 
@@ -50,6 +77,7 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             AnswerBody::Relayed { body, .. } => body.size_hint(),
+            AnswerBody::Logged(logged) => logged.body.size_hint(),
         }
     }
 }

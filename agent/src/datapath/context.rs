@@ -13,8 +13,10 @@ use rand::rngs::SmallRng;
 
 use crate::clock::Clock;
 use crate::config::Timeouts;
+use crate::health::PlatformHealth;
 use crate::platform::Gateway;
 use crate::routing::Routes;
+use crate::telemetry::access::AccessLog;
 
 use super::{Connector, Lines, PeerTls, Pool};
 
@@ -31,6 +33,10 @@ pub struct Shared {
     pub routes: ArcSwap<Routes>,
     /// The local platform's gateway.
     pub gateway: Gateway,
+    /// The health of the local platform.
+    pub platform: Arc<PlatformHealth>,
+    /// The log of calls, where there is one.
+    pub access: Option<Arc<AccessLog>>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// The identity on the peer channel.

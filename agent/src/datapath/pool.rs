@@ -45,9 +45,13 @@ impl SendError {
         !matches!(self, SendError::Broken(_))
     }
 
-    /// Whether the client's body broke off, which says nothing about the other end.
-    pub fn by_the_client(&self) -> bool {
-        matches!(self, SendError::Broken(error) if error.is_user())
+    /// Whether it speaks against the other end. A client's body that broke off does not.
+    pub fn speaks_against_target(&self) -> bool {
+        match self {
+            SendError::NotConnected(_) => true,
+            SendError::Identity(_) => false,
+            SendError::Unsent(error) | SendError::Broken(error) => !error.is_user(),
+        }
     }
 }
 

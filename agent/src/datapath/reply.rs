@@ -38,6 +38,18 @@ pub fn refuse(function: &str, rejection: Rejection) -> Response<AnswerBody> {
             "function {function} is overloaded: no free slot and no room to wait here, and no \
              neighbour takes the call; try again"
         )),
+        Rejection::PlatformDown => unavailable(format!(
+            "function {function} cannot be served: the platform of this node does not answer, and \
+             no neighbour takes the call; try again"
+        )),
+        Rejection::PlatformRefused => unavailable(format!(
+            "function {function} is overloaded: the platform of this node refuses the call, and no \
+             neighbour takes it; try again"
+        )),
+        Rejection::NotTaken => unavailable(format!(
+            "function {function} is not deployed here, and no neighbour that has it takes the \
+             call; try again"
+        )),
         Rejection::OverGrant => unavailable(format!(
             "function {function}: more calls than were granted to this neighbour"
         )),

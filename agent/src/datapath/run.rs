@@ -22,6 +22,8 @@ pub enum Run {
     Answered(Response<AnswerBody>),
     /// Nothing was executed, and the call can be tried elsewhere.
     Refused,
+    /// No connection could be made, so that nothing was executed, and the call can be tried elsewhere.
+    Unreached,
     /// It may have been executed and must not be tried again.
     Failed(StatusCode, String),
 }
@@ -36,11 +38,18 @@ pub async fn run_here(
     deadline: Instant,
 ) -> Run {
     let gateway = &context.shared.gateway.authority;
+    let health = &context.shared.platform;
+    let since = context.shared.clock.at(slot.since());
     let request = headers::attempt(head, gateway, replay.attempt(None));
     let sent = context.pool.send(Target::Platform, request);
     let response = match tokio::time::timeout_at(deadline, sent).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return failure(&error, replay),
+        Ok(Err(error)) => {
+            if error.speaks_against_target() {
+                health.call_failed(since);
+            }
+            return failure(&error, replay);
+        }
         Err(_) if replay.awaits_client() => return body_too_slow(),
         Err(_) => {
             return Run::Failed(
@@ -51,6 +60,7 @@ pub async fn run_here(
             );
         }
     };
+    health.call_succeeded();
     if is_limiter_refusal(&response) && replay.is_whole() {
         response.into_body().discard().await;
         replay.give_up();
@@ -75,7 +85,7 @@ pub(crate) fn failure(error: &SendError, replay: &Replay) -> Run {
         );
     }
     if error.nothing_sent() && replay.is_whole() {
-        return Run::Refused;
+        return Run::Unreached;
     }
     Run::Failed(StatusCode::BAD_GATEWAY, error.to_string())
 }

@@ -1,5 +1,6 @@
 //! A client's call, from its arrival to the head of its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
@@ -13,12 +14,15 @@ use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
 
+use super::in_flight::{InFlight, entry};
 use super::plain::{CallId, StartTime};
 
 /// The other end of a client's connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Who it is.
+    /// Its IP address.
+    pub(super) ip: IpAddr,
+    /// Who it is, as the platform is told it.
     pub(super) origin: Origin,
     /// The address of this node that it came to.
     pub(super) server: HeaderValue,
@@ -32,8 +36,9 @@ pub(super) async fn deliver(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let name = served.route.function.display_name();
-    let arrival = served.counters.arrive();
-    let deadline = Instant::now() + served.timeout;
+    let now = Instant::now();
+    let mut entry = entry(context, client.ip, &request);
+    let deadline = now + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
     let start_time = stamp(StartTime::now().as_bytes());
@@ -41,6 +46,11 @@ pub(super) async fn deliver(
         stamp(CallId::new(context).as_bytes())
     });
     let replay = Replay::new(body);
+    if let Some(entry) = &mut entry {
+        let id = head.headers.get(CALL_ID);
+        entry.names(&served.route.function, id.map_or(b"", |id| id.as_bytes()));
+    }
+    let mut call = InFlight::new(&served, now, entry);
 
     let mut delivery = Delivery::new();
     loop {
@@ -51,20 +61,23 @@ pub(super) async fn deliver(
         let (run, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
                 let Some(slot) = slot(context, &served, decision, deadline).await else {
-                    arrival.ended(Outcome::Refused);
-                    return refuse(name, Rejection::Full);
+                    return call.answered(Outcome::Refused, refuse(name, Rejection::Full));
                 };
+                call.sent_here();
                 let run = run_here(context, slot, &head, &replay, deadline).await;
-                if let Run::Refused = run {
-                    delivery.refused_here();
+                match run {
+                    Run::Refused => delivery.refused_here(),
+                    Run::Unreached => delivery.unreached_here(),
+                    Run::Answered(_) | Run::Failed(..) => {}
                 }
                 (run, Outcome::RunHere)
             }
             Decision::Forward(index, _) => {
                 let candidate = &served.route.there[index];
                 let address = served.addresses[index];
+                call.sent_to(candidate.node);
                 let run = forward(context, candidate, address, &head, &replay, deadline).await;
-                if let Run::Refused = run {
+                if let Run::Refused | Run::Unreached = run {
                     served.counters.forward_refused();
                 }
                 let server = || headers::ascii(address.ip().to_string());
@@ -78,8 +91,7 @@ pub(super) async fn deliver(
                 (run, Outcome::Forwarded)
             }
             Decision::Reject(rejection) => {
-                arrival.ended(Outcome::Refused);
-                return refuse(name, rejection);
+                return call.answered(Outcome::Refused, refuse(name, rejection));
             }
         };
         match run {
@@ -92,13 +104,11 @@ pub(super) async fn deliver(
                 {
                     response.headers_mut().insert(START_TIME, start.clone());
                 }
-                arrival.ended(outcome);
-                return response;
+                return call.answered(outcome, response);
             }
-            Run::Refused => {}
+            Run::Refused | Run::Unreached => {}
             Run::Failed(status, why) => {
-                arrival.ended(Outcome::Failed);
-                return text(status, why);
+                return call.answered(Outcome::Failed, text(status, why));
             }
         }
     }

@@ -7,6 +7,7 @@ mod front;
 mod guard;
 mod head;
 mod http2;
+mod in_flight;
 mod limits;
 mod path;
 mod plain;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use dfaas_protocol::delivery::Rejection;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
@@ -21,13 +20,14 @@ use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
-use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, refuse, relay, text};
+use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, relay, text};
 
 use super::call::{Client, deliver};
 use super::connection::{End, drive};
 use super::front::Front;
 use super::guard::{Guard, REFUSED, Speaks};
 use super::http2::serve_http2;
+use super::in_flight::{entry, no_route};
 use super::limits::Admitted;
 use super::path::Asked;
 use super::plain;
@@ -74,6 +74,7 @@ pub async fn serve_connection(
             context,
             admitted,
             client: Client {
+                ip: address.ip(),
                 origin: Origin {
                     address: headers::ascii(address.to_string()),
                     scheme: HeaderValue::from_static(scheme),
@@ -275,7 +276,7 @@ async fn serve_request(
             let served = context.shared.routes.load().find(name).cloned();
             match served {
                 Some(served) => deliver(context, client, served, request).await,
-                None => refuse(name, Rejection::Unknown),
+                None => no_route(context, name, entry(context, client.ip, &request)),
             }
         }
         Asked::Health if context.shared.is_draining() => {

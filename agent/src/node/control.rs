@@ -2,7 +2,7 @@
 //!
 //! It is driven by events and by the tick of the period, under one lock that the data path never takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
 use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
 use dfaas_protocol::wire::Message;
-use dfaas_protocol::{Capacity, FunctionName, NodeId};
+use dfaas_protocol::{Capacity, FunctionName, NodeId, Time};
 
 use crate::config::{Config, FunctionDefaults};
 use crate::datapath::Shared;
+use crate::peer::Checked;
 use crate::platform::DeployedFunction;
 use crate::routing::{CallCounters, LocalFunction, Routes, Served};
 
@@ -23,6 +24,9 @@ use super::measure::{Measured, PeerCalls};
 
 /// The label with a function's own timeout, in milliseconds, as the reference has it.
 const TIMEOUT_LABEL: &str = "dfaas.timeout_ms";
+/// How long a function that nobody has any more is taken for one that will be back: one whose only platform restarts is
+/// not gone.
+const LAPSE: Duration = Duration::from_secs(30);
 /// How many periods a neighbour may be silent before it expires.
 const SILENT_PERIODS: u32 = 3;
 
@@ -34,7 +38,10 @@ pub(super) struct Control {
     pub(super) strategy_name: StrategyName,
     pub(super) functions: BTreeMap<FunctionName, Local>,
     pub(super) counters: BTreeMap<FunctionName, Arc<CallCounters>>,
-    pub(super) platform_up: bool,
+    /// When each function last had a route.
+    routed: BTreeMap<FunctionName, Time>,
+    /// Whether the platform could say what it has when it was last asked.
+    listed: bool,
     strategy: Box<dyn Strategy>,
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
@@ -66,7 +73,8 @@ impl Control {
             functions: BTreeMap::new(),
             counters: BTreeMap::new(),
             peer_calls: BTreeMap::new(),
-            platform_up: false,
+            listed: false,
+            routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
             boot,
@@ -77,8 +85,8 @@ impl Control {
 
     /// The platform said what it has. Returns whether anything changed.
     pub(super) fn deployed(&mut self, deployed: Vec<DeployedFunction>) -> bool {
-        let mut changed = !self.platform_up;
-        self.platform_up = true;
+        let mut changed = !self.listed;
+        self.listed = true;
         let before = self.functions.len();
         self.functions
             .retain(|name, _| deployed.iter().any(|d| d.name == *name));
@@ -109,7 +117,8 @@ impl Control {
             tracing::warn!(function = %deployed.name, %error, "the default capacity stands in");
         }
         tracing::info!(function = %deployed.name, ?capacity, "the platform has a function");
-        let gate = Arc::new(Gate::new(capacity, self.defaults.queue));
+        let health = Arc::clone(self.shared.platform.health());
+        let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
         let function = Arc::new(LocalFunction::new(deployed.name.clone(), gate));
         let arrived = self.counters_of(&deployed.name).read().arrived;
         let measured = Measured::new(arrived, self.shared.clock.now());
@@ -122,9 +131,26 @@ impl Control {
         true
     }
 
-    /// The platform does not answer: nothing is offered until it does. Returns whether that is news.
-    pub(super) fn platform_down(&mut self) -> bool {
-        std::mem::replace(&mut self.platform_up, false)
+    /// The platform does not say what it has: nothing is offered until it does. Returns whether that is news.
+    pub(super) fn not_listed(&mut self) -> bool {
+        std::mem::replace(&mut self.listed, false)
+    }
+
+    /// Whether the platform answers.
+    pub(super) fn platform_up(&self) -> bool {
+        self.listed && self.shared.platform.is_up()
+    }
+
+    /// The neighbours to check.
+    pub(super) fn to_check(&self) -> Vec<Checked> {
+        self.neighbours
+            .iter()
+            .map(|neighbour| Checked {
+                node: neighbour.node,
+                address: neighbour.peer_address(),
+                health: Arc::clone(&neighbour.health),
+            })
+            .collect()
     }
 
     /// Takes up another strategy. Calls on their way keep the route that they began with.
@@ -175,8 +201,22 @@ impl Control {
             .into_iter()
             .map(|route| self.served(route))
             .collect();
-        self.shared.routes.store(Arc::new(Routes::new(served)));
+        let neighbours: HashSet<NodeId> = self.neighbours.iter().map(|n| n.node).collect();
+        let lapsed = self.lapsed(&served);
+        let routes = Routes::new(served, neighbours, lapsed);
+        self.shared.routes.store(Arc::new(routes));
         plan.grants
+    }
+
+    /// The functions that had a route not long ago and have none now.
+    fn lapsed(&mut self, served: &[Served]) -> HashSet<FunctionName> {
+        let now = self.shared.clock.now();
+        for served in served {
+            self.routed.insert(served.route.function.clone(), now);
+        }
+        self.routed.retain(|_, last| now.since(*last) < LAPSE);
+        let lapsed = self.routed.iter().filter(|(_, last)| **last < now);
+        lapsed.map(|(function, _)| function.clone()).collect()
     }
 
     fn served(&mut self, route: dfaas_protocol::route::Route) -> Served {
@@ -220,7 +260,7 @@ impl Control {
     pub(super) fn offer(&mut self) -> Message {
         self.sequence += 1;
         let now = self.shared.clock.now();
-        let functions = if self.platform_up {
+        let functions = if self.platform_up() {
             self.functions
                 .iter()
                 .map(|(name, local)| FunctionOffer {

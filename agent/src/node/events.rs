@@ -98,7 +98,7 @@ impl Events {
                 }
                 Message::Farewell => {
                     tracing::info!(node = %from, "a neighbour takes no more calls");
-                    control.neighbours.remove(from)
+                    control.neighbours.remove(from, now)
                 }
             },
             OverlayEvent::Measured { node, round_trip } => {
@@ -106,7 +106,7 @@ impl Events {
                 false
             }
             OverlayEvent::Lost { node } => {
-                let known = control.neighbours.remove(node);
+                let known = control.neighbours.remove(node, now);
                 if known {
                     tracing::info!(%node, "a neighbour was lost");
                 }
@@ -146,21 +146,41 @@ impl Events {
         let changed = match platform.functions().await {
             Ok(functions) => {
                 let mut control = self.control();
-                if !control.platform_up {
-                    tracing::info!(gateway = %platform.gateway().url(), "the platform answers");
-                }
                 control.deployed(functions)
             }
             Err(error) => {
-                let news = self.control().platform_down();
+                let news = self.control().not_listed();
                 if news {
-                    tracing::warn!(%error, "the platform does not answer; nothing is offered");
+                    tracing::warn!(%error, "the platform does not say what it has; nothing is offered");
                 }
                 news
             }
         };
         if changed {
             self.replan();
+            self.offer_now();
+        }
+    }
+
+    /// Asks the platform for its functions for the first time. If it does not answer there is nothing to wait for: it is
+    /// down.
+    pub(super) async fn ask_first(&self, platform: &dyn Platform) {
+        self.ask(platform).await;
+        let control = self.control();
+        if !control.platform_up() {
+            control.shared.platform.is_down();
+        }
+    }
+
+    /// Follows the platform's health: neighbours hear at once what became of the offers, and what the platform has is
+    /// asked anew when it comes back.
+    pub(super) async fn follow_platform(self, platform: Arc<dyn Platform>) {
+        let shared = Arc::clone(&self.control().shared);
+        loop {
+            shared.platform.changed().await;
+            if shared.platform.is_up() {
+                self.ask(platform.as_ref()).await;
+            }
             self.offer_now();
         }
     }

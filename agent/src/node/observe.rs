@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 
 use crate::admin::api::{Source, Stopping};
 use crate::admin::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
+use crate::telemetry::latency::FunctionLatency;
 use crate::telemetry::metrics;
 
 use super::control::Control;
@@ -52,6 +53,21 @@ impl Observer {
     }
 }
 
+impl Observer {
+    fn latencies(&self) -> Vec<FunctionLatency> {
+        let control = self.events.control();
+        let counters = control.counters.iter();
+        counters
+            .map(|(name, counters)| FunctionLatency {
+                function: name.to_string(),
+                // Before those that arrived, so that these are never fewer.
+                series: counters.latencies(),
+                arrived: counters.read().arrived,
+            })
+            .collect()
+    }
+}
+
 impl Source for Observer {
     fn status(&self) -> Status {
         let control = self.events.control();
@@ -74,7 +90,8 @@ impl Source for Observer {
             draining: control.shared.is_draining(),
             addresses: self.addresses.clone(),
             neighbours: control.neighbours.len(),
-            platform_up: control.platform_up,
+            platform_up: control.platform_up(),
+            platform_health: control.shared.platform.health().state(),
             calls: functions.iter().map(|f| f.calls).sum(),
             functions,
         }
@@ -91,11 +108,12 @@ impl Source for Observer {
                 address: neighbour.peer_address().to_string(),
                 round_trip_ms: neighbour.round_trip.map(milliseconds),
                 heard_ms_ago: milliseconds(now.since(neighbour.heard)),
+                health: neighbour.health.state(),
                 functions: neighbour
                     .functions
                     .iter()
                     .map(|(name, offered)| {
-                        let headroom = offered.remote.headroom();
+                        let headroom = offered.remote.last_resort();
                         PeerFunction {
                             name: name.to_string(),
                             free: headroom.map(|h| h.free),
@@ -118,9 +136,13 @@ impl Source for Observer {
     }
 
     fn metrics(&self) -> String {
+        let shared = std::sync::Arc::clone(&self.events.control().shared);
+        let access = shared.access.as_ref();
         metrics::encode(
             &self.status(),
             &self.peers(),
+            &self.latencies(),
+            access.map(|log| log.counters()),
             &self.events.overlay().counters(),
         )
     }

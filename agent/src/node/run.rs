@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use dfaas_protocol::offer::PeerEndpoint;
 use dfaas_protocol::wire::Message;
 use rand::Rng;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,9 +18,12 @@ use crate::clock::Clock;
 use crate::config::{Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, Shared};
+use crate::health::{PlatformHealth, watch_platform};
 use crate::ingress::Front;
 use crate::overlay::{Identity, Overlay};
+use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
+use crate::telemetry::access::AccessLog;
 
 use super::control::Control;
 use super::events::Events;
@@ -30,6 +34,10 @@ use super::{ready, stop};
 
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
+
+/// How long a draining node keeps its connections, so that neighbours and load balancers hear of it first: a call that is
+/// on its way over a connection that is just being closed is lost. Neighbours' calls are refused meanwhile.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs a node until it is told to stop, and drains it then.
 ///
@@ -50,12 +58,16 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let (platform, poll) = start_platform(&config).await?;
     let (overlay, overlay_events) = Overlay::start(&identity, &config.overlay).await?;
 
+    let clock = Clock::start();
+    let (access, access_writer) = AccessLog::open(&config.log.access, node)?.unzip();
     let shared = Arc::new(Shared {
         node,
         node_header: ascii(node.to_string()),
-        clock: Clock::start(),
+        clock,
         routes: Default::default(),
         gateway: platform.gateway().clone(),
+        platform: Arc::new(PlatformHealth::new(clock)),
+        access: access.clone(),
         timeouts: config.timeouts.clone(),
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
@@ -90,13 +102,21 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let boot = rand::rng().next_u64();
     let control = Control::new(Arc::clone(&shared), &config, endpoint, boot);
     let events = Events::new(control, overlay.clone());
-    events.ask(platform.as_ref()).await;
+    events.ask_first(platform.as_ref()).await;
 
     let workers = Workers::start(&shared, &front, ingress, peer, &stopped)
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
     tokio::spawn(events.clone().keep_time(config.strategy.period));
     tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
+    tokio::spawn(events.clone().follow_platform(Arc::clone(&platform)));
+    tokio::spawn(watch_platform(
+        Arc::clone(&shared.platform),
+        Arc::clone(&platform),
+    ));
+    let checking = events.clone();
+    let to_check = move || checking.control().to_check();
+    tokio::spawn(check_neighbours(shared.tls.clone(), clock, to_check));
     let observer = Observer {
         events: events.clone(),
         addresses: addresses.clone(),
@@ -106,6 +126,9 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         let _ = stop_admin.wait_for(|stop| *stop).await;
     }));
 
+    if let Some(access) = access.clone() {
+        tokio::spawn(reopen_when_told(access, hangup()?));
+    }
     if let Some(path) = &options.ready_file {
         ready::write(path, node, &addresses)?;
     }
@@ -121,13 +144,17 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     notify(&[sd_notify::NotifyState::Stopping]);
     shared.draining.store(true, Relaxed);
     overlay.broadcast(&Message::Farewell);
-    let _ = stop_workers.send(true);
     let until = Instant::now() + config.timeouts.drain;
+    tokio::time::sleep(FAREWELL.min(config.timeouts.drain)).await;
+    let _ = stop_workers.send(true);
     while !workers.all_ended() && Instant::now() < until {
         tokio::time::sleep(LOOK_AFTER).await;
     }
     if !workers.all_ended() {
         tracing::warn!("calls were still running when the drain time was over; they are cut off");
+    }
+    if let (Some(log), Some(writer)) = (&access, access_writer) {
+        writer.finish(log).await;
     }
     overlay.shutdown().await;
     admin.abort();
@@ -146,6 +173,18 @@ async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, D
             (Arc::new(platform), config.strategy.period)
         }
     })
+}
+
+/// Opens the access log's file anew on each SIGHUP.
+async fn reopen_when_told(log: Arc<AccessLog>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        log.reopen();
+        tracing::info!("the access log is opened anew");
+    }
+}
+
+fn hangup() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")
 }
 
 async fn any_ended(workers: &Workers) {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::datapath::headers::{self, FORWARDED_TO, HEADROOM, NODE_ID, REFUSED};
 use crate::datapath::{Acceptance, Context, Replay, Run, Target, body_too_slow, failure, relay};
+use crate::health::tell;
 
 /// Sends a call to a neighbour and waits for the head of its answer until the deadline. The neighbour's counters are
 /// brought up to what the answer says.
@@ -37,6 +38,9 @@ pub async fn forward(
             }
         });
     }
+    let clock = context.shared.clock;
+    let health = candidate.remote.health();
+    let sent_at = clock.now();
     let sent = context
         .pool
         .send(Target::Peer(candidate.node, address), request);
@@ -44,19 +48,24 @@ pub async fn forward(
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
-            if !error.by_the_client() {
-                candidate.remote.unreachable();
+            if error.speaks_against_target() {
+                tell(candidate.node, health.call_failed(sent_at, clock.now()));
             }
             return failure(&error, replay);
         }
         Err(_) if replay.awaits_client() => return body_too_slow(),
         Err(_) => {
+            // While the client still sends, it is the one that is slow.
+            if replay.has_ended() {
+                tell(candidate.node, health.call_stalled(sent_at, clock.now()));
+            }
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
                 format!("the neighbour {} did not answer in time", candidate.node),
             );
         }
     };
+    tell(candidate.node, health.call_succeeded(|| clock.now()));
     if let Some(headroom) = headroom(response.headers()) {
         candidate.remote.report(headroom);
     }

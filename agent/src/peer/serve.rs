@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dfaas_protocol::NodeId;
-use dfaas_protocol::delivery::{Admission, admit};
+use dfaas_protocol::delivery::{Admission, Rejection, admit};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::headers::{self, HEADROOM, REFUSED};
 use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, Tunnel, run_here, text};
+use crate::health;
 use crate::ingress::function_in;
 use crate::routing::Served;
 
@@ -79,6 +80,15 @@ pub async fn serve_connection(
 
 async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Response<AnswerBody> {
     let shared = &context.shared;
+    if request.uri().path() == health::PATH {
+        return if shared.is_draining() {
+            refuse(request, "draining").await
+        } else if !shared.routes.load().has_neighbour(from) {
+            refuse(request, "not-a-neighbour").await
+        } else {
+            text(StatusCode::OK, "OK")
+        };
+    }
     let Some(name) = function_in(request.uri().path()) else {
         return refuse(request, "not-a-function").await;
     };
@@ -138,7 +148,8 @@ async fn run_for(
     let replay = Replay::new(body);
     match run_here(context, slot, &head, &replay, deadline).await {
         Run::Answered(response) => response,
-        Run::Refused => refused("platform-refused", replay.has_ended()),
+        Run::Refused => refused(Rejection::PlatformRefused.as_str(), replay.has_ended()),
+        Run::Unreached => refused(Rejection::PlatformDown.as_str(), replay.has_ended()),
         Run::Failed(status, why) => text(status, why),
     }
 }

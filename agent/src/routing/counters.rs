@@ -1,8 +1,11 @@
 //! Counters of a function's calls. They only grow, and live as long as the agent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use crate::admin::view::Calls;
+
+use super::{Latencies, LatencySeries};
 
 /// How a call ended. Every call that arrives ends in exactly one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,29 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// All of them, in their order.
+    pub const ALL: [Outcome; 4] = [
+        Outcome::RunHere,
+        Outcome::Forwarded,
+        Outcome::Refused,
+        Outcome::Failed,
+    ];
+
+    /// A word for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::RunHere => "run_here",
+            Outcome::Forwarded => "forwarded",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// The status that is counted for a call whose client went away before it was answered; nobody sees it.
+pub const CLIENT_GONE: u16 = 499;
+
 /// Counts the calls of one function.
 #[derive(Debug, Default)]
 pub struct CallCounters {
@@ -28,15 +54,19 @@ pub struct CallCounters {
     run_for_peers: AtomicU64,
     refused_to_peers: AtomicU64,
     forwards_refused: AtomicU64,
+    latencies: Latencies,
 }
 
 impl CallCounters {
-    /// A client brought a call. Dropping what this returns without [`Arrival::ended`] counts it as failed.
-    pub fn arrive(&self) -> Arrival<'_> {
+    /// A client brought a call at `since`. Dropping what this returns without [`Arrival::ended`] counts it as failed,
+    /// its client as gone.
+    pub fn arrive(&self, since: Instant) -> Arrival<'_> {
         self.arrived.fetch_add(1, Relaxed);
         Arrival {
             counters: self,
+            since,
             outcome: Outcome::Failed,
+            code: CLIENT_GONE,
         }
     }
 
@@ -55,10 +85,14 @@ impl CallCounters {
         self.forwards_refused.fetch_add(1, Relaxed);
     }
 
-    /// All of them.
+    /// How long the calls took that ended.
+    pub fn latencies(&self) -> Vec<LatencySeries> {
+        self.latencies.read()
+    }
+
+    /// All of them. Those that arrived are read last, so that they are never fewer than those that ended.
     pub fn read(&self) -> Calls {
         Calls {
-            arrived: self.arrived.load(Relaxed),
             run_here: self.run_here.load(Relaxed),
             forwarded: self.forwarded.load(Relaxed),
             refused: self.refused.load(Relaxed),
@@ -66,6 +100,7 @@ impl CallCounters {
             run_for_peers: self.run_for_peers.load(Relaxed),
             refused_to_peers: self.refused_to_peers.load(Relaxed),
             forwards_refused: self.forwards_refused.load(Relaxed),
+            arrived: self.arrived.load(Relaxed),
         }
     }
 
@@ -84,18 +119,25 @@ impl CallCounters {
 #[derive(Debug)]
 pub struct Arrival<'a> {
     counters: &'a CallCounters,
+    since: Instant,
     outcome: Outcome,
+    code: u16,
 }
 
 impl Arrival<'_> {
-    /// The call ended.
-    pub fn ended(mut self, outcome: Outcome) {
+    /// The call ended with that status.
+    pub fn ended(mut self, outcome: Outcome, code: u16) {
         self.outcome = outcome;
+        self.code = code;
     }
 }
 
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
+        let took = self.since.elapsed();
+        self.counters
+            .latencies
+            .record(self.outcome, self.code, took);
         self.counters.count(self.outcome);
     }
 }

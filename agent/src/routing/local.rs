@@ -85,6 +85,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// When the call took it.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The function that the slot belongs to.
     pub fn function(&self) -> &Arc<LocalFunction> {
         &self.function

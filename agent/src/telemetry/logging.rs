@@ -63,6 +63,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::config::AccessLogConfig;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -82,6 +83,7 @@ mod tests {
         let config = LogConfig {
             filter: filter.to_owned(),
             format,
+            access: AccessLogConfig::Off,
         };
         let writer = lines.clone();
         let subscriber = subscriber(&config, false, move || writer.clone()).unwrap();

@@ -11,8 +11,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::admin::view::{Peer, Status};
+use dfaas_protocol::HealthState;
+
+use crate::admin::view::{Calls, Peer, Status};
 use crate::overlay::OverlayCounters;
+
+use super::access::AccessCounters;
+use super::latency::{self, FunctionLatency};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
@@ -31,6 +36,17 @@ struct ByPeer {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPeerState {
+    node_id: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: String,
     node_id: String,
@@ -40,15 +56,27 @@ struct Build {
 type Real = Gauge<f64, AtomicU64>;
 
 /// The text of a scrape.
-pub fn encode(status: &Status, peers: &[Peer], overlay: &OverlayCounters) -> String {
-    let mut registry = Registry::with_prefix("dfaas");
-    calls(&mut registry, status);
-    functions(&mut registry, status);
-    node(&mut registry, status, peers);
-    overlay_traffic(&mut registry, overlay);
+pub fn encode(
+    status: &Status,
+    peers: &[Peer],
+    latencies: &[FunctionLatency],
+    access: Option<AccessCounters>,
+    overlay: &OverlayCounters,
+) -> String {
+    let mut root = Registry::default();
+    let registry = root.sub_registry_with_prefix("dfaas");
+    calls(registry, status);
+    functions(registry, status);
+    node(registry, status, peers);
+    health(registry, status, peers);
+    if let Some(access) = access {
+        access_log(registry, access);
+    }
+    overlay_traffic(registry, overlay);
+    latency::register(&mut root, latencies);
     let mut text = String::new();
     // Writing to a string fails only if a metric's own code does, and these are plain numbers.
-    let _ = encode_text(&mut text, &registry);
+    let _ = encode_text(&mut text, &root);
     text
 }
 
@@ -90,14 +118,57 @@ fn calls(registry: &mut Registry, status: &Status) {
         "Forwards that a neighbour refused, or that could not be connected",
         refused.clone(),
     );
+    let in_flight = Family::<ByFunction, Gauge>::default();
+    registry.register(
+        "calls_in_flight",
+        "Calls of clients that were not answered yet",
+        in_flight.clone(),
+    );
     for function in &status.functions {
         let label = ByFunction {
             function_name: function.name.clone(),
         };
+        in_flight
+            .get_or_create(&label)
+            .set(not_ended(&function.calls));
         arrived.get_or_create(&label).inc_by(function.calls.arrived);
         refused
             .get_or_create(&label)
             .inc_by(function.calls.forwards_refused);
+    }
+}
+
+fn not_ended(calls: &Calls) -> i64 {
+    let ended = calls.run_here + calls.forwarded + calls.refused + calls.failed;
+    i64::try_from(calls.arrived.saturating_sub(ended)).unwrap_or(i64::MAX)
+}
+
+/// One for the state that holds, zero for the others.
+fn health(registry: &mut Registry, status: &Status, peers: &[Peer]) {
+    let platform = Family::<ByState, Gauge>::default();
+    registry.register(
+        "platform_health",
+        "Whether the platform is in that state of health",
+        platform.clone(),
+    );
+    let neighbours = Family::<ByPeerState, Gauge>::default();
+    registry.register(
+        "peer_health",
+        "Whether the neighbour is in that state of health",
+        neighbours.clone(),
+    );
+    for known in HealthState::ALL {
+        let state = known.as_str();
+        let holds = |is: HealthState| i64::from(is == known);
+        platform
+            .get_or_create(&ByState { state })
+            .set(holds(status.platform_health));
+        for peer in peers {
+            let node_id = peer.node_id.to_string();
+            neighbours
+                .get_or_create(&ByPeerState { node_id, state })
+                .set(holds(peer.health));
+        }
     }
 }
 
@@ -175,6 +246,23 @@ fn node(registry: &mut Registry, status: &Status, peers: &[Peer]) {
             round_trip.get_or_create(&ByPeer { node_id }).set(ms / 1e3);
         }
     }
+}
+
+fn access_log(registry: &mut Registry, access: AccessCounters) {
+    let written: Counter = Counter::default();
+    written.inc_by(access.written);
+    registry.register(
+        "access_log_lines",
+        "Lines that were written to the access log",
+        written,
+    );
+    let dropped: Counter = Counter::default();
+    dropped.inc_by(access.dropped);
+    registry.register(
+        "access_log_dropped",
+        "Lines that were dropped, as the access log was slow or could not be written",
+        dropped,
+    );
 }
 
 fn overlay_traffic(registry: &mut Registry, overlay: &OverlayCounters) {

@@ -1,4 +1,6 @@
-//! What an agent tells of itself: its log and its metrics.
+//! What an agent tells of itself: its logs and its metrics.
 
+pub mod access;
+pub mod latency;
 pub mod logging;
 pub mod metrics;

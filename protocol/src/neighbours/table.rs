@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
-use crate::{CallRate, Capacity, FunctionName, NodeId, Time};
+use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, Time};
 
 use super::Remote;
 
@@ -23,6 +23,8 @@ pub struct Neighbour {
     pub endpoint: PeerEndpoint,
     /// The address that its overlay connection comes from.
     pub seen_at: IpAddr,
+    /// Its health, which all its functions share.
+    pub health: Arc<Health>,
     /// What it offers.
     pub functions: BTreeMap<FunctionName, Offered>,
     /// What it accepts from us, for strategies that work with grants.
@@ -66,7 +68,13 @@ pub enum Heard {
 pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
     validity: Duration,
+    /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
+    /// anew.
+    departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
 }
+
+/// How long the health of a neighbour that left is remembered.
+const REMEMBERED: Duration = Duration::from_secs(300);
 
 impl Neighbours {
     /// An empty table whose entries live for `validity` after each message.
@@ -74,19 +82,24 @@ impl Neighbours {
         Neighbours {
             entries: BTreeMap::new(),
             validity,
+            departed: BTreeMap::new(),
         }
     }
 
     /// A neighbour's offer arrived at `now` over a connection from `seen_at`.
     pub fn hear_offer(&mut self, node: NodeId, seen_at: IpAddr, offer: Offer, now: Time) -> Heard {
         let Some(entry) = self.entries.get_mut(&node) else {
+            let health = self.departed.remove(&node).map(|(_, health)| health);
+            let health = health.unwrap_or_default();
+            let functions = offer.functions.into_iter();
             let entry = Neighbour {
                 node,
                 heard: now,
                 round_trip: None,
                 endpoint: offer.peer_endpoint,
                 seen_at,
-                functions: offer.functions.into_iter().map(newly_offered).collect(),
+                functions: functions.map(|f| newly_offered(f, &health)).collect(),
+                health,
                 grants: BTreeMap::new(),
                 boot: offer.boot,
                 sequence: offer.sequence,
@@ -103,7 +116,7 @@ impl Neighbours {
         entry.sequence = offer.sequence;
         entry.endpoint = offer.peer_endpoint;
         entry.seen_at = seen_at;
-        let changed = merge(&mut entry.functions, offer.functions);
+        let changed = merge(&mut entry.functions, offer.functions, &entry.health);
         if changed || moved {
             Heard::Changed
         } else {
@@ -133,12 +146,20 @@ impl Neighbours {
     }
 
     /// A neighbour said farewell, or its connection is gone. Returns whether it was known.
-    pub fn remove(&mut self, node: NodeId) -> bool {
-        self.entries.remove(&node).is_some()
+    pub fn remove(&mut self, node: NodeId, now: Time) -> bool {
+        let Some(entry) = self.entries.remove(&node) else {
+            return false;
+        };
+        if entry.health.state() != HealthState::Healthy {
+            self.departed.insert(node, (now, entry.health));
+        }
+        true
     }
 
     /// Removes and returns those that were not heard for longer than the validity.
     pub fn expire(&mut self, now: Time) -> Vec<NodeId> {
+        self.departed
+            .retain(|_, (left, _)| now.since(*left) <= REMEMBERED);
         let validity = self.validity;
         let gone: Vec<NodeId> = self
             .entries
@@ -147,7 +168,7 @@ impl Neighbours {
             .map(|n| n.node)
             .collect();
         for node in &gone {
-            self.entries.remove(node);
+            self.remove(*node, now);
         }
         gone
     }
@@ -183,18 +204,22 @@ impl Neighbours {
     }
 }
 
-fn newly_offered(offer: FunctionOffer) -> (FunctionName, Offered) {
+fn newly_offered(offer: FunctionOffer, health: &Arc<Health>) -> (FunctionName, Offered) {
     let offered = Offered {
         capacity: offer.capacity,
         service: offer.service,
-        remote: Arc::new(Remote::new(offer.headroom)),
+        remote: Arc::new(Remote::new(offer.headroom, Arc::clone(health))),
     };
     (offer.function, offered)
 }
 
 /// Brings the functions up to what the offer says and keeps the counters of those that stay. Returns whether the set
 /// or a capacity changed.
-fn merge(functions: &mut BTreeMap<FunctionName, Offered>, offers: Vec<FunctionOffer>) -> bool {
+fn merge(
+    functions: &mut BTreeMap<FunctionName, Offered>,
+    offers: Vec<FunctionOffer>,
+    health: &Arc<Health>,
+) -> bool {
     let before = functions.len();
     let named = |name: &FunctionName| {
         offers
@@ -213,7 +238,7 @@ fn merge(functions: &mut BTreeMap<FunctionName, Offered>, offers: Vec<FunctionOf
             }
             None => {
                 changed = true;
-                functions.extend([newly_offered(offer)]);
+                functions.extend([newly_offered(offer, health)]);
             }
         }
     }
@@ -313,6 +338,28 @@ mod tests {
             table.hear_offer(node(1), HOME, offer(8, 1, &[]), at(1)),
             Heard::Changed
         );
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_not_let_in_each_time_anew() {
+        let mut table = Neighbours::new(Duration::from_secs(3));
+        let hear = |table: &mut Neighbours, sequence, seconds| {
+            let offer = offer(1, sequence, &[("a", 4)]);
+            table.hear_offer(node(1), HOME, offer, at(seconds));
+            let entry = table.get(node(1)).unwrap();
+            let remote = &entry.functions[&name("a")].remote;
+            (Arc::clone(&entry.health), remote.headroom())
+        };
+        let (health, _) = hear(&mut table, 1, 0);
+        (0..3)
+            .for_each(|_| assert_ne!(health.call_failed(at(0), at(0)), Some(HealthState::Healthy)));
+        assert!(table.remove(node(1), at(1)));
+        assert_eq!(hear(&mut table, 2, 2).1, None);
+        assert_eq!(table.expire(at(10)), [node(1)]);
+        assert_eq!(hear(&mut table, 3, 20).1, None);
+        assert_eq!(table.expire(at(30)), [node(1)]);
+        assert_eq!(table.expire(at(1000)), []);
+        assert!(hear(&mut table, 4, 1000).1.is_some(), "that is long ago");
     }
 
     #[test]

@@ -7,9 +7,9 @@
 
 use rand::{Rng, RngExt};
 
-use crate::Time;
 use crate::delivery::{Decision, Tried, Why};
-use crate::route::Route;
+use crate::route::{Candidate, Route};
+use crate::{Headroom, Time};
 
 use super::{Observation, Plan, Rule, Strategy};
 
@@ -50,30 +50,17 @@ impl Rule for LargestShare {
         let ours = here.map(|gate| gate.headroom(now).share());
         let least = ours.map_or(f32::NEG_INFINITY, |share| share + MARGIN);
 
-        let mut best: Option<(usize, f32)> = None;
-        let mut equals = 0u32;
-        for (index, candidate) in route.there.iter().enumerate() {
-            let Some(headroom) = candidate.remote.headroom() else {
-                continue;
-            };
-            let share = headroom.share();
-            if share <= least || tried.node(candidate.node) {
-                continue;
-            }
-            match best {
-                Some((_, largest)) if share < largest => continue,
-                Some((_, largest)) if share == largest => {
-                    // Reservoir sampling: each of n equals ends up chosen with probability 1/n.
-                    equals += 1;
-                    if rng.random_range(0..equals) > 0 {
-                        continue;
-                    }
-                }
-                _ => equals = 1,
-            }
-            best = Some((index, share));
-        }
-        let (index, _) = best?;
+        let untried = |candidate: &Candidate| !tried.node(candidate.node);
+        let index = largest(route, least, rng, |candidate| {
+            untried(candidate).then(|| candidate.remote.headroom())?
+        });
+        let index = match index {
+            // Rather a neighbour on probation than none.
+            None if here.is_none() => largest(route, least, rng, |candidate| {
+                untried(candidate).then(|| candidate.remote.last_resort())?
+            }),
+            found => found,
+        }?;
         route.there[index].remote.take_one();
         let why = if route.here.is_some() {
             Why::MoreHeadroomThere
@@ -82,4 +69,36 @@ impl Rule for LargestShare {
         };
         Some(Decision::Forward(index, why))
     }
+}
+
+/// The candidate with the largest share above `least`, of those for which there is headroom; ties at random.
+fn largest(
+    route: &Route,
+    least: f32,
+    rng: &mut dyn Rng,
+    headroom: impl Fn(&Candidate) -> Option<Headroom>,
+) -> Option<usize> {
+    let mut best: Option<(usize, f32)> = None;
+    let mut equals = 0u32;
+    for (index, candidate) in route.there.iter().enumerate() {
+        let Some(share) = headroom(candidate).map(Headroom::share) else {
+            continue;
+        };
+        if share <= least {
+            continue;
+        }
+        match best {
+            Some((_, largest)) if share < largest => continue,
+            Some((_, largest)) if share == largest => {
+                // Reservoir sampling: each of n equals ends up chosen with probability 1/n.
+                equals += 1;
+                if rng.random_range(0..equals) > 0 {
+                    continue;
+                }
+            }
+            _ => equals = 1,
+        }
+        best = Some((index, share));
+    }
+    best.map(|(index, _)| index)
 }

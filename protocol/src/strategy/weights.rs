@@ -46,20 +46,20 @@ impl Weights {
 
     /// Draws a target in proportion to its weight among those that `open` admits; nothing if none of them has any.
     pub fn draw(&self, open: impl Fn(usize) -> bool, rng: &mut dyn Rng) -> Option<usize> {
-        let weight = |index: usize| if open(index) { self.0[index] } else { 0 };
-        let sum: u32 = (0..self.0.len()).map(weight).sum();
-        if sum == 0 {
-            return None;
-        }
-        let mut left = rng.random_range(0..sum);
-        for index in 0..self.0.len() {
-            let part = weight(index);
-            if left < part {
-                return Some(index);
+        let mut drawn = None;
+        let mut sum = 0;
+        for (index, part) in self.0.iter().copied().enumerate() {
+            // Asked once for each: on probation a question counts as a call.
+            if part == 0 || !open(index) {
+                continue;
             }
-            left -= part;
+            // Weighted reservoir sampling: each ends up drawn with probability part/sum.
+            sum += part;
+            if rng.random_range(0..sum) < part {
+                drawn = Some(index);
+            }
         }
-        None
+        drawn
     }
 }
 

@@ -26,7 +26,7 @@ fn a_function_that_only_a_neighbour_has_is_refused() {
     site.hears(1, &[("f", "100/100")]);
     let route = site.route(AllLocal, "f");
     let decision = Delivery::new().next(&route, Time::ZERO, &mut rng());
-    assert_eq!(decision, Decision::Reject(Rejection::Full));
+    assert_eq!(decision, Decision::Reject(Rejection::NotTaken));
 }
 
 #[test]

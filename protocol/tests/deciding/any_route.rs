@@ -5,7 +5,7 @@ use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::StrategyName;
 use proptest::prelude::*;
 
-use crate::site::{Site, rate, slots};
+use crate::site::{Site, eject, rate, slots};
 
 /// What a route is made of.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Parts {
         let route = site.route(self.strategy, "f");
         for (candidate, there) in route.there.iter().zip(&self.there) {
             if !there.reachable {
-                candidate.remote.unreachable();
+                eject(candidate.remote.health());
             }
         }
         route

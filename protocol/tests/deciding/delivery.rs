@@ -50,7 +50,7 @@ fn deliver(
         let reachable: Vec<bool> = route
             .there
             .iter()
-            .map(|candidate| candidate.remote.headroom().is_some())
+            .map(|candidate| candidate.remote.last_resort().is_some())
             .collect();
         let decision = delivery.next(route, now, rng);
         let answer = answers.next().unwrap_or(Answer::Unreachable);
@@ -71,7 +71,9 @@ fn deliver(
                         });
                     }
                     Answer::Refused(headroom) => candidate.remote.report(headroom),
-                    Answer::Unreachable => candidate.remote.unreachable(),
+                    Answer::Unreachable => {
+                        let _ = candidate.remote.health().call_failed(now, now);
+                    }
                 }
             }
             Decision::Run(_) => {

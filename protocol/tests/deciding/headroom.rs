@@ -8,7 +8,7 @@ use dfaas_protocol::gate::{Entry, Gate, Turn};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::StrategyName::Headroom;
 
-use crate::site::{Site, at_ms, node, rate, rng, slots};
+use crate::site::{Site, at_ms, eject, node, rate, rng, slots};
 
 fn next(route: &Route) -> Decision {
     Delivery::new().next(route, Time::ZERO, &mut rng())
@@ -183,20 +183,49 @@ fn a_platform_that_refused_is_not_asked_again() {
     // It has more headroom here, but that did not help.
     let there = Decision::Forward(0, Why::MoreHeadroomThere);
     assert_eq!(delivery.next(&route, Time::ZERO, &mut rng), there);
-    let refused = Decision::Reject(Rejection::Full);
+    let refused = Decision::Reject(Rejection::PlatformRefused);
     assert_eq!(delivery.next(&route, Time::ZERO, &mut rng), refused);
     assert_eq!(gate.running(), 0);
 }
 
 #[test]
-fn an_unreachable_neighbour_is_left_out_until_it_reports() {
+fn an_ejected_neighbour_is_left_out_until_a_check_passes() {
     let mut site = Site::new();
     site.hears(1, &[("f", "4/4")]);
     let route = site.route(Headroom, "f");
-    route.there[0].remote.unreachable();
-    assert_eq!(next(&route), Decision::Reject(Rejection::Full));
+    eject(route.there[0].remote.health());
+    assert_eq!(next(&route), Decision::Reject(Rejection::NotTaken));
     site.hears(1, &[("f", "4/4")]);
-    assert_eq!(next(&route), Decision::Forward(0, Why::OnlyThere));
+    assert_eq!(next(&route), Decision::Reject(Rejection::NotTaken));
+    let _ = route.there[0].remote.health().check_passed(at_ms(1000));
+    // Each of them, as there is nobody else: on probation it is spared only where another serves.
+    for _ in 0..3 {
+        assert_eq!(next(&route), Decision::Forward(0, Why::OnlyThere));
+    }
+}
+
+#[test]
+fn a_neighbour_on_probation_is_spared_while_another_serves() {
+    let mut site = Site::new();
+    site.hears(1, &[("f", "1000/1000")]);
+    site.hears(2, &[("f", "100/1000")]);
+    let route = site.route(Headroom, "f");
+    let sent_to_first = || {
+        let calls = (0..100).map(|_| next(&route));
+        calls
+            .filter(|d| *d == Decision::Forward(0, Why::OnlyThere))
+            .count()
+    };
+    let health = route.there[0].remote.health();
+    eject(health);
+    assert_eq!(sent_to_first(), 0);
+    let sent: Vec<usize> = (1..=5)
+        .map(|second| {
+            let _ = health.check_passed(at_ms(second * 1000));
+            sent_to_first()
+        })
+        .collect();
+    assert_eq!(sent, [1, 10, 25, 50, 100]);
 }
 
 #[test]

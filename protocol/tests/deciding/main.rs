@@ -8,6 +8,8 @@ mod any_route;
 mod delivery;
 mod gate;
 mod headroom;
+mod health;
+mod platform;
 mod recalc;
 mod site;
 mod static_share;

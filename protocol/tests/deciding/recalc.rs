@@ -198,7 +198,7 @@ fn a_function_that_only_a_neighbour_has_is_served_there_once_it_is_granted() {
     without.hears(2, &[("f", "8/8")]);
     let before = without.route(StrategyName::Recalc, "f");
     let decision = Delivery::new().next(&before, at_ms(0), &mut rng());
-    assert_eq!(decision, Decision::Reject(Rejection::Full));
+    assert_eq!(decision, Decision::Reject(Rejection::NotTaken));
     without.is_granted(2, "f", granted[0].1);
     let after = without.route(StrategyName::Recalc, "f");
     let decision = Delivery::new().next(&after, at_ms(0), &mut rng());

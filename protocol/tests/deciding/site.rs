@@ -10,7 +10,9 @@ use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy, StrategyName};
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, Slots, Time};
+use dfaas_protocol::{
+    CallRate, Capacity, FunctionName, Headroom, Health, HealthState, NodeId, Slots, Time,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -109,6 +111,12 @@ pub(crate) fn route_of(plan: Plan, function: &str) -> Route {
     let function = name(function);
     let mut routes = plan.routes.into_iter();
     routes.find(|route| route.function == function).unwrap()
+}
+
+/// Nothing is sent there from now on.
+pub(crate) fn eject(health: &Health) {
+    let ejected = health.eject(Time::ZERO);
+    assert_eq!(ejected, Some(HealthState::Ejected));
 }
 
 pub(crate) fn name(text: &str) -> FunctionName {

@@ -147,8 +147,9 @@ async fn slow_heads_do_not_slow_down_honest_calls() {
     const AT_MOST: f64 = 4.0;
     let _machine = crate::alone().await;
     let count = allowed(2_000);
+    let labels = "\"dfaas.concurrency\" = \"1000\"";
     let agent = Site::new()
-        .function("echo", "\"echo\"", 64, "")
+        .function("echo", "\"echo\"", 1000, labels)
         .start()
         .await;
     let ingress: SocketAddr = agent.ingress().parse().unwrap();

@@ -9,9 +9,11 @@
 
 mod bad_input;
 mod calls;
+mod corpus;
 mod crowds;
 mod demo;
 mod federation;
+mod health;
 mod http;
 mod http2;
 mod large;
@@ -19,6 +21,7 @@ mod life;
 mod overload;
 mod second_tries;
 mod strangers;
+mod telemetry;
 mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

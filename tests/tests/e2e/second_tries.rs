@@ -256,7 +256,8 @@ async fn a_long_body_is_tried_again_only_while_it_is_whole() {
                         assert_eq!(marker, Some("faas-middleware"));
                         assert_eq!(fate.executed, 0, "{call:?}");
                     }
-                    Some(503) => assert_eq!(fate.executed, 0, "{call:?}"),
+                    // By a neighbour, whose words are lost if it closes the connection while the body still comes.
+                    Some(502 | 503) => assert_eq!((function, fate.executed), ("away", 0)),
                     other => panic!("{call:?}: {other:?} {answer:?}"),
                 }
                 sites.plain(function).await;
@@ -278,8 +279,7 @@ async fn an_idle_connection_that_the_platform_closed_is_no_failure() {
     for round in 1..=50 {
         let call = sites.call("work").at("a", "then-close");
         assert_served(&call, &call.send().await);
-        // The agent closed its end, so it knows.
-        until("the agent sees the end", SOON, || async {
+        until("the gateway has closed", SOON, || async {
             (sites.gateways[0].closed() == round).then_some(())
         })
         .await;

@@ -180,6 +180,12 @@ const WRONG: &[(&str, &str, &str)] = &[
         "a level such as info",
     ),
     ("log.format = 'xml'", "log.format", "text or json"),
+    ("log.access = 'xml'", "log.access", "off or json"),
+    (
+        "log.access_file = 'x'",
+        "log.access_file",
+        "set that to json",
+    ),
     (
         "platform.kind = 'lambda'",
         "platform.kind",

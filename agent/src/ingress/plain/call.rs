@@ -1,5 +1,7 @@
 //! A plain call, from its head to the end of its answer.
 
+use std::net::IpAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,8 +11,11 @@ use hyper::StatusCode;
 use tokio::time::Instant;
 
 use crate::datapath::{Context, Target, refuse, text};
+use crate::health::tell;
 use crate::routing::{Outcome, Served, Slot};
+use crate::telemetry::access::Entry;
 
+use super::super::in_flight::InFlight;
 use super::client::{ClientStream, GivenUp};
 use super::exchange::{Answer, Failed, exchange};
 use super::head::{Added, Head};
@@ -20,7 +25,9 @@ use super::stamp::{CallId, StartTime};
 /// What a connection is known by.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// The client's address and port.
+    /// The client's IP address.
+    pub(super) ip: IpAddr,
+    /// Its address and port.
     pub(super) client: Box<str>,
     /// The address of this node that the client came to.
     pub(super) server: Box<str>,
@@ -34,7 +41,19 @@ pub(super) struct Names {
 enum Attempt {
     Answered(Answer, Option<Slot>, Target),
     Refused,
+    Unreached,
     Failed(StatusCode, String),
+}
+
+/// What an attempt tells of the other end's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It answers, whatever it says.
+    Answers,
+    /// It cannot be connected to, or breaks off.
+    Breaks,
+    /// It does not answer in time.
+    Stalls,
 }
 
 /// Delivers a call whose head and body are whole in `request`, and answers it. Returns whether the connection can take
@@ -48,10 +67,16 @@ pub(super) async fn deliver(
     request: &[u8],
     now: Instant,
 ) -> Result<bool, GivenUp> {
-    let arrival = served.counters.arrive();
+    let mut entry = entry(context, names, head, request);
     let deadline = now + served.timeout;
     client.set_deadline(deadline);
     let id = head.call_id.is_none().then(|| CallId::new(context));
+    if let Some(entry) = &mut entry {
+        let given = head.call_id.clone().map(|place| &request[place]);
+        let id = given.or(id.as_ref().map(CallId::as_bytes));
+        entry.names(&served.route.function, id.unwrap_or_default());
+    }
+    let mut call = InFlight::new(served, now, entry);
     let start_time = StartTime::now();
     let mut out = Vec::with_capacity(1024);
     let added = Added {
@@ -89,15 +114,26 @@ pub(super) async fn deliver(
                     Err(GivenUp::Late) => None,
                 };
                 let Some(slot) = slot else {
-                    arrival.ended(Outcome::Refused);
                     let answer = refuse(served.route.function.display_name(), Rejection::Full);
-                    return say(client, answer, signature, head.head_only, &mut out).await;
+                    let mut entry = call.ended(Outcome::Refused, answer.status().as_u16());
+                    let (only, entry) = (head.head_only, &mut entry);
+                    return say(client, answer, signature, only, &mut out, entry).await;
                 };
                 let target = Target::Platform;
+                call.sent_here();
+                let since = context.shared.clock.at(slot.since());
                 let tried = attempt(context, client, target, &out, head.head_only, Some(slot));
-                let tried = tried.await?;
-                if let Attempt::Refused = tried {
-                    delivery.refused_here();
+                let (tried, told) = tried.await?;
+                match told {
+                    Some(Told::Answers) => context.shared.platform.call_succeeded(),
+                    Some(Told::Breaks) => context.shared.platform.call_failed(since),
+                    // The function may be slow by itself.
+                    Some(Told::Stalls) | None => {}
+                }
+                match tried {
+                    Attempt::Refused => delivery.refused_here(),
+                    Attempt::Unreached => delivery.unreached_here(),
+                    Attempt::Answered(..) | Attempt::Failed(..) => {}
                 }
                 (tried, Outcome::RunHere)
             }
@@ -108,29 +144,38 @@ pub(super) async fn deliver(
                 out.extend_from_slice(signature.node);
                 out.extend_from_slice(b"\r\n\r\n");
                 out.extend_from_slice(body);
-                let tried = attempt(context, client, target, &out, head.head_only, None).await?;
+                call.sent_to(candidate.node);
+                let tried = attempt(context, client, target, &out, head.head_only, None);
+                let (tried, told) = tried.await?;
+                let (health, clock) = (candidate.remote.health(), context.shared.clock);
+                let change = match told {
+                    Some(Told::Answers) => health.call_succeeded(|| clock.now()),
+                    Some(Told::Breaks) => health.call_failed(time, clock.now()),
+                    Some(Told::Stalls) => health.call_stalled(time, clock.now()),
+                    None => None,
+                };
+                tell(candidate.node, change);
                 match &tried {
                     Attempt::Answered(answer, ..) => {
                         if let Some(headroom) = answer.headroom() {
                             candidate.remote.report(headroom);
                         }
                     }
-                    Attempt::Refused => served.counters.forward_refused(),
-                    // A function that takes too long says nothing of its node.
-                    Attempt::Failed(StatusCode::GATEWAY_TIMEOUT, _) => {}
-                    Attempt::Failed(..) => candidate.remote.unreachable(),
+                    Attempt::Refused | Attempt::Unreached => served.counters.forward_refused(),
+                    Attempt::Failed(..) => {}
                 }
                 (tried, Outcome::Forwarded)
             }
             Decision::Reject(rejection) => {
-                arrival.ended(Outcome::Refused);
                 let answer = refuse(served.route.function.display_name(), rejection);
-                return say(client, answer, signature, head.head_only, &mut out).await;
+                let mut entry = call.ended(Outcome::Refused, answer.status().as_u16());
+                let (only, entry) = (head.head_only, &mut entry);
+                return say(client, answer, signature, only, &mut out, entry).await;
             }
         };
         match attempt {
             Attempt::Answered(answer, slot, target) => {
-                arrival.ended(outcome);
+                let mut entry = call.ended(outcome, answer.head.status);
                 let (node, address);
                 if let Target::Peer(peer, at) = target {
                     node = peer.to_string();
@@ -138,16 +183,28 @@ pub(super) async fn deliver(
                     signature.forwarded_to = Some(node.as_bytes());
                     signature.server = address.as_bytes();
                 }
-                return relay(client, &context.lines, answer, slot, signature, &mut out).await;
+                let (lines, entry) = (&context.lines, &mut entry);
+                return relay(client, lines, answer, slot, signature, &mut out, entry).await;
             }
-            Attempt::Refused => time = context.shared.clock.now(),
+            Attempt::Refused | Attempt::Unreached => time = context.shared.clock.now(),
             Attempt::Failed(status, why) => {
-                arrival.ended(Outcome::Failed);
                 let answer = text(status, why);
-                return say(client, answer, signature, head.head_only, &mut out).await;
+                let mut entry = call.ended(Outcome::Failed, status.as_u16());
+                let (only, entry) = (head.head_only, &mut entry);
+                return say(client, answer, signature, only, &mut out, entry).await;
             }
         }
     }
+}
+
+/// The entry of a call, where calls are logged.
+fn entry(context: &Context, names: &Names, head: &Head, request: &[u8]) -> Option<Entry> {
+    let log = context.shared.access.as_ref()?;
+    // A plain head is ASCII in its first line.
+    let word = |place: &Range<usize>| std::str::from_utf8(&request[place.clone()]).unwrap_or("");
+    let length = Some(head.body as u64);
+    let (method, path) = (word(&head.method), word(&head.path));
+    Some(Entry::new(log, names.ip, method, path, length))
 }
 
 /// Sends the call somewhere.
@@ -158,26 +215,33 @@ async fn attempt(
     request: &[u8],
     head_only: bool,
     slot: Option<Slot>,
-) -> Result<Attempt, GivenUp> {
+) -> Result<(Attempt, Option<Told>), GivenUp> {
     let exchanged = exchange(&context.lines, target, request, head_only);
     match client.unless_given_up(true, exchanged).await {
         Ok(Ok(answer)) if answer.is_refusal(target) => {
             let soon = Instant::now() + context.shared.timeouts.connect;
             discard(&context.lines, answer, soon).await;
-            Ok(Attempt::Refused)
+            Ok((Attempt::Refused, Some(Told::Answers)))
         }
-        Ok(Ok(answer)) => Ok(Attempt::Answered(answer, slot, target)),
+        Ok(Ok(answer)) => {
+            let answered = Attempt::Answered(answer, slot, target);
+            Ok((answered, Some(Told::Answers)))
+        }
         Ok(Err(Failed::Unsent(error))) => {
             tracing::debug!(?target, %error, "a call could not be sent");
-            Ok(Attempt::Refused)
+            let told = error.speaks_against_target().then_some(Told::Breaks);
+            Ok((Attempt::Unreached, told))
         }
-        Ok(Err(Failed::Broken(why))) => Ok(Attempt::Failed(StatusCode::BAD_GATEWAY, why)),
+        Ok(Err(Failed::Broken(why))) => {
+            let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);
+            Ok((failed, Some(Told::Breaks)))
+        }
         Err(GivenUp::Gone) => Err(GivenUp::Gone),
-        Err(GivenUp::Late) => Ok(Attempt::Failed(
+        Err(GivenUp::Late) => Ok((Attempt::Failed(
             StatusCode::GATEWAY_TIMEOUT,
             "the function did not answer in time; raise its label dfaas.timeout_ms if it needs longer"
                 .into(),
-        )),
+        ), Some(Told::Stalls))),
     }
 }
 

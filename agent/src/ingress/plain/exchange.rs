@@ -10,6 +10,9 @@ use super::answer::{Found, Head};
 /// How much is read at one time.
 pub(super) const READ: usize = 16 * 1024;
 
+/// The most that TLS sends in one record. A write of more may fail although the other end has whole records of it.
+const ONE_RECORD: usize = 16 * 1024;
+
 /// An answer whose body is still to be read from its line.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -35,7 +38,8 @@ pub(super) async fn exchange(
 ) -> Result<Answer, Failed> {
     let mut line = lines.take(target).await.map_err(Failed::Unsent)?;
     // One write that takes nothing at all has sent nothing: the line ended while it was idle.
-    let mut sent = match line.io.write(request).await {
+    let first = &request[..request.len().min(ONE_RECORD)];
+    let mut sent = match line.io.write(first).await {
         Ok(sent) if sent > 0 => sent,
         _ if line.used => {
             line = lines.fresh(target).await.map_err(Failed::Unsent)?;

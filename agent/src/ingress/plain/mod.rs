@@ -58,6 +58,7 @@ pub(super) async fn serve(
     stop: &mut watch::Receiver<bool>,
 ) -> End {
     let names = Names {
+        ip: address.ip(),
         client: address.to_string().into(),
         server: server.into(),
     };

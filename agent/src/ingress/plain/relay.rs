@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::datapath::{AnswerBody, Lines};
 use crate::routing::Slot;
+use crate::telemetry::access::Entry;
 
 use super::answer::Body;
 use super::chunks::Chunks;
@@ -90,6 +91,7 @@ pub(super) async fn relay(
     mut slot: Option<Slot>,
     mut signature: Signature<'_>,
     out: &mut Vec<u8>,
+    entry: &mut Option<Entry>,
 ) -> Result<bool, GivenUp> {
     let Answer { head, mut line } = answer;
     signature.close |= head.body == Body::UntilClose;
@@ -114,6 +116,9 @@ pub(super) async fn relay(
             return Err(GivenUp::Gone); // The client sees that the answer breaks off.
         };
         out.extend_from_slice(&line.input[..here]);
+        if let Some(entry) = entry {
+            entry.sends(here);
+        }
         line.input.advance(here);
         if left.ended() {
             drop(slot.take());
@@ -144,6 +149,7 @@ pub(super) async fn say(
     signature: Signature<'_>,
     head_only: bool,
     out: &mut Vec<u8>,
+    entry: &mut Option<Entry>,
 ) -> Result<bool, GivenUp> {
     let (head, body) = answer.into_parts();
     let AnswerBody::Own(text) = body else {
@@ -166,6 +172,9 @@ pub(super) async fn say(
     signature.write(out, false);
     if !head_only {
         out.extend_from_slice(&text);
+        if let Some(entry) = entry {
+            entry.sends(text.len());
+        }
     }
     client.write(out).await?;
     Ok(!signature.close)

@@ -1,0 +1,125 @@
+//! What holds for health, whatever happens in whatever order.
+
+use std::time::Duration;
+
+use dfaas_protocol::{Health, HealthLimits, HealthState, Time};
+use proptest::prelude::*;
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Succeeded,
+    Failed { sent_ms_ago: u64 },
+    Passed,
+    CheckFailed,
+    Asked(u32),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => Just(Event::Succeeded),
+        3 => (0..500u64).prop_map(|sent_ms_ago| Event::Failed { sent_ms_ago }),
+        2 => Just(Event::Passed),
+        1 => Just(Event::CheckFailed),
+        2 => (1..200u32).prop_map(Event::Asked),
+    ]
+}
+
+fn apply(health: &Health, event: Event, now: Time) -> Option<HealthState> {
+    match event {
+        Event::Succeeded => health.call_succeeded(|| now),
+        Event::Failed { sent_ms_ago } => {
+            let ago = Duration::from_millis(sent_ms_ago).as_nanos() as u64;
+            let sent = Time::from_nanos(now.as_nanos().saturating_sub(ago));
+            health.call_failed(sent, now)
+        }
+        Event::Passed => health.check_passed(now),
+        Event::CheckFailed => health.check_failed(now),
+        Event::Asked(_) => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_state_says_what_is_admitted(
+        steps in proptest::collection::vec((0..3000u64, any_event()), 1..80),
+    ) {
+        let health = Health::default();
+        let limits = HealthLimits::default();
+        let mut now = Time::ZERO;
+        let mut ejected_at = None;
+        for (ms, event) in steps {
+            now = now + Duration::from_millis(ms);
+            let before = health.state();
+            let change = apply(&health, event, now);
+            let after = health.state();
+            prop_assert_eq!(change, (after != before).then_some(after));
+            match (before, after) {
+                (HealthState::Ejected, HealthState::Probation) => {
+                    prop_assert!(matches!(event, Event::Passed));
+                    let since: Time = ejected_at.unwrap();
+                    prop_assert!(now.since(since) >= limits.ejection);
+                }
+                (HealthState::Healthy | HealthState::Probation, HealthState::Ejected) => {
+                    let failure = matches!(event, Event::Failed { .. } | Event::CheckFailed);
+                    prop_assert!(failure);
+                    ejected_at = Some(now);
+                }
+                (HealthState::Probation, HealthState::Healthy) => {
+                    prop_assert!(matches!(event, Event::Succeeded | Event::Passed));
+                }
+                (a, b) => prop_assert_eq!(a, b),
+            }
+            if let Event::Asked(count) = event {
+                let admitted = (0..count).filter(|_| health.admits()).count() as u32;
+                match after {
+                    HealthState::Healthy => prop_assert_eq!(admitted, count),
+                    HealthState::Ejected => prop_assert_eq!(admitted, 0),
+                    // At most a half, and one more as the shares do not divide evenly.
+                    HealthState::Probation => prop_assert!(admitted <= count / 2 + 1),
+                }
+            }
+        }
+        // Whatever happened, checks that pass bring it back, in a bounded time.
+        for _ in 0..(limits.longest_ejection.as_secs() + 5) {
+            now = now + Duration::from_secs(1);
+            let _ = health.check_passed(now);
+        }
+        prop_assert_eq!(health.state(), HealthState::Healthy);
+    }
+}
+
+#[test]
+fn many_threads_agree() {
+    let health = Health::default();
+    let now = Time::ZERO;
+    let ejections = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..100)
+                        .filter_map(|_| health.call_failed(now, now))
+                        .count()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap())
+            .sum::<usize>()
+    });
+    assert_eq!(ejections, 1);
+    let later = now + Duration::from_secs(1);
+    assert_eq!(health.check_passed(later), Some(HealthState::Probation));
+    let trials = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..100).filter(|_| health.admits()).count()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap())
+            .sum::<usize>()
+    });
+    assert_eq!(trials, 1, "one trial call, whoever asks");
+}

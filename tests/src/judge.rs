@@ -242,16 +242,8 @@ fn harmless(head: &[u8]) -> Result<String, String> {
     if !(is_of_a_function(path) || path.starts_with("/system/") || path == "/healthz") {
         return Err("a path that the node must not ask for".into());
     }
-    let lower = path.to_ascii_lowercase();
-    let dots = lower.replace("%2e", ".");
-    if lower.contains("%2f") || lower.contains("%5c") || lower.contains('\\') {
-        return Err("an encoded slash".into());
-    }
-    if dots
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
-        return Err("a segment of dots".into());
+    if leaves_its_function(path) {
+        return Err("a path that leads out of its function".into());
     }
     let (mut lengths, mut codings, mut hosts) = (0, 0, 0);
     for line in lines {
@@ -279,6 +271,38 @@ fn harmless(head: &[u8]) -> Result<String, String> {
         return Err("framing or host is not certain".into());
     }
     Ok(target.to_owned())
+}
+
+/// Whether a reader that decodes escapes as often as there are any, takes either slash for a separator and resolves dots could
+/// come to a path above the function's own.
+fn leaves_its_function(path: &str) -> bool {
+    let mut path = path.to_ascii_lowercase();
+    loop {
+        let mut once = path.replace("%2e", ".").replace("%2f", "/");
+        once = once
+            .replace("%5c", "/")
+            .replace("%25", "%")
+            .replace('\\', "/");
+        if once == path {
+            break;
+        }
+        path = once;
+    }
+    let Some(inner) = path.strip_prefix("/function/") else {
+        return path.contains("..");
+    };
+    let mut above = false;
+    // The name itself is the first level.
+    inner.split('/').fold(0i32, |depth, segment| {
+        let depth = match segment {
+            "" | "." => depth,
+            ".." => depth - 1,
+            _ => depth + 1,
+        };
+        above |= depth < 1;
+        depth
+    });
+    above
 }
 
 fn is_of_a_function(path: &str) -> bool {

@@ -84,16 +84,24 @@ pub async fn serve_connection(
         })
     };
     if let Some(tls) = &front.tls {
-        return match timeout(patience.header, tls.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let session = session(context, admitted, "https");
-                let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
-                let nothing = BytesMut::new();
-                serve(session, stream, nothing, agreed, patience, &mut stop).await;
+        let stream = match Box::pin(timeout(patience.header, tls.accept(stream))).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return tracing::debug!(%error, client = %address, "a handshake failed");
             }
-            Ok(Err(error)) => tracing::debug!(%error, client = %address, "a handshake failed"),
-            Err(_) => tracing::debug!(client = %address, "a handshake took too long"),
+            Err(_) => return tracing::debug!(client = %address, "a handshake took too long"),
         };
+        let session = session(context, admitted, "https");
+        let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
+        let served = serve(
+            session,
+            stream,
+            BytesMut::new(),
+            agreed,
+            patience,
+            &mut stop,
+        );
+        return Box::pin(served).await;
     }
     let plain = plain::serve(
         &context, stream, address, &server, &admitted, patience, &mut stop,
@@ -108,7 +116,8 @@ pub async fn serve_connection(
         }
     };
     let session = session(context, admitted, "http");
-    serve(session, stream, read, false, patience, &mut stop).await;
+    // Boxed, as most connections come no further than the plain lane, and each has room for all that may come.
+    Box::pin(serve(session, stream, read, false, patience, &mut stop)).await;
 }
 
 /// One connection, for its calls.
@@ -209,7 +218,7 @@ async fn dismiss(
 async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let _ = timeout(LINGER, async {
         stream.shutdown().await?;
-        let mut rest = [0u8; 4096];
+        let mut rest = vec![0u8; 4096];
         let mut left = MOST_LINGERED;
         while left > 0 {
             let read = stream.read(&mut rest).await?;

@@ -86,7 +86,7 @@ async fn ten_thousand_idle_connections_cost_under_a_hundred_megabytes() {
     let count = allowed(10_000);
     let agent = Site::new()
         .function("echo", "\"echo\"", 64, "")
-        .config("[timeouts]\nheader_ms = 600000\n")
+        .config("[timeouts]\nidle_ms = 600000\n")
         .start()
         .await;
     let ingress: SocketAddr = agent.ingress().parse().unwrap();

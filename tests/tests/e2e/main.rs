@@ -16,6 +16,7 @@ mod federation;
 mod health;
 mod http;
 mod http2;
+mod large;
 mod life;
 mod overload;
 mod second_tries;

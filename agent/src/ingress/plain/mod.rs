@@ -92,9 +92,6 @@ pub(super) async fn serve(
                 Err(GivenUp::Gone) => return End::Other(client.stream, client.input),
             }
         };
-        if !admitted.request() {
-            return End::Other(client.stream, client.input);
-        }
         let function = &client.input[head.function.clone()];
         let served = std::str::from_utf8(function)
             .ok()
@@ -102,6 +99,10 @@ pub(super) async fn serve(
         let Some(served) = served else {
             return End::Other(client.stream, client.input);
         };
+        // Each request is counted once, in the lane that takes it.
+        if !admitted.request() {
+            return End::Other(client.stream, client.input);
+        }
         let whole = head.len + head.body;
         let now = Instant::now();
         if client.input.len() < whole {

@@ -239,11 +239,9 @@ fn harmless(head: &[u8]) -> Result<String, String> {
     if target.chars().any(|c| c <= ' ' || c == '\x7f' || c == '#') {
         return Err("no target".into());
     }
-    if !(is_of_a_function(path) || path.starts_with("/system/") || path == "/healthz") {
-        return Err("a path that the node must not ask for".into());
-    }
-    if leaves_its_function(path) {
-        return Err("a path that leads out of its function".into());
+    let own = path == "/healthz" || path.starts_with("/system/");
+    if !own {
+        stays_in_its_function(path)?;
     }
     let (mut lengths, mut codings, mut hosts) = (0, 0, 0);
     for line in lines {
@@ -273,42 +271,71 @@ fn harmless(head: &[u8]) -> Result<String, String> {
     Ok(target.to_owned())
 }
 
-/// Whether a reader that decodes escapes as often as there are any, takes either slash for a separator and resolves dots could
-/// come to a path above the function's own.
-fn leaves_its_function(path: &str) -> bool {
-    let mut path = path.to_ascii_lowercase();
-    loop {
-        let mut once = path.replace("%2e", ".").replace("%2f", "/");
-        once = once
-            .replace("%5c", "/")
-            .replace("%25", "%")
-            .replace('\\', "/");
-        if once == path {
-            break;
-        }
-        path = once;
+/// However the platform reads the path, it calls the function that the node took it for.
+fn stays_in_its_function(path: &str) -> Result<(), String> {
+    let inner = path.strip_prefix("/function/").unwrap_or_default();
+    let name = inner.split('/').next().unwrap_or_default();
+    if !FUNCTIONS.contains(&name) && name != "echo.openfaas-fn" {
+        return Err("a path that the node must not ask for".into());
     }
-    let Some(inner) = path.strip_prefix("/function/") else {
-        return path.contains("..");
-    };
-    let mut above = false;
-    // The name itself is the first level.
-    inner.split('/').fold(0i32, |depth, segment| {
-        let depth = match segment {
-            "" | "." => depth,
-            ".." => depth - 1,
-            _ => depth + 1,
-        };
-        above |= depth < 1;
-        depth
-    });
-    above
+    let mut read = path.as_bytes().to_vec();
+    for _ in 0..4 {
+        for (backslash, parameters, empty) in [
+            (false, false, false),
+            (false, false, true),
+            (false, true, false),
+            (true, false, false),
+            (true, true, false),
+            (true, true, true),
+        ] {
+            let reading = resolved(&read, backslash, parameters, empty);
+            if !reading.starts_with(&[b"function".to_vec(), name.as_bytes().to_vec()]) {
+                return Err("a path that can lead out of its function".into());
+            }
+        }
+        if read.contains(&0) {
+            return Err("an encoded NUL".into());
+        }
+        read = decoded_once(&read);
+    }
+    Ok(())
 }
 
-fn is_of_a_function(path: &str) -> bool {
-    let name = path.strip_prefix("/function/").unwrap_or_default();
-    let name = name.split('/').next().unwrap_or_default();
-    FUNCTIONS.contains(&name) || name == "echo.openfaas-fn"
+/// The segments of a path with those of dots resolved, by a server that takes a backslash for a slash, cuts parameters off a
+/// segment, or counts empty segments.
+fn resolved(path: &[u8], backslash: bool, parameters: bool, empty: bool) -> Vec<Vec<u8>> {
+    let mut segments: Vec<Vec<u8>> = Vec::new();
+    for segment in path[1..].split(|b| *b == b'/' || backslash && *b == b'\\') {
+        let whole = segment;
+        let segment = match segment.iter().position(|b| *b == b';') {
+            Some(end) if parameters => &segment[..end],
+            _ => segment,
+        };
+        match segment {
+            b"." => {}
+            b".." => drop(segments.pop()),
+            b"" if !empty => {}
+            _ => segments.push(whole.to_vec()),
+        }
+    }
+    segments
+}
+
+fn decoded_once(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        let pair = after
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let byte = pair.filter(|_| *first == b'%').and_then(|pair| {
+            let hex = pair.bytes().all(|b| b.is_ascii_hexdigit());
+            hex.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
+        });
+        out.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    out
 }
 
 fn is_token(text: &str) -> bool {
@@ -322,4 +349,40 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
 
 fn count(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).filter(|w| *w == needle).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_judged_by_all_its_readings() {
+        for path in [
+            "/function/echo",
+            "/function/echo/a%2Fb/../c",
+            "/function/a.b.dev//x%",
+        ] {
+            assert_eq!(stays_in_its_function(path), Ok(()), "{path}");
+        }
+        for path in [
+            "/function/other",
+            "/function/echo/..",
+            "/function/echo/%2e%2e/x",
+            "/function/echo/%252e%252e/x",
+            "/function/echo/a/..%5c..",
+            "/function/echo/..;x/system",
+            "/function/echo/%00",
+        ] {
+            assert!(stays_in_its_function(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn answers_are_whole_or_wrong() {
+        let one = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let two = format!("{one}HTTP/1.1 404 X\r\n\r\n");
+        assert_eq!(answers_in(two.as_bytes()), Ok(vec![200, 404]));
+        assert!(answers_in(&one.as_bytes()[..one.len() - 1]).is_err());
+        assert!(answers_in(b"nonsense\r\n\r\n").is_err());
+    }
 }

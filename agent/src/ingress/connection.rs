@@ -18,6 +18,8 @@ pub(super) enum End {
     Served,
     /// With an error, or because the client did not do its part.
     Cut,
+    /// Not yet, but nothing is under way: the stream can be taken back.
+    Idle,
 }
 
 /// Drives a connection to its end. `graceful` tells it to end after the calls that run.
@@ -51,6 +53,9 @@ where
             }
             if watch.take_resumes() {
                 continue;
+            }
+            if watch.is_idle() {
+                return Poll::Ready(End::Idle);
             }
             // Whoever says that the node drains sets the flag first, then wakes this task.
             if !ending && shared.is_draining() {

@@ -86,6 +86,11 @@ impl<S> Guard<S> {
         }
     }
 
+    /// The stream, between two requests.
+    pub(super) fn into_inner(self) -> S {
+        self.io
+    }
+
     /// Lets everything through from now on.
     pub(super) fn open(&mut self) {
         self.phase = Phase::Open;
@@ -255,7 +260,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 }
                 Phase::Head(_) | Phase::Body(_) | Phase::Call => {}
             }
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+            let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+            // The server asks for more than a whole request only when it has read that to its end.
+            let whole = matches!(this.phase, Phase::Head(_) | Phase::Call) && this.requests > 0;
+            let awaits = polled.is_pending() && whole && this.held.is_empty();
+            this.watch.awaits(awaits);
+            ready!(polled)?;
             let new = &buf.filled()[before..];
             if new.is_empty() {
                 if matches!(this.phase, Phase::Head(_)) && !this.held.is_empty() {

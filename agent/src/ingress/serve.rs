@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
+use tokio_rustls::Accept;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
 use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, relay, text};
@@ -69,7 +70,7 @@ pub async fn serve_connection(
         tracing::debug!(%error, "a connection is not kept alive");
     }
     let server = local.ip().to_string();
-    let session = |context, admitted, scheme| {
+    let session = |scheme| {
         Rc::new(Session {
             context,
             admitted,
@@ -84,40 +85,63 @@ pub async fn serve_connection(
         })
     };
     if let Some(tls) = &front.tls {
-        let stream = match Box::pin(timeout(patience.header, tls.accept(stream))).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                return tracing::debug!(%error, client = %address, "a handshake failed");
-            }
-            Err(_) => return tracing::debug!(client = %address, "a handshake took too long"),
-        };
-        let session = session(context, admitted, "https");
-        let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
-        let served = serve(
-            session,
+        let session = session("https");
+        let secure = serve_secure(session, tls.accept(stream), address, patience, &mut stop);
+        return Box::pin(secure).await;
+    }
+    let session = session("http");
+    loop {
+        let plain = plain::serve(
+            &session.context,
             stream,
-            BytesMut::new(),
-            agreed,
+            address,
+            &server,
+            &session.admitted,
             patience,
             &mut stop,
-        );
-        return Box::pin(served).await;
-    }
-    let plain = plain::serve(
-        &context, stream, address, &server, &admitted, patience, &mut stop,
-    );
-    let (stream, read) = match plain.await {
-        plain::End::Closed => return,
-        plain::End::Other(stream, read) => (stream, read),
-        plain::End::Late(mut stream) => {
-            let status = StatusCode::REQUEST_TIMEOUT;
-            let why = "the request did not come in time";
-            return dismiss(&context, &mut stream, status, why).await;
+        )
+        .await;
+        let (begun, read) = match plain {
+            plain::End::Closed => return,
+            plain::End::Other(stream, read) => (stream, read),
+            plain::End::Late(mut stream) => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                let why = "the request did not come in time";
+                return dismiss(&session.context, &mut stream, status, why).await;
+            }
+        };
+        // Boxed, so that a connection of plain calls has no room for it.
+        let other = serve(&session, begun, read, false, patience, &mut stop);
+        match Box::pin(other).await {
+            Some(idle) => stream = idle,
+            None => return,
         }
+    }
+}
+
+/// Serves a connection whose handshake is still to come.
+async fn serve_secure(
+    session: Rc<Session>,
+    handshake: Accept<TcpStream>,
+    address: SocketAddr,
+    patience: Patience,
+    stop: &mut Receiver<bool>,
+) {
+    let mut stream = match timeout(patience.header, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return tracing::debug!(%error, client = %address, "a handshake failed");
+        }
+        Err(_) => return tracing::debug!(client = %address, "a handshake took too long"),
     };
-    let session = session(context, admitted, "http");
-    // Boxed, as most connections come no further than the plain lane, and each has room for all that may come.
-    Box::pin(serve(session, stream, read, false, patience, &mut stop)).await;
+    let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
+    loop {
+        let served = serve(&session, stream, BytesMut::new(), agreed, patience, stop);
+        match Box::pin(served).await {
+            Some(idle) => stream = idle,
+            None => return,
+        }
+    }
 }
 
 /// One connection, for its calls.
@@ -127,34 +151,37 @@ pub(super) struct Session {
     client: Client,
 }
 
-/// Finds out what a client speaks, unless HTTP/2 is `agreed`, and speaks it.
+/// Finds out what a client speaks, unless HTTP/2 is `agreed`, and speaks it. Between two requests of HTTP/1 the stream is
+/// returned, as the server and its buffers cost an idle connection three times what the rest does.
 async fn serve<S>(
-    session: Rc<Session>,
+    session: &Rc<Session>,
     stream: S,
     read: BytesMut,
     agreed: bool,
     patience: Patience,
     stop: &mut Receiver<bool>,
-) where
+) -> Option<S>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let session = Rc::clone(session);
     let watch = Watch::new();
     let mut guard = Guard::new(stream, read, Rc::clone(&watch));
     if agreed {
-        return serve_http2(session, guard, &watch, patience, stop).await;
+        serve_http2(session, guard, &watch, patience, stop).await;
+        return None;
     }
     let speaks = tokio::select! {
         speaks = timeout(patience.idle, guard.speaks()) => speaks,
-        _ = stop.wait_for(|stop| *stop) => return,
+        _ = stop.wait_for(|stop| *stop) => return None,
     };
     match speaks {
-        Ok(Ok(Some(Speaks::Http1))) => {
-            serve_http1(session, guard, &watch, patience, stop).await;
-        }
+        Ok(Ok(Some(Speaks::Http1))) => serve_http1(session, guard, &watch, patience, stop).await,
         Ok(Ok(Some(Speaks::Http2))) => {
             serve_http2(session, guard, &watch, patience, stop).await;
+            None
         }
-        Ok(Ok(None) | Err(_)) | Err(_) => {}
+        Ok(Ok(None) | Err(_)) | Err(_) => None,
     }
 }
 
@@ -164,7 +191,8 @@ async fn serve_http1<S>(
     watch: &Rc<Watch>,
     patience: Patience,
     stop: &mut Receiver<bool>,
-) where
+) -> Option<S>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request| {
@@ -187,12 +215,18 @@ async fn serve_http1<S>(
     let mut guard = io.into_inner();
     if let Some(tunnel) = watch.take_tunnel() {
         guard.open();
-        return tunnel.join(&mut guard).await;
+        tunnel.join(&mut guard).await;
+        return None;
     }
-    if matches!(end, End::Served) && guard.has_unread() {
-        guard.open();
-        hang_up(&mut guard).await;
+    match end {
+        End::Idle => return Some(guard.into_inner()),
+        End::Served if guard.has_unread() => {
+            guard.open();
+            hang_up(&mut guard).await;
+        }
+        End::Served | End::Cut => {}
     }
+    None
 }
 
 /// Ends a connection on which nothing is under way with an answer of the node's own.

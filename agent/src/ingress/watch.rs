@@ -37,6 +37,8 @@ pub(super) struct Watch {
     /// The guard has bytes for the server when the call has ended.
     holds: Cell<bool>,
     resumes: Cell<bool>,
+    /// The server has read the last request to its end, and nothing of another has come.
+    awaits: Cell<bool>,
     refusal: Cell<Option<Refusal>>,
     tunnel: RefCell<Option<Tunnel>>,
 }
@@ -75,6 +77,7 @@ impl Watch {
             overdue: Cell::new(false),
             holds: Cell::new(false),
             resumes: Cell::new(false),
+            awaits: Cell::new(false),
             refusal: Cell::new(None),
             tunnel: RefCell::new(None),
         })
@@ -129,6 +132,18 @@ impl Watch {
     /// Whether the guard has bytes for the server now, of which no socket will tell it.
     pub(super) fn take_resumes(&self) -> bool {
         self.resumes.replace(false)
+    }
+
+    /// Whether the server has read the last request to its end, and nothing of another has come.
+    pub(super) fn awaits(&self, awaits: bool) {
+        self.awaits.set(awaits);
+    }
+
+    /// Whether nothing is under way: the last call was answered, and its answer was sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.awaits.get()
+            && self.started.get() == self.ended.get()
+            && self.blocked_since.get().is_none()
     }
 
     /// What will be due next if the client does nothing, and when.

@@ -70,17 +70,21 @@ fn resident(agent: &Agent) -> usize {
     kib * 1024
 }
 
+/// Calls that go through the agent in different ways.
+const PLAIN: &str = "GET /function/echo HTTP/1.1\r\nHost: x\r\n\r\n";
+const CHUNKED: &str = "POST /function/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                       2\r\nhi\r\n0\r\n\r\n";
+
 /// One call on a connection that stays open.
-async fn call(messages: &mut Messages<TcpStream>) {
-    let request = b"GET /function/echo HTTP/1.1\r\nHost: x\r\n\r\n";
+async fn call(messages: &mut Messages<TcpStream>, request: &str) {
+    let request = request.as_bytes();
     messages.stream().write_all(request).await.unwrap();
     let head = messages.head().await.unwrap().expect("an answer");
     assert_eq!(head.status().unwrap(), 200);
     messages.answer_body(&head).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_idle_connections_cost_under_a_hundred_megabytes() {
+async fn idle_connections_are_cheap(request: &str) {
     const EACH: usize = 10_000; // bytes: 100 MB for 10,000
     let _machine = crate::alone().await;
     let count = allowed(10_000);
@@ -93,13 +97,13 @@ async fn ten_thousand_idle_connections_cost_under_a_hundred_megabytes() {
     // What the first calls need is not the connections'.
     let mut first = Messages::new(connect(0, ingress).await);
     for _ in 0..200 {
-        call(&mut first).await;
+        call(&mut first, request).await;
     }
     let before = resident(&agent);
     let mut idle = Vec::with_capacity(count);
     for number in 0..count {
         let mut messages = Messages::new(connect(number, ingress).await);
-        call(&mut messages).await;
+        call(&mut messages, request).await;
         idle.push(messages);
     }
     let cost = resident(&agent).saturating_sub(before);
@@ -111,8 +115,18 @@ async fn ten_thousand_idle_connections_cost_under_a_hundred_megabytes() {
     assert!(cost < count * EACH, "{cost} bytes for {count} connections");
     // They are still served, from the first to the last.
     for messages in idle.iter_mut().step_by(97) {
-        call(messages).await;
+        call(messages, request).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_cost_under_a_hundred_megabytes() {
+    idle_connections_are_cheap(PLAIN).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_cost_no_more_when_their_last_call_was_in_chunks() {
+    idle_connections_are_cheap(CHUNKED).await;
 }
 
 /// Sends the head of a request a byte at a time, for ever; and again on a new connection when it was cut off.

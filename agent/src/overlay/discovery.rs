@@ -26,8 +26,10 @@ const MAX_ADDRESSES: usize = 16;
 impl Driver {
     /// Walks and dials the bootstrap list, where it is time to.
     pub(super) fn look_for_nodes(&mut self, now: Instant) {
-        if self.shared.peers.len() > 0
-            && let Some(target) = self.walk.due(now)
+        let connected = self.shared.peers.len();
+        let wanted = self.setup.neighbours.nearest + self.setup.neighbours.random;
+        if connected > 0
+            && let Some(target) = self.walk.due(now, connected < wanted)
         {
             let key = match target {
                 Target::Ourselves => self.us,

@@ -41,7 +41,7 @@ pub(super) enum Ended {
 
 /// The state of the task.
 pub(super) struct Driver {
-    setup: Arc<Setup>,
+    pub(super) setup: Arc<Setup>,
     pub(super) shared: Arc<Shared>,
     pub(super) us: PeerId,
     pub(super) swarm: Swarm<Behaviour>,

@@ -6,6 +6,8 @@ use super::backoff::Backoff;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause while fewer nodes are connected than there should be neighbours.
+const LONGEST_ALONE: Duration = Duration::from_secs(2);
 
 /// Walks through the federation: often after a node was met, ever less often while nothing is new.
 pub(super) struct Walk {
@@ -38,8 +40,11 @@ impl Walk {
         self.at = self.at.min(now + self.backoff.pause());
     }
 
-    /// What to look for, if it is time to.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Target> {
+    /// What to look for, if it is time to. `few`: fewer nodes are connected than there should be neighbours.
+    pub(super) fn due(&mut self, now: Instant, few: bool) -> Option<Target> {
+        if few {
+            self.at = self.at.min(now + LONGEST_ALONE);
+        }
         if self.at > now {
             return None;
         }
@@ -61,17 +66,20 @@ mod tests {
     fn walks_grow_rare_until_a_node_is_met() {
         let start = Instant::now();
         let mut walk = Walk::new(start);
-        let count = |walk: &mut Walk, from: u64, to: u64| {
+        let count_while = |walk: &mut Walk, few: bool, from: u64, to: u64| {
             (from * 10..to * 10)
                 .filter(|tenth| {
-                    walk.due(start + Duration::from_millis(tenth * 100))
+                    walk.due(start + Duration::from_millis(tenth * 100), few)
                         .is_some()
                 })
                 .count()
         };
+        let count = |walk: &mut Walk, from, to| count_while(walk, false, from, to);
         assert!((4..=8).contains(&count(&mut walk, 0, 10)));
         assert!(count(&mut walk, 10, 40) <= 3);
         walk.soon(start + Duration::from_secs(40));
         assert!(count(&mut walk, 40, 50) >= 4);
+        // With too few nodes it goes on every two seconds.
+        assert!((18..=32).contains(&count_while(&mut walk, true, 50, 100)));
     }
 }

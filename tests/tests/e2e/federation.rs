@@ -12,7 +12,7 @@ use futures::future::join_all;
 const ALL: &str = "[timeouts]\ndrain_ms = 2000";
 
 fn site() -> Site {
-    Site::new().sleeps("work", 20, 8).config(ALL)
+    Site::new().sleeps("work", 20, 4).config(ALL)
 }
 
 async fn all_know(agents: &[Agent], count: usize) {
@@ -66,13 +66,13 @@ async fn a_killed_agent_costs_no_call_that_starts_three_seconds_later() {
     let [first, second, third] = agents;
     let node = third.node();
 
-    // The first alone serves 400 a second; with 500 it needs the others, so that connections to the third exist.
-    let warm = load::constant(first.url("/function/work"), 500.0, Duration::from_secs(2)).await;
+    // The first alone serves 200 a second; with 250 it needs the others, so that connections to the third exist.
+    let warm = load::constant(first.url("/function/work"), 250.0, Duration::from_secs(2)).await;
     assert!(warm.forwarded > 0, "{warm:?}");
     let directory = third.kill();
     let killed = Instant::now();
     tokio::time::sleep_until((killed + Duration::from_secs(3)).into()).await;
-    let tally = load::constant(first.url("/function/work"), 500.0, Duration::from_secs(3)).await;
+    let tally = load::constant(first.url("/function/work"), 250.0, Duration::from_secs(3)).await;
     assert_eq!(tally.failed, Vec::<String>::new());
     assert_eq!(tally.served, tally.offered, "{tally:?}");
     assert_eq!(first.peers().await.len(), 1);

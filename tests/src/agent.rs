@@ -12,7 +12,7 @@ use dfaas_protocol::NodeId;
 use crate::wait::until;
 
 /// How long anything that should happen soon may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// The `dfaas` program of this build.
 ///

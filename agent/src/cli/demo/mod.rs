@@ -33,7 +33,7 @@ const OTHER_SLOTS: u32 = 6;
 const HOT_LOAD: f64 = 3.0;
 const OTHER_LOAD: f64 = 0.1;
 /// How long the sites may take to start and to find one another.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often the live table is drawn.
 const REDRAW: Duration = Duration::from_millis(250);
 

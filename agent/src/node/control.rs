@@ -29,6 +29,8 @@ const TIMEOUT_LABEL: &str = "dfaas.timeout_ms";
 const LAPSE: Duration = Duration::from_secs(30);
 /// How many periods a neighbour may be silent before it expires.
 const SILENT_PERIODS: u32 = 3;
+/// A neighbour is not given up sooner, as its own period may be longer than ours.
+const LEAST_VALIDITY: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
@@ -67,7 +69,9 @@ impl Control {
         boot: u64,
     ) -> Control {
         Control {
-            neighbours: Neighbours::new(config.strategy.period * SILENT_PERIODS),
+            neighbours: Neighbours::new(
+                (config.strategy.period * SILENT_PERIODS).max(LEAST_VALIDITY),
+            ),
             strategy_name: config.strategy.name,
             strategy: config.strategy.name.build(),
             functions: BTreeMap::new(),

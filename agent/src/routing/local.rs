@@ -89,11 +89,6 @@ impl Slot {
     pub fn since(&self) -> Instant {
         self.since
     }
-
-    /// The function that the slot belongs to.
-    pub fn function(&self) -> &Arc<LocalFunction> {
-        &self.function
-    }
 }
 
 impl Drop for Slot {

@@ -56,7 +56,6 @@ pub(super) struct Head {
     dated: bool,
     call_id: bool,
     start_time: bool,
-    server: bool,
     reason: Range<usize>,
 }
 
@@ -144,7 +143,6 @@ impl Head {
             dated: false,
             call_id: false,
             start_time: false,
-            server: false,
             reason: if reason.is_empty() {
                 0..0
             } else {
@@ -155,7 +153,7 @@ impl Head {
         let mut chunked = false;
         for line in &*response.headers {
             match field(line.name) {
-                Field::End | Field::Dropped => {}
+                Field::End | Field::Dropped | Field::Server => {}
                 Field::ContentLength => {
                     let bytes = length(line.value)?;
                     if size.replace(bytes).is_some_and(|before| before != bytes) {
@@ -182,7 +180,6 @@ impl Head {
                 Field::Date => head.dated = true,
                 Field::CallId => head.call_id = true,
                 Field::StartTime => head.start_time = true,
-                Field::Server => head.server = true,
             }
         }
         if head_only || matches!(status, 204 | 304) {
@@ -223,8 +220,11 @@ impl Head {
             // Names were read as tokens before.
             let name = std::str::from_utf8(&one[..colon]).unwrap_or("");
             match field(name) {
-                Field::Dropped | Field::Connection | Field::Headroom | Field::Refused => {}
-                Field::Server => {}
+                Field::Dropped
+                | Field::Connection
+                | Field::Headroom
+                | Field::Refused
+                | Field::Server => {}
                 Field::ContentLength if chunked => {}
                 _ => {
                     let line = one.trim_ascii_end();

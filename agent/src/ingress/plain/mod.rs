@@ -2,8 +2,8 @@
 //!
 //! Most calls are plain: HTTP/1.1 with a small sized body or none, a path without escapes, nothing that changes the
 //! connection. They are read strictly, written anew for the next hop, and their answers relayed as they come; no message
-//! is built up, and no other task has a part in it. This costs about a third of the user time of relaying by
-//! messages (`docs/benchmarks.md`). The first request that is not plain takes its connection, unread, to the server that
+//! is built up, and no other task has a part in it. This costs about half of the user time of relaying by
+//! messages (`docs/decisions.md`). The first request that is not plain takes its connection, unread, to the server that
 //! judges and serves everything: nothing is refused here, and nothing doubtful is passed on.
 
 mod answer;

@@ -20,6 +20,8 @@ use libp2p::{
 };
 use tokio::sync::Notify;
 
+use super::fresh_ports::FreshPorts;
+
 /// The name under which nodes tell each other their addresses.
 const IDENTIFY: &str = "/dfaas/1";
 const KADEMLIA: StreamProtocol = StreamProtocol::new("/dfaas/kad/1");
@@ -57,7 +59,8 @@ pub(super) fn swarm(
     panicked: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>, Box<dyn Error + Send + Sync>> {
     let us = keypair.public().to_peer_id();
-    let streams = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let streams = FreshPorts(tcp)
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair)?)
         .multiplex(yamux::Config::default())

@@ -61,12 +61,8 @@ impl Driver {
             Some(peer) => DialOpts::peer_id(peer)
                 .condition(PeerCondition::Disconnected)
                 .addresses(vec![address])
-                .allocate_new_port()
                 .build(),
-            None => DialOpts::unknown_peer_id()
-                .address(address)
-                .allocate_new_port()
-                .build(),
+            None => DialOpts::unknown_peer_id().address(address).build(),
         };
         let connection = options.connection_id();
         match self.swarm.dial(options) {
@@ -89,7 +85,6 @@ impl Driver {
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(addresses)
             .extend_addresses_through_behaviour()
-            .allocate_new_port()
             .build();
         if let Err(error) = self.swarm.dial(options) {
             tracing::debug!(%peer, %error, "not dialled");

@@ -12,6 +12,7 @@ mod counters;
 mod discovery;
 mod driver;
 mod events;
+mod fresh_ports;
 mod identity;
 mod links;
 mod listen;

@@ -9,11 +9,11 @@ use dfaas_protocol::delivery::{Admission, Decision, Delivery, admit};
 use dfaas_protocol::estimate::RateMeter;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::{Heard, Neighbours};
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy, StrategyName};
 use dfaas_protocol::wire::{self, Message, WireError};
-use dfaas_protocol::{Capacity, FunctionName, Headroom, NodeId, Slots, Time};
+use dfaas_protocol::{Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots, Time};
 use rand_chacha::ChaCha8Rng;
 
 use crate::event::Call;
@@ -21,8 +21,6 @@ use crate::scenario::{QUEUE, Stream};
 
 /// Every node has this one function.
 const FUNCTION: &str = "f";
-/// An entry lives for so many periods.
-const VALIDITY_PERIODS: u32 = 3;
 /// Nobody connects to it, but an offer names an address.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 31601;
@@ -37,6 +35,7 @@ pub(crate) struct Node {
     route: Route,
     /// What was measured up to the last tick.
     seen: Seen,
+    period: Period,
     sequence: u64,
     from_clients: Counter,
     for_peers: BTreeMap<NodeId, Counter>,
@@ -95,7 +94,7 @@ impl Node {
             service: None,
         };
         let mut strategy = strategy.build();
-        let neighbours = Neighbours::new(period * VALIDITY_PERIODS);
+        let neighbours = Neighbours::new();
         let plan = plan(&mut *strategy, &neighbours, &seen, Time::ZERO);
         Node {
             gate,
@@ -104,6 +103,7 @@ impl Node {
             neighbours,
             route: own_route(plan),
             seen,
+            period: Period::from_duration(period),
             sequence: 0,
             from_clients: Counter::new(),
             for_peers: BTreeMap::new(),
@@ -164,10 +164,14 @@ impl Node {
                 host: None,
                 port: PORT,
             },
+            period: self.period,
+            labels: NodeLabels::default(),
+            cordoned: false,
             functions: vec![FunctionOffer {
                 function: self.seen.function.clone(),
                 capacity: self.gate.capacity(),
                 headroom: self.gate.headroom(now),
+                queue: self.gate.queue(),
                 service: self.seen.service.map(ServiceTime::from_duration),
             }],
         }))
@@ -196,7 +200,13 @@ impl Node {
     }
 
     /// A control message arrived. What changes the plan does so at once, with what was measured up to the last tick.
-    pub(crate) fn hear(&mut self, from: usize, bytes: &[u8], now: Time) -> Result<(), WireError> {
+    pub(crate) fn hear(
+        &mut self,
+        from: usize,
+        round_trip: Duration,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<(), WireError> {
         let from = id_of(from);
         let heard = match wire::decode(bytes)? {
             Message::Offer(offer) => self.neighbours.hear_offer(from, ADDRESS, offer, now),
@@ -205,6 +215,7 @@ impl Node {
             Message::Farewell => Heard::Stale,
         };
         if heard == Heard::Changed {
+            self.neighbours.measure(from, round_trip);
             self.plan(now);
         }
         Ok(())

@@ -120,7 +120,10 @@ impl<'a> World<'a> {
                 self.deliver(call);
             }
             Event::Tick { node } => self.tick(node)?,
-            Event::Message { to, from, bytes } => self.nodes[to].hear(from, &bytes, self.now)?,
+            Event::Message { to, from, bytes } => {
+                let round_trip = self.delay(to, from) * 2;
+                self.nodes[to].hear(from, round_trip, &bytes, self.now)?;
+            }
             Event::Forwarded { to, call } => self.forwarded(to, call),
             Event::Turn { node, call } => self.start(node, call),
             Event::Done { node, call } => self.done(node, call),

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::scenario::{Network, Scenario, sustained};
+use crate::knobs::{Network, Scenario, sustained};
 
 /// Flows are whole numbers of millionths of a call a second.
 const MICRO: f64 = 1e6;

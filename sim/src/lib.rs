@@ -3,6 +3,7 @@
 
 pub mod bound;
 mod event;
+pub mod knobs;
 mod node;
 pub mod report;
 pub mod scenario;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_sim::scenario::Scenario;
+use dfaas_sim::knobs::Scenario;
 use dfaas_sim::world::compare;
 
 #[derive(Parser)]

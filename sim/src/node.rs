@@ -17,7 +17,7 @@ use dfaas_protocol::{Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots
 use rand_chacha::ChaCha8Rng;
 
 use crate::event::Call;
-use crate::scenario::{QUEUE, Stream};
+use crate::knobs::{QUEUE, Stream};
 
 /// Every node has this one function.
 const FUNCTION: &str = "f";

@@ -12,9 +12,9 @@ use rand::RngExt;
 
 use crate::bound;
 use crate::event::{Call, Event, Events};
+use crate::knobs::{Arrivals, Network, Scenario, Stream};
 use crate::node::Node;
 use crate::report::{Comparison, Report};
-use crate::scenario::{Arrivals, Network, Scenario, Stream};
 
 /// How often every strategy but `recalc` plans.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_sim::bound;
+use dfaas_sim::knobs::Scenario;
 use dfaas_sim::report::Report;
-use dfaas_sim::scenario::Scenario;
 use dfaas_sim::world::{compare, run};
 use proptest::prelude::*;
 

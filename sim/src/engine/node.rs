@@ -9,11 +9,11 @@ use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
 use dfaas_protocol::estimate::RateMeter;
 use dfaas_protocol::gate::{Freed, Gate, Turn};
 use dfaas_protocol::neighbours::{Heard, Neighbours};
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy};
 use dfaas_protocol::wire::{self, Message, WireError};
-use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, Time};
+use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
 
 use crate::policy::Policy;
@@ -22,9 +22,6 @@ use crate::scenario::random::Stream;
 
 use super::event::CallId;
 
-/// An entry of a neighbour lives for so many periods, but for so long at least, as in the agent.
-const VALIDITY_PERIODS: u32 = 3;
-const SHORTEST_VALIDITY: Duration = Duration::from_secs(3);
 /// Nobody connects to it, but an offer names an address.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 31601;
@@ -59,6 +56,7 @@ pub(crate) struct Node {
     seen: Vec<Seen>,
     strategy: Box<dyn Strategy>,
     neighbours: Neighbours,
+    period: Period,
     routes: Vec<Route>,
     /// For each function of the experiment, its place among the routes.
     route_of: Vec<Option<u16>>,
@@ -160,7 +158,8 @@ impl Node {
             functions,
             seen,
             strategy: strategy.build(),
-            neighbours: Neighbours::new(SHORTEST_VALIDITY.max(period * VALIDITY_PERIODS)),
+            neighbours: Neighbours::new(),
+            period: Period::from_duration(period),
             routes: Vec::new(),
             stale: false,
             sequence: 0,
@@ -341,6 +340,7 @@ impl Node {
                     function: seen.function.clone(),
                     capacity: seen.gate.capacity(),
                     headroom,
+                    queue: seen.gate.queue(),
                     service: seen.service.map(ServiceTime::from_duration),
                 }
             })
@@ -353,6 +353,9 @@ impl Node {
                 host: None,
                 port: PORT,
             },
+            period: self.period,
+            labels: NodeLabels::default(),
+            cordoned: false,
             functions,
         }))
     }

@@ -278,12 +278,22 @@ impl Node {
     /// It is told what is left at a candidate, by its place.
     pub(crate) fn inform(&self, function: usize, place: usize, headroom: Headroom) {
         if let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)]) {
-            route.there[place].remote.report(headroom);
+            let remote = &route.there[place].remote;
+            remote.report(headroom);
+            // Who sees everything leaves nobody alone for a refusal.
+            remote.took();
         }
     }
 
-    /// A neighbour answered a call, and says what is left there.
-    pub(crate) fn answered(&self, function: usize, from: usize, headroom: Headroom, now: Time) {
+    /// A neighbour answered a call: it served or refused it, and says what is left there.
+    pub(crate) fn answered(
+        &self,
+        function: usize,
+        from: usize,
+        served: bool,
+        headroom: Headroom,
+        now: Time,
+    ) {
         let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
         else {
             return;
@@ -294,6 +304,11 @@ impl Node {
         if let Ok(place) = found {
             let remote = &route.there[place].remote;
             remote.report(headroom);
+            if served {
+                remote.took();
+            } else {
+                remote.refused(now);
+            }
             remote.health().call_succeeded(|| now);
         }
     }

@@ -48,6 +48,12 @@ pub enum Why {
     OnlyThere,
     /// The strategy's weights drew this target.
     Drawn,
+    /// It is the nearest neighbour with something free.
+    Nearest,
+    /// The fewest calls are there.
+    LeastBusy,
+    /// It is this target's turn.
+    InTurn,
     /// No neighbour is left to try, and there is room to wait here.
     WaitHere,
 }
@@ -69,6 +75,8 @@ pub enum Rejection {
     OverGrant,
     /// The function is not on this node (for a forwarded call).
     NotHere,
+    /// The strategy sheds it.
+    ByStrategy,
 }
 
 impl Why {
@@ -79,6 +87,9 @@ impl Why {
             Why::MoreHeadroomThere => "more-headroom-there",
             Why::OnlyThere => "only-there",
             Why::Drawn => "drawn",
+            Why::Nearest => "nearest",
+            Why::LeastBusy => "least-busy",
+            Why::InTurn => "in-turn",
             Why::WaitHere => "wait-here",
         }
     }
@@ -95,6 +106,7 @@ impl Rejection {
             Rejection::NotTaken => "not-taken",
             Rejection::OverGrant => "over-grant",
             Rejection::NotHere => "not-here",
+            Rejection::ByStrategy => "by-strategy",
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod offer;
 pub mod route;
 pub mod strategy;
 pub mod time;
+pub mod trade;
 pub mod wire;
 
 pub use capacity::{CallRate, Capacity, Slots};

@@ -52,7 +52,7 @@ struct Compare {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "headroom,recalc,static,all-local"
+        default_values = StrategyName::ALL.map(StrategyName::as_str)
     )]
     strategies: Vec<StrategyName>,
     /// Print JSON instead of a table

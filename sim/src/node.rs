@@ -9,9 +9,9 @@ use dfaas_protocol::delivery::{Admission, Decision, Delivery, admit};
 use dfaas_protocol::estimate::RateMeter;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::{Heard, Neighbours};
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy, StrategyName};
+use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy, StrategyName};
 use dfaas_protocol::wire::{self, Message, WireError};
 use dfaas_protocol::{Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots, Time};
 use rand_chacha::ChaCha8Rng;
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     for_peers: BTreeMap<NodeId, Counter>,
     /// Sum and number of the service times since the last tick.
     services: (Duration, u32),
+    /// When the last tick was.
+    measured: Time,
     rng: ChaCha8Rng,
 }
 
@@ -86,16 +88,12 @@ impl Node {
     ) -> Node {
         let function = FunctionName::parse(FUNCTION).expect("the name above is a function name");
         let gate = Arc::new(Gate::new(Capacity::Slots(slots), QUEUE));
-        let seen = Seen {
-            function,
-            gate: Arc::clone(&gate),
-            from_clients: 0.0,
-            for_peers: BTreeMap::new(),
-            service: None,
-        };
-        let mut strategy = strategy.build();
+        let seen = Seen::new(function, Arc::clone(&gate));
+        let mut strategy = strategy.build(&Settings::default());
         let neighbours = Neighbours::new();
-        let plan = plan(&mut *strategy, &neighbours, &seen, Time::ZERO);
+        let mut rng = Stream::Decisions(index).rng(seed);
+        let first = Observation::new(Time::ZERO, &neighbours, std::slice::from_ref(&seen));
+        let plan = strategy.plan(&first, &mut rng);
         Node {
             gate,
             waiting: VecDeque::new(),
@@ -108,7 +106,8 @@ impl Node {
             from_clients: Counter::new(),
             for_peers: BTreeMap::new(),
             services: (Duration::ZERO, 0),
-            rng: Stream::Decisions(index).rng(seed),
+            measured: Time::ZERO,
+            rng,
         }
     }
 
@@ -177,7 +176,7 @@ impl Node {
         }))
     }
 
-    /// Measures the period that ended, plans, and returns the grants to tell, by the neighbour's index.
+    /// Measures the period that ended, plans, and returns what to tell, by the neighbour's index.
     pub(crate) fn tick(&mut self, now: Time) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
         self.neighbours.expire(now);
         self.seen.from_clients = self.from_clients.rate(now);
@@ -187,15 +186,15 @@ impl Node {
             .map(|(peer, counter)| (*peer, counter.rate(now)))
             .collect();
         let (sum, count) = std::mem::take(&mut self.services);
+        let period = now.since(self.measured).as_secs_f64();
+        self.measured = now;
+        self.seen.run = f64::from(count) / period.max(1e-3);
         if count > 0 {
             self.seen.service = Some(sum / count);
         }
         self.plan(now)
             .into_iter()
-            .map(|(peer, grants)| {
-                let bytes = wire::encode(&Message::Grants(grants))?;
-                Ok((index_of(peer), bytes))
-            })
+            .map(|(peer, message)| Ok((index_of(peer), wire::encode(&message)?)))
             .collect()
     }
 
@@ -211,6 +210,9 @@ impl Node {
         let heard = match wire::decode(bytes)? {
             Message::Offer(offer) => self.neighbours.hear_offer(from, ADDRESS, offer, now),
             Message::Grants(grants) => self.neighbours.hear_grants(from, grants, now),
+            Message::Margin(margin) => self.neighbours.hear_margin(from, margin, now),
+            Message::Prices(prices) => self.neighbours.hear_prices(from, prices, now),
+            Message::Bids(bids) => self.neighbours.hear_bids(from, bids, now),
             Message::Farewell if self.neighbours.remove(from, now) => Heard::Changed,
             Message::Farewell => Heard::Stale,
         };
@@ -221,20 +223,16 @@ impl Node {
         Ok(())
     }
 
-    fn plan(&mut self, now: Time) -> BTreeMap<NodeId, Vec<Grant>> {
-        let mut plan = plan(&mut *self.strategy, &self.neighbours, &self.seen, now);
-        let grants = std::mem::take(&mut plan.grants);
+    fn plan(&mut self, now: Time) -> Vec<(NodeId, Message)> {
+        let mut seen = Observation::new(now, &self.neighbours, std::slice::from_ref(&self.seen));
+        seen.measured = self.measured;
+        let mut plan = self.strategy.plan(&seen, &mut self.rng);
+        let grants = std::mem::take(&mut plan.grants).into_iter();
+        let grants = grants.map(|(peer, grants)| (peer, Message::Grants(grants)));
+        let told = grants.chain(std::mem::take(&mut plan.messages)).collect();
         self.route = own_route(plan);
-        grants
+        told
     }
-}
-
-fn plan(strategy: &mut dyn Strategy, neighbours: &Neighbours, seen: &Seen, now: Time) -> Plan {
-    strategy.plan(&Observation {
-        now,
-        neighbours,
-        functions: std::slice::from_ref(seen),
-    })
 }
 
 fn own_route(mut plan: Plan) -> Route {

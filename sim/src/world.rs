@@ -77,7 +77,7 @@ impl<'a> World<'a> {
     ) -> Result<World<'a>, WireError> {
         let period = match strategy {
             StrategyName::Recalc => scenario.recalc_period,
-            StrategyName::Headroom | StrategyName::Static | StrategyName::AllLocal => PERIOD,
+            _ => PERIOD,
         };
         let seed = scenario.seed;
         let nodes = network

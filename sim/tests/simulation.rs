@@ -25,7 +25,7 @@ fn small(seed: u64) -> Scenario {
     }
 }
 
-fn reports(scenario: &Scenario) -> [Report; 4] {
+fn reports(scenario: &Scenario) -> [Report; StrategyName::ALL.len()] {
     let network = scenario.draw();
     StrategyName::ALL.map(|strategy| run(scenario, &network, strategy).unwrap())
 }
@@ -59,7 +59,7 @@ fn the_same_seed_gives_the_same_bytes() {
         .iter()
         .map(|row| row["strategy"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["headroom", "recalc", "static", "all-local"]);
+    assert_eq!(names, StrategyName::ALL.map(StrategyName::as_str));
     for row in rows {
         let number = |key: &str| row[key].as_f64().unwrap();
         assert!((0.3..=1.0).contains(&number("served_share")), "{row}");
@@ -76,7 +76,7 @@ fn the_same_seed_gives_the_same_bytes() {
 #[test]
 fn every_strategy_is_brought_the_same_calls() {
     let offered = reports(&small(3)).map(|report| report.offered);
-    assert_eq!(offered, [offered[0]; 4]);
+    assert_eq!(offered, [offered[0]; StrategyName::ALL.len()]);
 }
 
 #[test]
@@ -84,7 +84,9 @@ fn headroom_serves_nearly_all_that_can_be_served_and_more_than_the_others() {
     let (mut served, mut bound) = (0, 0.0);
     for seed in 1..=4 {
         let [headroom, others @ ..] = reports(&small(seed));
-        for other in others {
+        // Nobody answers `external` here, so headroom itself decides for it.
+        let asking = |report: &Report| report.strategy == StrategyName::External;
+        for other in others.into_iter().filter(|report| !asking(report)) {
             let (ours, theirs) = (headroom.served, other.served);
             assert!(ours > theirs, "{}: {ours} and {theirs}", other.strategy);
         }

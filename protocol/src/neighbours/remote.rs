@@ -17,6 +17,8 @@ pub struct Remote {
     round_trip: AtomicTime,
     service: AtomicTime,
     unit: AtomicTime,
+    sent: AtomicU64,
+    refused: AtomicU64,
     health: Arc<Health>,
 }
 
@@ -59,6 +61,8 @@ impl Remote {
             round_trip: AtomicTime::default(),
             service: AtomicTime::default(),
             unit: AtomicTime::default(),
+            sent: AtomicU64::default(),
+            refused: AtomicU64::default(),
             health,
         };
         remote.offered(offer);
@@ -108,9 +112,25 @@ impl Remote {
 
     /// Counts one call down that is about to be sent there.
     pub fn take_one(&self) {
+        self.sent.fetch_add(1, Relaxed);
         let _ = self
             .free
             .fetch_update(Relaxed, Relaxed, |free| Some(free.saturating_sub(1)));
+    }
+
+    /// How many calls were sent there since the neighbour offers the function.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// One that was sent there was refused, or did not arrive.
+    pub fn refuse_one(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// How many were.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 
     /// The neighbour's health.

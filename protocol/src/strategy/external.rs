@@ -171,8 +171,8 @@ impl External {
         let mut forwards = BTreeMap::new();
         for neighbour in seen.neighbours.iter() {
             let remotes = || neighbour.functions.values().map(|offered| &offered.remote);
-            let sent: u64 = remotes().map(|remote| remote.sent()).sum();
-            let refused: u64 = remotes().map(|remote| remote.refused()).sum();
+            let sent: u64 = remotes().map(|remote| remote.calls_sent()).sum();
+            let refused: u64 = remotes().map(|remote| remote.calls_refused()).sum();
             let before = self.counted.get(&neighbour.node).copied();
             let (sent_before, refused_before) = before.unwrap_or((sent, refused));
             let rate = |now: u64, before: u64| {

@@ -139,7 +139,7 @@ fn offered(function: &str, headroom: &str, service: Option<ServiceTime>) -> Func
         function: name(function),
         capacity: slots(headroom.size.min(1_000_000)),
         headroom,
-        queue: 8,
+        queue: 1000,
         service,
     }
 }

@@ -8,18 +8,17 @@ use std::time::Duration;
 
 use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::strategy::StrategyName;
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
     ConfigFile, FunctionsSection, IngressSection, LogSection, OverlaySection, PeerSection,
-    StrategySection, TimeoutsSection,
+    TimeoutsSection,
 };
 use super::{
     AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
-    LogFormat, OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts,
-    TlsFiles, address, platform,
+    LogFormat, OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts, TlsFiles, address,
+    platform, strategy,
 };
 
 #[cfg(test)]
@@ -143,7 +142,7 @@ impl ConfigFile {
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
             admin: admin(v, self.admin.listen),
-            strategy: strategy(v, self.strategy),
+            strategy: strategy::resolve(v, self.strategy),
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
             timeouts: timeouts(v, self.timeouts),
@@ -257,21 +256,6 @@ fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
         ));
     }
     AdminConfig { listen }
-}
-
-fn strategy(v: &mut Violations, section: StrategySection) -> StrategyConfig {
-    let name = match section.name {
-        Some(text) => v.check(
-            text.parse()
-                .map_err(|error| format!("strategy.name: {error}")),
-            StrategyName::default(),
-        ),
-        None => StrategyName::default(),
-    };
-    StrategyConfig {
-        name,
-        period: v.millis("strategy.period_ms", section.period_ms, &PERIOD_MS, 1000),
-    }
 }
 
 fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults {

@@ -32,7 +32,7 @@ const MARGIN: f32 = 0.05;
 pub struct HeadroomFirst;
 
 impl Strategy for HeadroomFirst {
-    fn plan(&mut self, seen: &Observation<'_>) -> Plan {
+    fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
             routes: seen.routes(|_, _, _| Box::new(LargestShare)),
             ..Plan::default()

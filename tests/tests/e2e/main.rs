@@ -21,6 +21,7 @@ mod life;
 mod overload;
 mod second_tries;
 mod strangers;
+mod strategies;
 mod telemetry;
 mod upgrade;
 

@@ -162,7 +162,10 @@ pub(super) async fn deliver(
                             candidate.remote.report(headroom);
                         }
                     }
-                    Attempt::Refused | Attempt::Unreached => served.counters.forward_refused(),
+                    Attempt::Refused | Attempt::Unreached => {
+                        served.counters.forward_refused();
+                        candidate.remote.refuse_one();
+                    }
                     Attempt::Failed(..) => {}
                 }
                 (tried, Outcome::Forwarded)

@@ -17,6 +17,7 @@ pub struct ConfigFile {
     pub(super) peer: PeerSection,
     pub(super) overlay: OverlaySection,
     pub(super) admin: AdminSection,
+    pub(super) node: NodeSection,
     pub(super) strategy: StrategySection,
     pub(super) platform: PlatformSection,
     pub(super) functions: FunctionsSection,
@@ -56,6 +57,13 @@ pub(super) struct OverlaySection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminSection {
     pub(super) listen: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct NodeSection {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) cordoned: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use crate::policy::Policy;
 use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
 use super::Remote;
@@ -78,6 +79,8 @@ pub enum Heard {
 #[derive(Debug, Default)]
 pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
+    /// What this node's functions ask of a neighbour.
+    policies: BTreeMap<FunctionName, Policy>,
     /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
     /// anew.
     departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
@@ -202,13 +205,27 @@ impl Neighbours {
         self.entries.values()
     }
 
-    /// The neighbours that offer a function, in the order of their ids.
+    /// What this node's functions ask of a neighbour, from now on. Returns whether that is news.
+    pub fn set_policies(&mut self, policies: BTreeMap<FunctionName, Policy>) -> bool {
+        let changed = self.policies != policies;
+        self.policies = policies;
+        changed
+    }
+
+    /// The neighbours that offer a function and may be sent its calls, as far as its [policy](Policy) and their cordons say,
+    /// in the order of their ids.
     pub fn offering<'a>(
         &'a self,
         function: &'a FunctionName,
     ) -> impl Iterator<Item = (&'a Neighbour, &'a Offered)> {
+        let policy = self.policies.get(function);
+        let may_take = move |n: &Neighbour| match policy {
+            Some(policy) => policy.excludes(n).is_none(),
+            None => !n.cordoned,
+        };
         self.entries
             .values()
+            .filter(move |n| may_take(n))
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
     }
 

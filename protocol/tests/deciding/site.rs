@@ -49,7 +49,6 @@ impl Site {
 
     /// The neighbour `n` offers exactly these functions, with headroom FREE/SIZE.
     pub(crate) fn hears(&mut self, n: u8, functions: &[(&str, &str)]) {
-        self.sequence += 1;
         let mut functions: Vec<FunctionOffer> = functions
             .iter()
             .map(|(function, headroom)| {
@@ -64,6 +63,49 @@ impl Site {
             })
             .collect();
         functions.sort_by(|a, b| a.function.cmp(&b.function));
+        self.hears_offer(n, functions, NodeLabels::default(), false);
+    }
+
+    /// The neighbour `n` offers `f`, as `change` says.
+    pub(crate) fn offers(&mut self, n: u8, change: impl FnOnce(&mut FunctionOffer)) {
+        let mut function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: Headroom { free: 4, size: 4 },
+            queue: 1000,
+            service: None,
+        };
+        change(&mut function);
+        self.hears_offer(n, vec![function], NodeLabels::default(), false);
+    }
+
+    /// The neighbour `n` has those labels, is cordoned or not, and offers `f` with that headroom.
+    pub(crate) fn says(
+        &mut self,
+        n: u8,
+        labels: &[(String, String)],
+        cordoned: bool,
+        headroom: &str,
+    ) {
+        let function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: headroom.parse().unwrap(),
+            queue: 1000,
+            service: None,
+        };
+        let labels = NodeLabels::new(labels.to_vec()).unwrap();
+        self.hears_offer(n, vec![function], labels, cordoned);
+    }
+
+    fn hears_offer(
+        &mut self,
+        n: u8,
+        functions: Vec<FunctionOffer>,
+        labels: NodeLabels,
+        cordoned: bool,
+    ) {
+        self.sequence += 1;
         let offer = Offer {
             boot: 1,
             sequence: self.sequence,
@@ -72,8 +114,8 @@ impl Site {
                 port: 31601,
             },
             period: Period::from_duration(Duration::from_secs(3600)),
-            labels: NodeLabels::default(),
-            cordoned: false,
+            labels,
+            cordoned,
             functions,
         };
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);

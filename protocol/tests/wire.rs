@@ -378,7 +378,7 @@ fn an_amount_is_a_number_in_range() {
         f64::NAN,
         f64::INFINITY,
         -1.0,
-        f64::MIN_POSITIVE * -1.0,
+        -f64::MIN_POSITIVE,
         1.1e9,
     ] {
         assert_malformed(&patched(MARGIN, 2, &hostile.to_le_bytes()));

@@ -131,13 +131,20 @@ async fn run_for(
     let Some(local) = &served.local else {
         return refuse(request, "not-here").await;
     };
+    if !served.offered {
+        return refuse(request, Rejection::Closed.as_str()).await;
+    }
     let deadline = Instant::now() + served.timeout;
     let clock = context.shared.clock;
-    let slot = match admit(&served.route, from, clock.now()) {
+    let mut terms = served.terms(clock.now(), headers::deadline(request.headers()));
+    terms.priority = headers::priority(request.headers()).unwrap_or(terms.priority);
+    let slot = match served.displace_admission(admit(&served.route, from, clock.now()), &terms) {
         Admission::Run => local.running(),
         Admission::Wait(turn) => {
-            match tokio::time::timeout_at(deadline, local.turn(turn, clock)).await {
-                Ok(slot) => slot,
+            let turn = local.turn(turn, &terms, served.service);
+            match tokio::time::timeout_at(deadline, turn).await {
+                Ok(Some(slot)) => slot,
+                Ok(None) => return refuse(request, Rejection::Dropped.as_str()).await,
                 Err(_) => return refuse(request, "waited-too-long").await,
             }
         }

@@ -19,6 +19,7 @@ mod http2;
 mod large;
 mod life;
 mod overload;
+mod policy;
 mod second_tries;
 mod strangers;
 mod strategies;

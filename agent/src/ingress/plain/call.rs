@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::policy::Terms;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
@@ -97,19 +98,26 @@ pub(super) async fn deliver(
         close: head.close || context.shared.is_draining(),
     };
     let common = out.len();
-    let mut delivery = Delivery::new();
     let mut time = context.shared.clock.at(now.into_std());
+    let terms = served.terms(time, None);
+    let mut delivery = Delivery::on(terms);
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();
-            delivery.next(&served.route, time, rng)
+            let decision = delivery.next(&served.route, time, rng);
+            served.displace(decision, &terms)
         };
         out.truncate(common);
         let (attempt, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
-                let slot = match slot(context, client, served, decision, time).await {
+                let slot = match slot(context, client, served, decision, &terms, time).await {
+                    Ok(None) => {
+                        delivery.dropped_here();
+                        time = context.shared.clock.now();
+                        continue;
+                    }
                     Ok(slot) => slot,
                     Err(GivenUp::Gone) => return Err(GivenUp::Gone),
                     Err(GivenUp::Late) => None,
@@ -143,6 +151,8 @@ pub(super) async fn deliver(
                 let target = Target::Peer(candidate.node, served.addresses[index]);
                 out.extend_from_slice(b"dfaas-node-id: ");
                 out.extend_from_slice(signature.node);
+                out.extend_from_slice(b"\r\ndfaas-priority: ");
+                out.push(b'0' + terms.priority.get());
                 out.extend_from_slice(b"\r\n\r\n");
                 out.extend_from_slice(body);
                 call.sent_to(candidate.node);
@@ -161,10 +171,16 @@ pub(super) async fn deliver(
                         if let Some(headroom) = answer.headroom() {
                             candidate.remote.report(headroom);
                         }
+                        candidate.remote.took();
                     }
-                    Attempt::Refused | Attempt::Unreached => {
-                        served.counters.forward_refused();
+                    Attempt::Refused => {
+                        candidate.remote.refused(clock.now());
                         candidate.remote.refuse_one();
+                        served.counters.forward_refused();
+                    }
+                    Attempt::Unreached => {
+                        candidate.remote.refuse_one();
+                        served.counters.forward_refused();
                     }
                     Attempt::Failed(..) => {}
                 }
@@ -249,12 +265,13 @@ async fn attempt(
     }
 }
 
-/// The slot of a call that the gate lets run, now or when its turn comes; nothing if the time is over before.
+/// The slot of a call that the gate lets run, now or when its turn comes; nothing where the queue drops it.
 async fn slot(
     context: &Context,
     client: &mut ClientStream,
     served: &Served,
     decision: Decision,
+    terms: &Terms,
     time: Time,
 ) -> Result<Option<Slot>, GivenUp> {
     let Some(local) = served.local.as_ref() else {
@@ -262,8 +279,8 @@ async fn slot(
     };
     match decision {
         Decision::Wait(turn, _) => {
-            let turn = local.turn(turn, context.shared.clock);
-            client.unless_given_up(true, turn).await.map(Some)
+            let turn = local.turn(turn, terms, served.service);
+            client.unless_given_up(true, turn).await
         }
         _ => Ok(Some(
             local.running_since(context.shared.clock.instant(time)),

@@ -18,7 +18,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{Connector, Lines, PeerTls, Pool};
+use super::{Connector, Lines, PeerTls, Pool, Trunks};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -59,8 +59,10 @@ pub struct Context {
     pub shared: Arc<Shared>,
     /// This thread's connections for calls that are relayed message by message.
     pub pool: Rc<Pool>,
-    /// This thread's connections for plain calls.
+    /// This thread's connections to the platform for plain calls.
     pub lines: Lines,
+    /// This thread's connections to neighbours for plain calls.
+    pub trunks: Trunks,
     /// This thread's randomness, for ties and draws; nothing secret.
     pub rng: RefCell<SmallRng>,
 }
@@ -71,7 +73,8 @@ impl Context {
         let connector = Rc::new(Connector::new(Arc::clone(&shared)));
         Rc::new(Context {
             pool: Rc::new(Pool::new(Rc::clone(&connector))),
-            lines: Lines::new(connector),
+            lines: Lines::new(Rc::clone(&connector)),
+            trunks: Trunks::new(connector),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
         })

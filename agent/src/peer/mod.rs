@@ -7,6 +7,7 @@ mod check;
 mod forward;
 mod line;
 mod serve;
+mod trunk;
 
 pub use check::{Checked, check_neighbours};
 pub use forward::forward;

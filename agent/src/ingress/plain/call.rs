@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::{Headroom, Time};
 use hyper::StatusCode;
 use tokio::time::Instant;
 
+use crate::datapath::plain::{Added, Answer, Failed, Head, Source, exchange, exchange_over};
 use crate::datapath::{Context, Target, refuse, text};
 use crate::health::tell;
 use crate::routing::{Outcome, Served, Slot};
@@ -17,9 +18,7 @@ use crate::telemetry::access::Entry;
 
 use super::super::in_flight::InFlight;
 use super::client::{ClientStream, GivenUp};
-use super::exchange::{Answer, Failed, exchange};
-use super::head::{Added, Head};
-use super::relay::{Signature, discard, relay, say};
+use super::relay::{Signature, relay, say};
 use super::stamp::{CallId, StartTime};
 
 /// What a connection is known by.
@@ -40,7 +39,8 @@ pub(super) struct Names {
 )]
 enum Attempt {
     Answered(Answer, Option<Slot>, Target),
-    Refused,
+    /// A neighbour tells its headroom then too.
+    Refused(Option<Headroom>),
     Unreached,
     Failed(StatusCode, String),
 }
@@ -131,7 +131,7 @@ pub(super) async fn deliver(
                     Some(Told::Stalls) | None => {}
                 }
                 match tried {
-                    Attempt::Refused => delivery.refused_here(),
+                    Attempt::Refused(_) => delivery.refused_here(),
                     Attempt::Unreached => delivery.unreached_here(),
                     Attempt::Answered(..) | Attempt::Failed(..) => {}
                 }
@@ -140,9 +140,7 @@ pub(super) async fn deliver(
             Decision::Forward(index, _) => {
                 let candidate = &served.route.there[index];
                 let target = Target::Peer(candidate.node, served.addresses[index]);
-                out.extend_from_slice(b"dfaas-node-id: ");
-                out.extend_from_slice(signature.node);
-                out.extend_from_slice(b"\r\n\r\n");
+                out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
                 call.sent_to(candidate.node);
                 let tried = attempt(context, client, target, &out, head.head_only, None);
@@ -155,14 +153,19 @@ pub(super) async fn deliver(
                     None => None,
                 };
                 tell(candidate.node, change);
-                match &tried {
-                    Attempt::Answered(answer, ..) => {
-                        if let Some(headroom) = answer.headroom() {
-                            candidate.remote.report(headroom);
-                        }
-                    }
-                    Attempt::Refused | Attempt::Unreached => served.counters.forward_refused(),
-                    Attempt::Failed(..) => {}
+                let headroom = match &tried {
+                    Attempt::Answered(answer, ..) => match &answer.source {
+                        Source::Trunk(call) => call.headroom(),
+                        Source::Line(_) => None,
+                    },
+                    Attempt::Refused(headroom) => *headroom,
+                    Attempt::Unreached | Attempt::Failed(..) => None,
+                };
+                if let Some(headroom) = headroom {
+                    candidate.remote.report(headroom);
+                }
+                if matches!(tried, Attempt::Refused(_) | Attempt::Unreached) {
+                    served.counters.forward_refused();
                 }
                 (tried, Outcome::Forwarded)
             }
@@ -186,7 +189,7 @@ pub(super) async fn deliver(
                 let (lines, entry) = (&context.lines, &mut entry);
                 return relay(client, lines, answer, slot, signature, &mut out, entry).await;
             }
-            Attempt::Refused | Attempt::Unreached => time = context.shared.clock.now(),
+            Attempt::Refused(_) | Attempt::Unreached => time = context.shared.clock.now(),
             Attempt::Failed(status, why) => {
                 let answer = text(status, why);
                 let mut entry = call.ended(Outcome::Failed, status.as_u16());
@@ -216,21 +219,30 @@ async fn attempt(
     head_only: bool,
     slot: Option<Slot>,
 ) -> Result<(Attempt, Option<Told>), GivenUp> {
-    let exchanged = exchange(&context.lines, target, request, head_only);
+    let exchanged = async {
+        match target {
+            Target::Platform => exchange(&context.lines, request, head_only).await,
+            Target::Peer(node, address) => {
+                exchange_over(context.trunks.call(node, address, request), head_only).await
+            }
+        }
+    };
     match client.unless_given_up(true, exchanged).await {
-        Ok(Ok(answer)) if answer.is_refusal(target) => {
+        Ok(Ok(answer)) if target == Target::Platform && answer.is_limiter_refusal() => {
             let soon = Instant::now() + context.shared.timeouts.connect;
-            discard(&context.lines, answer, soon).await;
-            Ok((Attempt::Refused, Some(Told::Answers)))
+            answer.discard(&context.lines, soon).await;
+            Ok((Attempt::Refused(None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {
             let answered = Attempt::Answered(answer, slot, target);
             Ok((answered, Some(Told::Answers)))
         }
-        Ok(Err(Failed::Unsent(error))) => {
-            tracing::debug!(?target, %error, "a call could not be sent");
-            let told = error.speaks_against_target().then_some(Told::Breaks);
-            Ok((Attempt::Unreached, told))
+        Ok(Err(Failed::Refused(headroom))) => {
+            Ok((Attempt::Refused(headroom), Some(Told::Answers)))
+        }
+        Ok(Err(Failed::Unsent { against, why })) => {
+            tracing::debug!(?target, why, "a call could not be sent");
+            Ok((Attempt::Unreached, against.then_some(Told::Breaks)))
         }
         Ok(Err(Failed::Broken(why))) => {
             let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);

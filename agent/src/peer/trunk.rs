@@ -22,11 +22,12 @@ use hyper::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use crate::datapath::Context;
 use crate::datapath::plain::{Answer, Failed, Found, Head, Left, Limits, Source, exchange};
+use crate::datapath::trunk::Gathering;
 use crate::datapath::trunk::frame::{self, Frame, MAX_DATA, Malformed, WINDOW};
 use crate::routing::{Served, Slot};
 
@@ -52,6 +53,7 @@ pub(super) async fn serve_trunk(
         out: RefCell::default(),
         tickets: RefCell::default(),
         crowd: RefCell::default(),
+        next_deadline: Cell::default(),
     };
     let mut connection = Connection {
         stream,
@@ -66,8 +68,10 @@ pub(super) async fn serve_trunk(
     let mut stopped = pin!(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
     let mut farewell: Option<Pin<Box<Sleep>>> = None;
     let mut closing = false;
+    let mut gathering = Gathering::default();
     let ended = poll_fn(|cx| -> Poll<io::Result<()>> {
         if !closing && stopped.as_mut().poll(cx).is_ready() {
             closing = true;
@@ -88,6 +92,20 @@ pub(super) async fn serve_trunk(
             }
             while let Poll::Ready(Some(number)) = running.poll_next_unpin(cx) {
                 trunk.tickets.borrow_mut().remove(&number);
+            }
+            if let Some(next) = trunk.next_deadline.get() {
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+                if timer.deadline() != next {
+                    timer.as_mut().reset(next);
+                }
+                if timer.as_mut().poll(cx).is_ready() {
+                    trunk.pass_deadlines(Instant::now());
+                    continue;
+                }
+            }
+            let sent = connection.at == connection.sent.len();
+            if sent && gathering.goes_on(trunk.waiting(), cx) {
+                return Poll::Pending;
             }
             ready!(connection.poll_write(cx))?;
             // What was not read for want of room can be read now.
@@ -118,6 +136,8 @@ struct Trunk {
     tickets: RefCell<HashMap<u32, Rc<Ticket>>>,
     /// Calls that wait for room in `out`.
     crowd: RefCell<Vec<Waker>>,
+    /// No call's deadline is before it. One timer serves all calls of a trunk and is hardly ever set anew.
+    next_deadline: Cell<Option<Instant>>,
 }
 
 /// What the other end may do to a call that runs.
@@ -125,10 +145,24 @@ struct Ticket {
     given_up: Cell<bool>,
     /// Bytes of the answer that may be sent.
     window: Cell<u32>,
+    /// When the head of the answer has to be there.
+    deadline: Cell<Option<Instant>>,
+    late: Cell<bool>,
     task: Cell<Option<Waker>>,
 }
 
 impl Ticket {
+    /// Does that, unless the call's time is over before.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.late.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
     fn wake(&self) {
         if let Some(task) = self.task.take() {
             task.wake();
@@ -194,19 +228,52 @@ impl Connection<'_> {
 }
 
 impl Trunk {
+    fn waiting(&self) -> usize {
+        self.out.borrow().len()
+    }
+
     fn is_full(&self) -> bool {
-        self.out.borrow().len() >= MOST_WAITING
+        self.waiting() >= MOST_WAITING
     }
 
     fn ticket(&self, number: u32) -> Rc<Ticket> {
         let ticket = Rc::new(Ticket {
             given_up: Cell::new(false),
             window: Cell::new(WINDOW),
+            deadline: Cell::default(),
+            late: Cell::default(),
             task: Cell::new(None),
         });
         let mut tickets = self.tickets.borrow_mut();
         tickets.insert(number, Rc::clone(&ticket));
         ticket
+    }
+
+    /// Gives a call so much time.
+    fn limit(&self, ticket: &Ticket, deadline: Instant) {
+        ticket.deadline.set(Some(deadline));
+        let next = self.next_deadline.get();
+        if next.is_none_or(|next| deadline < next) {
+            self.next_deadline.set(Some(deadline));
+        }
+    }
+
+    /// Tells the calls that are late, and finds out when to look again.
+    fn pass_deadlines(&self, now: Instant) {
+        let tickets = self.tickets.borrow();
+        let mut next = None::<Instant>;
+        for ticket in tickets.values() {
+            match ticket.deadline.get() {
+                Some(deadline) if deadline <= now => {
+                    ticket.deadline.set(None);
+                    ticket.late.set(true);
+                    ticket.wake();
+                }
+                Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
+                None => {}
+            }
+        }
+        self.next_deadline.set(next);
     }
 
     /// Takes in what the other end says of a call, which may have ended here by now.
@@ -315,40 +382,43 @@ async fn serve(trunk: &Trunk, number: u32, ticket: &Ticket, request: &[u8]) {
         return refuse("not-a-neighbour");
     };
     let now = Instant::now();
-    let deadline = now + served.timeout;
-    let slot = match slot(trunk, &served, now, deadline).await {
+    trunk.limit(ticket, now + served.timeout);
+    let slot = match slot(trunk, ticket, &served, now).await {
         Ok(slot) => slot,
         Err(why) => return refuse(why),
     };
     let since = shared.clock.at(slot.since());
     let health = &shared.platform;
     let lines = &trunk.context.lines;
-    let exchanged = tokio::time::timeout_at(deadline, exchange(lines, request, head.head_only));
-    let (status, why) = match exchanged.await {
-        Ok(Ok(answer)) if answer.is_limiter_refusal() => {
+    let exchanged = ticket
+        .in_time(exchange(lines, request, head.head_only))
+        .await;
+    ticket.deadline.set(None);
+    let (status, why) = match exchanged {
+        Some(Ok(answer)) if answer.is_limiter_refusal() => {
             health.call_succeeded();
             drop(slot);
             refuse(Rejection::PlatformRefused.as_str());
             let soon = Instant::now() + shared.timeouts.connect;
             return answer.discard(lines, soon).await;
         }
-        Ok(Ok(answer)) => {
+        Some(Ok(answer)) => {
             health.call_succeeded();
             ran.fetch_add(1, Relaxed);
             served.counters.ran_for_peer();
             return pass_on(trunk, number, ticket, answer, slot, headroom).await;
         }
-        Ok(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(_)))) => {
+        Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(_)))) => {
             tracing::debug!(?failed, "a call could not be sent");
             health.call_failed(since);
             drop(slot);
             return refuse(Rejection::PlatformDown.as_str());
         }
-        Ok(Err(Failed::Broken(why))) => {
+        Some(Err(Failed::Broken(why))) => {
             health.call_failed(since);
             (StatusCode::BAD_GATEWAY, why)
         }
-        Err(_) => (
+        None => (
             StatusCode::GATEWAY_TIMEOUT,
             "the function did not answer in time; raise its label dfaas.timeout_ms if it needs longer"
                 .to_owned(),
@@ -374,9 +444,9 @@ async fn serve(trunk: &Trunk, number: u32, ticket: &Ticket, request: &[u8]) {
 /// The slot of a call, now or when its turn comes; or why there is none.
 async fn slot(
     trunk: &Trunk,
+    ticket: &Ticket,
     served: &Served,
     now: Instant,
-    deadline: Instant,
 ) -> Result<Slot, &'static str> {
     let clock = trunk.context.shared.clock;
     let Some(local) = &served.local else {
@@ -385,8 +455,8 @@ async fn slot(
     match admit(&served.route, trunk.from, clock.at(now.into_std())) {
         Admission::Run => Ok(local.running_since(now.into_std())),
         Admission::Wait(turn) => {
-            let turn = tokio::time::timeout_at(deadline, local.turn(turn, clock));
-            turn.await.map_err(|_| "waited-too-long")
+            let turn = ticket.in_time(local.turn(turn, clock));
+            turn.await.ok_or("waited-too-long")
         }
         Admission::Refuse(rejection) => Err(rejection.as_str()),
     }

@@ -21,7 +21,19 @@ pub(crate) struct Broken(Arc<str>);
 
 /// The calls of one trunk. They outlive its connection.
 #[derive(Debug)]
-pub(super) struct Calls(RefCell<State>);
+pub(super) struct Calls {
+    state: RefCell<State>,
+    there: There,
+}
+
+/// The other end of a trunk, as headers name it: written once and not for each call.
+#[derive(Debug)]
+pub(crate) struct There {
+    /// Which node.
+    pub(crate) node: Box<str>,
+    /// Its IP address.
+    pub(crate) ip: Box<str>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -123,15 +135,18 @@ impl Call {
 
 impl Calls {
     /// Calls of which that is the first.
-    pub(super) fn with(request: &[u8]) -> (Rc<Calls>, TrunkCall) {
-        let calls = Rc::new(Calls(RefCell::new(State {
-            calls: HashMap::new(),
-            next: 1,
-            handed: 1,
-            out: Vec::new(),
-            takes: true,
-            connection: None,
-        })));
+    pub(super) fn with(there: There, request: &[u8]) -> (Rc<Calls>, TrunkCall) {
+        let calls = Rc::new(Calls {
+            state: RefCell::new(State {
+                calls: HashMap::new(),
+                next: 1,
+                handed: 1,
+                out: Vec::new(),
+                takes: true,
+                connection: None,
+            }),
+            there,
+        });
         let call = calls.add(request);
         (calls, call)
     }
@@ -142,7 +157,7 @@ impl Calls {
     }
 
     fn add(self: &Rc<Self>, request: &[u8]) -> TrunkCall {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let number = state.next;
         state.next += 1;
         // The last number is not used.
@@ -167,25 +182,30 @@ impl Calls {
 
     /// The trunk takes no more calls.
     pub(super) fn close(&self) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.takes = false;
         state.wake_connection();
     }
 
     /// Whether the trunk takes calls.
     pub(super) fn takes(&self) -> bool {
-        self.0.borrow().takes
+        self.state.borrow().takes
     }
 
     /// Whether no call is on it.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().calls.is_empty()
+        self.state.borrow().calls.is_empty()
+    }
+
+    /// Bytes of the frames that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.state.borrow().out.len()
     }
 
     /// Puts the frames that wait in the place of those that were sent. Whether there are any; if not, the connection's
     /// task is woken when there are.
     pub(super) fn hand_over(&self, sent: &mut Vec<u8>, cx: &Context<'_>) -> bool {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         sent.clear();
         if state.out.is_empty() {
             match &state.connection {
@@ -201,12 +221,12 @@ impl Calls {
 
     /// The number of the first call that was not handed over.
     pub(super) fn handed(&self) -> u32 {
-        self.0.borrow().handed
+        self.state.borrow().handed
     }
 
     /// Takes in a frame from the other end.
     pub(super) fn take_in(&self, frame: Frame<'_>) -> Result<(), Malformed> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let call = match frame {
             Frame::Answer { call, .. }
             | Frame::Data { call, .. }
@@ -230,7 +250,7 @@ impl Calls {
 
     /// The connection has ended. Calls from number `unsent` on were not sent.
     pub(super) fn end(&self, unsent: u32, against: bool, why: &str) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.takes = false;
         state.out = Vec::new();
         let why: Arc<str> = why.into();
@@ -248,14 +268,14 @@ impl Calls {
 impl Calls {
     /// Asks the other end for so many more bytes.
     fn ask(&self, call: u32, bytes: u32) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         frame::write_more(&mut state.out, call, bytes);
         state.wake_connection();
     }
 
     /// A call's task is done with it.
     fn forget(&self, call: u32, open: bool) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.calls.remove(&call);
         if open {
             frame::write_reset(&mut state.out, call);
@@ -302,6 +322,11 @@ impl TrunkCall {
             })
         })
         .await
+    }
+
+    /// The other end.
+    pub(crate) fn there(&self) -> &There {
+        &self.calls.there
     }
 
     /// The headroom that came with the answer.
@@ -358,6 +383,14 @@ mod tests {
 
     use super::*;
 
+    fn calls(request: &[u8]) -> (Rc<Calls>, TrunkCall) {
+        let there = There {
+            node: "n".into(),
+            ip: "192.0.2.1".into(),
+        };
+        Calls::with(there, request)
+    }
+
     /// What the connection's task would send.
     fn handed_over(calls: &Calls) -> Vec<u8> {
         let mut sent = Vec::new();
@@ -381,7 +414,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_are_answered_in_any_order() {
-        let (calls, mut first) = Calls::with(b"first");
+        let (calls, mut first) = calls(b"first");
         let mut second = calls.call(b"second").unwrap();
         let sent = handed_over(&calls);
         let (frame, len) = Frame::read(&sent).unwrap().unwrap();
@@ -417,7 +450,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_handed_over_can_be_tried_elsewhere() {
-        let (calls, mut sent) = Calls::with(b"sent");
+        let (calls, mut sent) = calls(b"sent");
         handed_over(&calls);
         let mut unsent = calls.call(b"unsent").unwrap();
         calls.end(calls.handed(), true, "the connection broke");
@@ -429,7 +462,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_is_dropped_is_given_up_at_the_other_end() {
-        let (calls, call) = Calls::with(b"x");
+        let (calls, call) = calls(b"x");
         drop(call);
         let sent = handed_over(&calls);
         let (_, len) = Frame::read(&sent).unwrap().unwrap();
@@ -442,7 +475,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_is_asked_for_when_what_came_was_taken() {
-        let (calls, mut call) = Calls::with(b"x");
+        let (calls, mut call) = calls(b"x");
         handed_over(&calls);
         let half = vec![7; (WINDOW / 2) as usize];
         calls.take_in(answer(1, &half, false)).unwrap();
@@ -480,7 +513,7 @@ mod tests {
                 request: b"",
             }],
         ] {
-            let (calls, _call) = Calls::with(b"x");
+            let (calls, _call) = calls(b"x");
             handed_over(&calls);
             let (last, before) = frames.split_last().unwrap();
             for frame in before {
@@ -489,7 +522,7 @@ mod tests {
             assert_eq!(calls.take_in(*last), Err(Malformed), "{frames:?}");
         }
         // Before the call was sent.
-        let (calls, _call) = Calls::with(b"x");
+        let (calls, _call) = calls(b"x");
         assert_eq!(calls.take_in(answer(1, b"", true)), Err(Malformed));
     }
 }

@@ -5,7 +5,9 @@
 
 mod call;
 pub(crate) mod frame;
+mod gathering;
 mod origin;
 
 pub(crate) use call::TrunkCall;
+pub(crate) use gathering::Gathering;
 pub use origin::Trunks;

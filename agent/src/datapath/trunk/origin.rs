@@ -13,8 +13,9 @@ use bytes::{Buf, BytesMut};
 use dfaas_protocol::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::call::{Calls, TrunkCall};
+use super::call::{Calls, There, TrunkCall};
 use super::frame::Frame;
+use super::gathering::Gathering;
 use crate::datapath::connect::{Connector, TrunkStream};
 
 /// A trunk without a call for so many [`Trunks::close_idle`] is closed. They come every few seconds.
@@ -58,7 +59,11 @@ impl Trunks {
             trunk.used = used;
             return call;
         }
-        let (calls, call) = Calls::with(request);
+        let there = There {
+            node: node.to_string().into(),
+            ip: address.ip().to_string().into(),
+        };
+        let (calls, call) = Calls::with(there, request);
         let connector = Rc::clone(&self.connector);
         tokio::task::spawn_local(run(connector, node, address, Rc::clone(&calls)));
         open.insert((node, address), Open { calls, used });
@@ -97,6 +102,7 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
         sent: Vec::new(),
         at: 0,
         batch: calls.handed(),
+        gathering: Gathering::default(),
     };
     let ended = poll_fn(|cx| connection.poll(cx)).await;
     let why = match ended {
@@ -121,6 +127,7 @@ struct Connection<'a> {
     at: usize,
     /// The first call that may be among them.
     batch: u32,
+    gathering: Gathering,
 }
 
 impl Connection<'_> {
@@ -131,6 +138,10 @@ impl Connection<'_> {
             if read? == 0 {
                 return Poll::Ready(Ok(()));
             }
+        }
+        let sent = self.at == self.sent.len();
+        if sent && self.gathering.goes_on(self.calls.waiting(), cx) {
+            return Poll::Pending;
         }
         if self.poll_write(cx)?.is_ready() && !self.calls.takes() && self.calls.is_empty() {
             return Poll::Ready(Ok(()));

@@ -38,7 +38,7 @@ pub(super) struct Names {
     reason = "answers are the rule; a box would cost each of them an allocation"
 )]
 enum Attempt {
-    Answered(Answer, Option<Slot>, Target),
+    Answered(Answer, Option<Slot>),
     /// A neighbour tells its headroom then too.
     Refused(Option<Headroom>),
     Unreached,
@@ -87,7 +87,7 @@ pub(super) async fn deliver(
     };
     head.write(request, &added, &mut out);
     let body = &request[head.len..head.len + head.body];
-    let mut signature = Signature {
+    let signature = Signature {
         node: context.shared.node_header.as_bytes(),
         server: names.server.as_bytes(),
         forwarded_to: None,
@@ -177,15 +177,8 @@ pub(super) async fn deliver(
             }
         };
         match attempt {
-            Attempt::Answered(answer, slot, target) => {
+            Attempt::Answered(answer, slot) => {
                 let mut entry = call.ended(outcome, answer.head.status);
-                let (node, address);
-                if let Target::Peer(peer, at) = target {
-                    node = peer.to_string();
-                    address = at.ip().to_string();
-                    signature.forwarded_to = Some(node.as_bytes());
-                    signature.server = address.as_bytes();
-                }
                 let (lines, entry) = (&context.lines, &mut entry);
                 return relay(client, lines, answer, slot, signature, &mut out, entry).await;
             }
@@ -234,7 +227,7 @@ async fn attempt(
             Ok((Attempt::Refused(None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {
-            let answered = Attempt::Answered(answer, slot, target);
+            let answered = Attempt::Answered(answer, slot);
             Ok((answered, Some(Told::Answers)))
         }
         Ok(Err(Failed::Refused(headroom))) => {

@@ -77,7 +77,13 @@ pub(super) async fn relay(
     }
     out.clear();
     head.write(&input, out);
-    signature.write(out, head.is_dated());
+    if let Source::Trunk(call) = &source {
+        signature.forwarded_to = Some(call.there().node.as_bytes());
+        signature.server = call.there().ip.as_bytes();
+        signature.write(out, head.is_dated());
+    } else {
+        signature.write(out, head.is_dated());
+    }
     input.advance(head.len);
     let mut left = Left::of(head.body);
     loop {

@@ -124,7 +124,8 @@ pub(super) async fn serve_trunk(
         tracing::debug!(%error, neighbour = %from, "a trunk broke");
     }
     // A courtesy to the other end, which otherwise hears of it by a reset.
-    let _ = poll_fn(|cx| Pin::new(&mut connection.stream).poll_shutdown(cx)).await;
+    let goodbye = poll_fn(|cx| Pin::new(&mut connection.stream).poll_shutdown(cx));
+    let _ = tokio::time::timeout(FAREWELL, goodbye).await;
 }
 
 /// What the calls of a trunk share.

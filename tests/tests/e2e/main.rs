@@ -22,6 +22,7 @@ mod overload;
 mod second_tries;
 mod strangers;
 mod telemetry;
+mod trunks;
 mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use dfaas_protocol::NodeId;
@@ -20,6 +21,8 @@ use crate::datapath::connect::{Connector, TrunkStream};
 
 /// A trunk without a call for so many [`Trunks::close_idle`] is closed. They come every few seconds.
 const IDLE_LIMIT: u64 = 12;
+/// How long the end of a connection may take to be told.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How much is read at one time.
 const READ: usize = 64 * 1024;
 /// The most that TLS sends in one record. A write of more may fail although the other end has whole records of it.
@@ -113,7 +116,8 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
     let unsent = connection.first_unsent();
     calls.end(unsent, true, &why);
     // A courtesy to the other end, which otherwise hears of it by a reset.
-    let _ = poll_fn(|cx| Pin::new(&mut connection.stream).poll_shutdown(cx)).await;
+    let goodbye = poll_fn(|cx| Pin::new(&mut connection.stream).poll_shutdown(cx));
+    let _ = tokio::time::timeout(FAREWELL, goodbye).await;
 }
 
 /// A trunk's connection.

@@ -13,7 +13,7 @@ pub(crate) const MAX_PAYLOAD: usize = 96 * 1024;
 /// Bytes of an answer that may be sent before the other end has asked for more.
 pub(crate) const WINDOW: u32 = 256 * 1024;
 /// The most that is sent of an answer in one frame, so that no call keeps the others waiting for long.
-pub(crate) const MAX_DATA: usize = 32 * 1024;
+pub(crate) const MAX_DATA: usize = 16 * 1024;
 /// The longest reason of a refusal.
 const MAX_REASON: usize = 64;
 
@@ -172,14 +172,12 @@ pub(crate) fn write_answer(
     out: &mut Vec<u8>,
     call: u32,
     headroom: Option<Headroom>,
-    parts: [&[u8]; 2],
+    bytes: &[u8],
     last: bool,
 ) {
-    let length = HEADROOM + parts[0].len() + parts[1].len();
-    header(out, or_last(ANSWER, last), call, length);
+    header(out, or_last(ANSWER, last), call, HEADROOM + bytes.len());
     write_headroom(out, headroom);
-    out.extend_from_slice(parts[0]);
-    out.extend_from_slice(parts[1]);
+    out.extend_from_slice(bytes);
 }
 
 /// Writes more of an answer, [`MAX_DATA`] at most.
@@ -223,7 +221,7 @@ mod tests {
         let mut out = Vec::new();
         let headroom = Some(Headroom { free: -3, size: 8 });
         write_call(&mut out, 1, b"GET / HTTP/1.1\r\n\r\n");
-        write_answer(&mut out, 1, headroom, [b"HTTP/1.1 200", b" OK"], false);
+        write_answer(&mut out, 1, headroom, b"HTTP/1.1 200 OK", false);
         write_data(&mut out, 1, b"abc", true);
         write_refused(&mut out, 2, None, "not-here");
         write_reset(&mut out, 3);

@@ -33,10 +33,6 @@ pub(super) struct Names {
 }
 
 /// What became of one attempt.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "answers are the rule; a box would cost each of them an allocation"
-)]
 enum Attempt {
     Answered(Answer, Option<Slot>),
     /// A neighbour tells its headroom then too.

@@ -18,7 +18,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{Connector, Lines, PeerTls, Pool, Trunks};
+use super::{Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ pub struct Context {
     pub lines: Lines,
     /// This thread's connections to neighbours for plain calls.
     pub trunks: Trunks,
+    /// This thread's spare buffers.
+    pub buffers: Rc<Buffers>,
+    /// This thread's text of the date.
+    pub dates: Dates,
     /// This thread's randomness, for ties and draws; nothing secret.
     pub rng: RefCell<SmallRng>,
 }
@@ -71,10 +75,13 @@ impl Context {
     /// A context for a new thread.
     pub fn new(shared: Arc<Shared>) -> Rc<Context> {
         let connector = Rc::new(Connector::new(Arc::clone(&shared)));
+        let buffers = Rc::new(Buffers::default());
         Rc::new(Context {
             pool: Rc::new(Pool::new(Rc::clone(&connector))),
-            lines: Lines::new(Rc::clone(&connector)),
+            lines: Lines::new(Rc::clone(&connector), Rc::clone(&buffers)),
             trunks: Trunks::new(connector),
+            buffers,
+            dates: Dates::default(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
         })

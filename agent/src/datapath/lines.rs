@@ -8,9 +8,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::Buffers;
 use super::connect::Connector;
 
 /// A line that was idle for so many [`Lines::close_idle`] is closed. They come every few seconds, so that this is below
@@ -21,6 +23,7 @@ const IDLE_LIMIT: u64 = 4;
 #[derive(Debug)]
 pub struct Lines {
     connector: Rc<Connector>,
+    buffers: Rc<Buffers>,
     idle: RefCell<Vec<Idle>>,
     rounds: Cell<u64>,
 }
@@ -42,9 +45,10 @@ pub struct Line {
 
 impl Lines {
     /// No lines yet.
-    pub fn new(connector: Rc<Connector>) -> Lines {
+    pub fn new(connector: Rc<Connector>, buffers: Rc<Buffers>) -> Lines {
         Lines {
             connector,
+            buffers,
             idle: RefCell::default(),
             rounds: Cell::default(),
         }
@@ -72,8 +76,14 @@ impl Lines {
         Ok(Line { io, used: false })
     }
 
-    /// Takes back a line whose answer was read to its end and nothing beyond it.
-    pub fn give_back(&self, line: Line) {
+    /// An empty buffer for what a line brings.
+    pub fn buffer(&self) -> BytesMut {
+        self.buffers.take()
+    }
+
+    /// Takes back a line whose answer was read to its end and nothing beyond it, with its buffer.
+    pub fn give_back(&self, line: Line, buffer: BytesMut) {
+        self.buffers.give_back(buffer);
         let since = self.rounds.get();
         let mut idle = self.idle.borrow_mut();
         idle.push(Idle { io: line.io, since });

@@ -3,8 +3,10 @@
 //! Each thread of the data path has a [`Context`] of its own with its own connections, so that no call takes a lock.
 
 mod body;
+mod buffers;
 mod connect;
 mod context;
+mod date;
 pub mod headers;
 mod lines;
 mod path;
@@ -18,9 +20,11 @@ pub(crate) mod trunk;
 mod upgrade;
 
 pub use body::AnswerBody;
+pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};
 pub(crate) use connect::{buffered, prepare_trunk};
 pub use context::{Context, Shared};
+pub use date::Dates;
 pub use lines::{Line, Lines};
 pub(crate) use path::{Asked, function_in};
 pub use peer_tls::{PeerTls, PeerTlsError, Speaks};

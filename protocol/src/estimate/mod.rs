@@ -1,5 +1,6 @@
-//! Rates and times, estimated. `now` is always a parameter.
+//! Rates and times, estimated, and predictions of trained models. `now` is always a parameter.
 
+pub mod lightgbm;
 mod rate;
 mod token_bucket;
 

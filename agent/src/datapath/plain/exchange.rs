@@ -8,12 +8,9 @@ use dfaas_protocol::Headroom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::datapath::{Line, Lines, TrunkCall};
+use crate::datapath::{Line, Lines, READ, TrunkCall};
 
 use super::answer::{Body, Found, Head};
-
-/// How much is read at one time.
-const READ: usize = 16 * 1024;
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]
@@ -86,7 +83,7 @@ pub(crate) async fn exchange(
             Err(_) => break,
         }
     }
-    let mut answer = answer(Source::Line(line), head_only).await?;
+    let mut answer = answer(Source::Line(line), lines.buffer(), head_only).await?;
     answer.head.reusable &= sent == request.len();
     Ok(answer)
 }
@@ -94,11 +91,14 @@ pub(crate) async fn exchange(
 /// Waits for the head of the answer to a call that was sent to a neighbour.
 pub(crate) async fn exchange_over(mut call: TrunkCall, head_only: bool) -> Result<Answer, Failed> {
     call.begins().await?;
-    answer(Source::Trunk(call), head_only).await
+    answer(Source::Trunk(call), BytesMut::new(), head_only).await
 }
 
-async fn answer(mut source: Source, head_only: bool) -> Result<Answer, Failed> {
-    let mut input = BytesMut::new();
+async fn answer(
+    mut source: Source,
+    mut input: BytesMut,
+    head_only: bool,
+) -> Result<Answer, Failed> {
     loop {
         match Head::find(&input, head_only) {
             Found::Answer(head) => {
@@ -153,7 +153,7 @@ impl Answer {
         if input.len() as u64 == bytes
             && let Source::Line(line) = source
         {
-            lines.give_back(line);
+            lines.give_back(line, input);
         }
     }
 

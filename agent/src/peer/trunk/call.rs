@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dfaas_protocol::Headroom;
 use dfaas_protocol::delivery::{Admission, Rejection, admit};
 use hyper::StatusCode;
@@ -169,7 +169,7 @@ async fn pass_on(
                 && body + here == input.len()
                 && let Some(Source::Line(line)) = source.take()
             {
-                calls.context.lines.give_back(line);
+                calls.context.lines.give_back(line, BytesMut::new());
             }
         }
         let bytes = &input[..body + here];
@@ -187,7 +187,7 @@ async fn pass_on(
             calls.send(number, ticket, bytes, ended).await;
         }
         if ended {
-            return;
+            return calls.context.buffers.give_back(input);
         }
         input.clear();
         let more = match &mut source {

@@ -40,7 +40,7 @@ fn over_time(scenario: &Scenario, network: &Network, links: &[Vec<usize>]) -> f6
 }
 
 /// Calls a second that can be served of `load`, by nodes of those capacities with those neighbours.
-fn served_rate(load: &[f64], capacities: &[f64], links: &[Vec<usize>]) -> f64 {
+pub(crate) fn served_rate(load: &[f64], capacities: &[f64], links: &[Vec<usize>]) -> f64 {
     let n = load.len();
     let micro = |rate: f64| (rate * MICRO).round() as u64;
     // 0 is the source, 1 the sink; then the nodes where calls arrive, then the nodes where they run.

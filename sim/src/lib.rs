@@ -4,6 +4,7 @@
 pub mod bound;
 mod event;
 mod node;
+pub mod reference;
 pub mod report;
 pub mod scenario;
 pub mod world;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use dfaas_protocol::strategy::StrategyName;
+use dfaas_sim::reference::import::Import;
 use dfaas_sim::scenario::Scenario;
 use dfaas_sim::world::compare;
 
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run strategies on the same random network with the same calls, and compare what they serve
     Compare(Compare),
+    /// Run an instance of the reference's simulators, minute by minute as they do, and print their indices
+    Import(Import),
 }
 
 #[derive(Args)]
@@ -83,7 +86,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Compare(args) = Cli::parse().command;
+    match Cli::parse().command {
+        Command::Compare(args) => run_comparison(&args),
+        Command::Import(args) => args.run(&mut io::stdout().lock()),
+    }
+}
+
+fn run_comparison(args: &Compare) -> anyhow::Result<()> {
     let scenario = Scenario {
         nodes: args.nodes,
         edge_probability: args.edge_probability,

@@ -13,7 +13,7 @@ pub const MAXRATE_LABEL: &str = "dfaas.maxrate";
 pub const CONCURRENCY_LABEL: &str = "dfaas.concurrency";
 
 /// The most slots that a function may have; keeps headroom far from the limits of its integers.
-const MAX_SLOTS: u32 = 1_000_000;
+pub(crate) const MAX_SLOTS: u32 = 1_000_000;
 /// The highest rate that a function may have, in calls per second.
 const MAX_RATE: f64 = 1_000_000.0;
 /// The lowest rate above zero, in calls per second: about one a day.
@@ -24,6 +24,9 @@ const MIN_RATE: f64 = 1e-5;
 pub struct Slots(NonZeroU32);
 
 impl Slots {
+    /// One.
+    pub const ONE: Slots = Slots(NonZeroU32::MIN);
+
     /// That many slots, or nothing if there are none or more than a million.
     pub const fn new(slots: u32) -> Option<Slots> {
         match NonZeroU32::new(slots) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::estimate::TokenBucket;
-use crate::{Capacity, Headroom, Health, HealthState, Slots, Time};
+use crate::{CallRate, Capacity, Headroom, Health, HealthState, Slots, Time};
 
 /// A burst is a tenth of a second of the rate.
 const BURST_SECONDS: f64 = 0.1;
@@ -13,7 +13,6 @@ const BURST_SECONDS: f64 = 0.1;
 /// event in virtual time) and tells the gate when a call ends or gives up.
 #[derive(Debug)]
 pub struct Gate {
-    capacity: Capacity,
     /// How many calls may wait.
     queue: u32,
     state: State,
@@ -22,9 +21,10 @@ pub struct Gate {
 
 #[derive(Debug)]
 enum State {
-    /// Running in the high half, waiting in the low half, so that both change in one step.
-    Slots { slots: Slots, counts: AtomicU64 },
+    /// Slots, running and waiting in one word, so that they change in one step: see [`Counts`].
+    Slots(AtomicU64),
     Rate {
+        rate: CallRate,
         bucket: TokenBucket,
         burst: u32,
         running: AtomicU32,
@@ -61,32 +61,106 @@ pub enum Freed {
     HandedOver,
 }
 
-const ONE_RUNNING: u64 = 1 << 32;
-
-const fn running(counts: u64) -> u32 {
-    (counts >> 32) as u32
+/// What a gate with slots counts, as one word: 20 bits of slots, 21 of calls that run, 23 of calls that wait. As slots may
+/// shrink while calls run, more may run than there are slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    slots: u32,
+    running: u32,
+    waiting: u32,
 }
 
-const fn waiting(counts: u64) -> u32 {
-    counts as u32
+/// The longest queue that fits into the word; more than any driver can let wait.
+const MAX_WAITING: u32 = (1 << 23) - 1;
+
+impl Counts {
+    const fn of(word: u64) -> Counts {
+        Counts {
+            slots: (word >> 44) as u32,
+            running: (word >> 23) as u32 & ((1 << 21) - 1),
+            waiting: word as u32 & MAX_WAITING,
+        }
+    }
+
+    const fn word(self) -> u64 {
+        (self.slots as u64) << 44 | (self.running as u64) << 23 | self.waiting as u64
+    }
+
+    /// Calls wait only while every slot is taken, since a slot that ends is handed over; so nobody is overtaken.
+    const fn has_free_slot(self) -> bool {
+        self.waiting == 0 && self.running < self.slots
+    }
+
+    const fn start(self) -> Option<Counts> {
+        let running = self.running + 1;
+        if self.has_free_slot() {
+            Some(Counts { running, ..self })
+        } else {
+            None
+        }
+    }
+
+    const fn wait(self, queue: u32) -> Option<Counts> {
+        let waiting = self.waiting + 1;
+        if waiting <= queue {
+            Some(Counts { waiting, ..self })
+        } else {
+            None
+        }
+    }
+
+    /// Whether the slot of a call that ends goes to one that waits. It does not while more run than there are slots.
+    const fn hands_over(self) -> bool {
+        self.waiting > 0 && self.running <= self.slots
+    }
+
+    fn end(self) -> Counts {
+        if self.hands_over() {
+            let waiting = self.waiting - 1;
+            Counts { waiting, ..self }
+        } else {
+            let running = self.running.saturating_sub(1);
+            Counts { running, ..self }
+        }
+    }
+
+    /// How many that wait may start with that many slots.
+    fn resized(self, slots: u32) -> (Counts, u32) {
+        let starting = self.waiting.min(slots.saturating_sub(self.running));
+        let counts = Counts {
+            slots,
+            running: self.running + starting,
+            waiting: self.waiting - starting,
+        };
+        (counts, starting)
+    }
 }
 
-/// Calls wait only while every slot is taken, since a slot that ends is handed over; so nobody is overtaken.
-const fn has_free_slot(counts: u64, slots: Slots) -> bool {
-    waiting(counts) == 0 && running(counts) < slots.get()
+/// Changes the counts in one step and returns what they were, or nothing if `change` has none.
+fn step(word: &AtomicU64, mut change: impl FnMut(Counts) -> Option<Counts>) -> Option<Counts> {
+    word.fetch_update(Relaxed, Relaxed, |w| {
+        change(Counts::of(w)).map(Counts::word)
+    })
+    .ok()
+    .map(Counts::of)
 }
 
 impl Gate {
     /// A gate for that capacity at which `queue` calls may wait.
     pub fn new(capacity: Capacity, queue: u32) -> Gate {
         let state = match capacity {
-            Capacity::Slots(slots) => State::Slots {
-                slots,
-                counts: AtomicU64::new(0),
-            },
+            Capacity::Slots(slots) => {
+                let counts = Counts {
+                    slots: slots.get(),
+                    running: 0,
+                    waiting: 0,
+                };
+                State::Slots(AtomicU64::new(counts.word()))
+            }
             Capacity::Rate(rate) => {
                 let burst = (rate.per_second() * BURST_SECONDS).ceil().max(1.0) as u32;
                 State::Rate {
+                    rate,
                     bucket: TokenBucket::new(rate, burst),
                     burst,
                     running: AtomicU32::new(0),
@@ -94,8 +168,7 @@ impl Gate {
             }
         };
         Gate {
-            capacity,
-            queue,
+            queue: queue.min(MAX_WAITING),
             state,
             platform: Arc::default(),
         }
@@ -112,9 +185,38 @@ impl Gate {
         &self.platform
     }
 
-    /// What the gate was made for.
-    pub const fn capacity(&self) -> Capacity {
-        self.capacity
+    /// What it lets run now.
+    pub fn capacity(&self) -> Capacity {
+        match &self.state {
+            State::Slots(word) => {
+                let slots = Counts::of(word.load(Relaxed)).slots;
+                // Only numbers that came out of Slots are ever stored.
+                Capacity::Slots(Slots::new(slots).unwrap_or(Slots::ONE))
+            }
+            State::Rate { rate, .. } => Capacity::Rate(*rate),
+        }
+    }
+
+    /// Changes the slots while calls run. Fewer than run now let nothing start until enough have ended; more let calls start
+    /// that wait: the driver must start as many as this returns, those that wait longest. A rate is not changed.
+    #[must_use = "a slot that is handed over and not taken is lost"]
+    pub fn set_slots(&self, slots: Slots) -> u32 {
+        match &self.state {
+            State::Slots(word) => step(word, |c| Some(c.resized(slots.get()).0))
+                .map_or(0, |c| c.resized(slots.get()).1),
+            State::Rate { .. } => 0,
+        }
+    }
+
+    /// The platform refused a running call because it had no room, which may still [`end`](Gate::end): there are no more
+    /// slots than what runs beside it, but one.
+    pub fn refused_by_platform(&self) {
+        if let State::Slots(word) = &self.state {
+            step(word, |c| {
+                let slots = c.running.saturating_sub(1).clamp(1, c.slots);
+                Some(Counts { slots, ..c })
+            });
+        }
     }
 
     /// How many calls may wait.
@@ -125,11 +227,7 @@ impl Gate {
     /// Starts a call if it can run now and nobody waits before it. Whoever gets `true` owes an [`end`](Gate::end).
     pub fn start(&self, now: Time) -> bool {
         match &self.state {
-            State::Slots { slots, counts } => counts
-                .fetch_update(Relaxed, Relaxed, |c| {
-                    has_free_slot(c, *slots).then_some(c + ONE_RUNNING)
-                })
-                .is_ok(),
+            State::Slots(word) => step(word, Counts::start).is_some(),
             State::Rate {
                 bucket, running, ..
             } => {
@@ -146,20 +244,11 @@ impl Gate {
     /// and whose turn came; one that gives up before owes a [`leave`](Gate::leave).
     pub fn enter(&self, now: Time) -> Entry {
         match &self.state {
-            State::Slots { slots, counts } => {
-                let before = counts.fetch_update(Relaxed, Relaxed, |c| {
-                    if has_free_slot(c, *slots) {
-                        Some(c + ONE_RUNNING)
-                    } else {
-                        (waiting(c) < self.queue).then_some(c + 1)
-                    }
-                });
-                match before {
-                    Ok(c) if has_free_slot(c, *slots) => Entry::Run,
-                    Ok(_) => Entry::Wait(Turn::WhenFreed),
-                    Err(_) => Entry::Full,
-                }
-            }
+            State::Slots(word) => match step(word, |c| c.start().or(c.wait(self.queue))) {
+                Some(before) if before.has_free_slot() => Entry::Run,
+                Some(_) => Entry::Wait(Turn::WhenFreed),
+                None => Entry::Full,
+            },
             State::Rate {
                 bucket, running, ..
             } => match bucket.promise(now, self.queue) {
@@ -179,19 +268,10 @@ impl Gate {
     /// A call ended.
     pub fn end(&self) -> Freed {
         match &self.state {
-            State::Slots { counts, .. } => {
-                let before = counts.fetch_update(Relaxed, Relaxed, |c| {
-                    if waiting(c) > 0 {
-                        Some(c - 1)
-                    } else {
-                        c.checked_sub(ONE_RUNNING)
-                    }
-                });
-                match before {
-                    Ok(c) if waiting(c) > 0 => Freed::HandedOver,
-                    _ => Freed::Free,
-                }
-            }
+            State::Slots(word) => match step(word, |c| Some(c.end())) {
+                Some(before) if before.hands_over() => Freed::HandedOver,
+                _ => Freed::Free,
+            },
             State::Rate { running, .. } => {
                 running.fetch_sub(1, Relaxed);
                 Freed::Free
@@ -203,9 +283,11 @@ impl Gate {
     /// and it must [`end`](Gate::end) instead.
     pub fn leave(&self) -> bool {
         match &self.state {
-            State::Slots { counts, .. } => counts
-                .fetch_update(Relaxed, Relaxed, |c| (waiting(c) > 0).then(|| c - 1))
-                .is_ok(),
+            State::Slots(word) => step(word, |c| {
+                let waiting = c.waiting.checked_sub(1)?;
+                Some(Counts { waiting, ..c })
+            })
+            .is_some(),
             State::Rate {
                 bucket, running, ..
             } => {
@@ -227,12 +309,12 @@ impl Gate {
 
     fn counted(&self, now: Time) -> Headroom {
         match &self.state {
-            State::Slots { slots, counts } => {
-                let c = counts.load(Relaxed);
-                let busy = i64::from(running(c)) + i64::from(waiting(c));
+            State::Slots(word) => {
+                let c = Counts::of(word.load(Relaxed));
+                let busy = i64::from(c.running) + i64::from(c.waiting);
                 Headroom {
-                    free: clamp(i64::from(slots.get()) - busy),
-                    size: slots.get(),
+                    free: clamp(i64::from(c.slots) - busy),
+                    size: c.slots,
                 }
             }
             State::Rate { bucket, burst, .. } => Headroom {
@@ -245,7 +327,7 @@ impl Gate {
     /// Calls that run now; for a rate, those that wait for a token are among them.
     pub fn running(&self) -> u32 {
         match &self.state {
-            State::Slots { counts, .. } => running(counts.load(Relaxed)),
+            State::Slots(word) => Counts::of(word.load(Relaxed)).running,
             State::Rate { running, .. } => running.load(Relaxed),
         }
     }
@@ -295,6 +377,45 @@ mod tests {
         let gate = slots(1, 0);
         assert_eq!(gate.enter(Time::ZERO), Entry::Run);
         assert_eq!(gate.enter(Time::ZERO), Entry::Full);
+    }
+
+    #[test]
+    fn fewer_slots_let_nothing_start_until_enough_have_ended() {
+        let gate = slots(3, 2);
+        assert!((0..3).all(|_| gate.start(Time::ZERO)));
+        assert_eq!(gate.enter(Time::ZERO), Entry::Wait(Turn::WhenFreed));
+        assert_eq!(gate.set_slots(Slots::ONE), 0);
+        assert_eq!(gate.headroom(Time::ZERO), Headroom { free: -3, size: 1 });
+        assert_eq!([gate.end(), gate.end()], [Freed::Free; 2]);
+        assert_eq!(gate.end(), Freed::HandedOver);
+        assert_eq!(gate.end(), Freed::Free);
+        assert_eq!(gate.headroom(Time::ZERO), Headroom { free: 1, size: 1 });
+    }
+
+    #[test]
+    fn more_slots_let_those_start_that_wait() {
+        let gate = slots(1, 3);
+        for _ in 0..4 {
+            let _ = gate.enter(Time::ZERO);
+        }
+        assert_eq!(gate.set_slots(Slots::new(3).unwrap()), 2);
+        assert_eq!(gate.running(), 3);
+        assert!(!gate.start(Time::ZERO), "one still waits");
+        assert_eq!(gate.set_slots(Slots::new(9).unwrap()), 1);
+        assert!(gate.start(Time::ZERO));
+    }
+
+    #[test]
+    fn a_call_that_the_platform_refuses_takes_its_slot_with_it() {
+        let gate = slots(8, 0);
+        assert!((0..5).all(|_| gate.start(Time::ZERO)));
+        gate.refused_by_platform();
+        assert_eq!(gate.end(), Freed::Free);
+        assert_eq!(gate.headroom(Time::ZERO), Headroom { free: 0, size: 4 });
+        let one = slots(1, 0);
+        assert!(one.start(Time::ZERO));
+        one.refused_by_platform();
+        assert_eq!(one.capacity(), Capacity::Slots(Slots::ONE));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use dfaas_protocol::gate::{Entry, Freed, Gate, Turn};
-use dfaas_protocol::{Capacity, Headroom, Time};
+use dfaas_protocol::{Capacity, Headroom, Slots, Time};
 use proptest::prelude::*;
 
 use crate::site::{rate, slots};
@@ -15,6 +15,8 @@ enum Step {
     Enter,
     End,
     Leave,
+    Resize(u32),
+    Refused,
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -23,6 +25,8 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Enter),
         3 => Just(Step::End),
         1 => Just(Step::Leave),
+        1 => (1..9u32).prop_map(Step::Resize),
+        1 => Just(Step::Refused),
     ];
     proptest::collection::vec(step, 0..200)
 }
@@ -34,9 +38,11 @@ proptest! {
         queue in prop_oneof![0..6u32, Just(u32::MAX)],
         steps in any_steps(),
     ) {
+        let mut size = size;
         let gate = Gate::new(slots(size), queue);
         let (mut running, mut waiting) = (0u32, 0u32);
         for step in steps {
+            let before = running;
             let free = waiting == 0 && running < size;
             match step {
                 Step::Start => {
@@ -52,7 +58,7 @@ proptest! {
                     waiting += 1;
                 }
                 Step::Enter => prop_assert_eq!(gate.enter(Time::ZERO), Entry::Full),
-                Step::End if waiting > 0 => {
+                Step::End if waiting > 0 && running <= size => {
                     prop_assert_eq!(gate.end(), Freed::HandedOver);
                     waiting -= 1;
                 }
@@ -65,16 +71,32 @@ proptest! {
                     prop_assert_eq!(gate.leave(), waiting > 0);
                     waiting = waiting.saturating_sub(1);
                 }
+                Step::Resize(to) => {
+                    let starting = waiting.min(to.saturating_sub(running));
+                    prop_assert_eq!(gate.set_slots(Slots::new(to).unwrap()), starting);
+                    size = to;
+                    running += starting;
+                    waiting -= starting;
+                }
+                Step::Refused => {
+                    gate.refused_by_platform();
+                    size = running.saturating_sub(1).clamp(1, size);
+                }
             }
-            prop_assert!(running <= size && waiting <= queue);
-            prop_assert!(waiting == 0 || running == size, "waits beside a free slot");
+            prop_assert!(waiting <= queue);
+            prop_assert!(running <= size.max(before), "one started without a slot");
+            prop_assert!(waiting == 0 || running >= size, "waits beside a free slot");
+            prop_assert_eq!(gate.capacity(), slots(size));
             prop_assert_eq!(gate.running(), running);
             let free = size as i32 - running as i32 - waiting as i32;
             prop_assert_eq!(gate.headroom(Time::ZERO), Headroom { free, size });
         }
-        for _ in 0..running + waiting {
+        let mut ran = 0;
+        while gate.running() > 0 {
             let _ = gate.end();
+            ran += 1;
         }
+        prop_assert_eq!(ran, running + waiting, "somebody was lost");
         prop_assert_eq!(gate.headroom(Time::ZERO), Headroom { free: size as i32, size });
     }
 
@@ -197,4 +219,64 @@ fn threads_conserve_the_counts() {
         size,
     };
     assert_eq!(gate.headroom(Time::ZERO), idle);
+}
+
+#[test]
+fn threads_lose_nobody_while_the_slots_change() {
+    const THREADS: u64 = 6;
+    const CALLS: u64 = 4_000;
+    const MOST: u32 = 5;
+    let gate = Gate::new(slots(MOST), 4);
+    let (inside, handed) = (AtomicU32::new(0), AtomicU32::new(0));
+    let (ran, full, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let run = || {
+        assert!(
+            inside.fetch_add(1, SeqCst) < MOST,
+            "more run than ever had slots"
+        );
+        std::thread::yield_now();
+        inside.fetch_sub(1, SeqCst);
+        if gate.end() == Freed::HandedOver {
+            handed.fetch_add(1, SeqCst);
+        }
+        ran.fetch_add(1, SeqCst);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if ended.load(SeqCst) == THREADS {
+                    break;
+                }
+                let starting = gate.set_slots(Slots::new(n % MOST + 1).unwrap());
+                handed.fetch_add(starting, SeqCst);
+                std::thread::yield_now();
+            }
+        });
+        for _ in 0..THREADS {
+            let (gate, run, handed, full, ended) = (&gate, &run, &handed, &full, &ended);
+            scope.spawn(move || {
+                for _ in 0..CALLS {
+                    match gate.enter(Time::ZERO) {
+                        Entry::Run => run(),
+                        Entry::Wait(_) => {
+                            let one_less = |n: u32| n.checked_sub(1);
+                            while handed.fetch_update(SeqCst, SeqCst, one_less).is_err() {
+                                std::thread::yield_now();
+                            }
+                            run();
+                        }
+                        Entry::Full => {
+                            full.fetch_add(1, SeqCst);
+                            std::thread::yield_now();
+                        }
+                    }
+                }
+                ended.fetch_add(1, SeqCst);
+            });
+        }
+    });
+    let [ran, full] = [ran, full].map(AtomicU64::into_inner);
+    assert_eq!(ran + full, THREADS * CALLS);
+    assert!(ran > 0, "{ran} ran, {full} found it full");
+    assert_eq!((gate.running(), handed.into_inner()), (0, 0));
 }

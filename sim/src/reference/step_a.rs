@@ -2,7 +2,7 @@
 
 use super::capacity_law::Function;
 use super::instance_a::{FunctionMinute, InstanceA, NodeMinute};
-use crate::bound::served_rate;
+use crate::bound::flow::Graph;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -87,14 +87,9 @@ pub enum Sendable {
 pub fn bound(instance: &InstanceA, sendable: Sendable) -> MinutesA {
     let of_function = |nodes: &[NodeMinute], function: Function| {
         let sum = |value: fn(&FunctionMinute) -> u64| -> u64 { each(nodes, function, value).sum() };
-        let flow = |load: fn(&FunctionMinute) -> u64, capacity: fn(&FunctionMinute) -> u64| {
-            let rates = |value| -> Vec<f64> {
-                each(nodes, function, value)
-                    .map(|rate| rate as f64)
-                    .collect()
-            };
-            // Rates are whole numbers, and so is the flow.
-            served_rate(&rates(load), &rates(capacity), &instance.neighbours) as u64
+        let flow = |load, capacity| {
+            let (load, capacity) = (each(nodes, function, load), each(nodes, function, capacity));
+            most_served(load, capacity, &instance.neighbours)
         };
         let offered = sum(|f| f.rate);
         let served = match sendable {
@@ -115,6 +110,27 @@ pub fn bound(instance: &InstanceA, sendable: Sendable) -> MinutesA {
     minutes
         .map(|nodes| Function::ALL.map(|function| of_function(nodes, function)))
         .collect()
+}
+
+/// Requests that can be served at most by nodes of those capacities, each where it arrives or at a neighbour.
+fn most_served(
+    load: impl Iterator<Item = u64>,
+    capacities: impl Iterator<Item = u64>,
+    neighbours: &[Vec<usize>],
+) -> u64 {
+    let n = neighbours.len();
+    // 0 is the source, 1 the sink; then the nodes where requests arrive, then the nodes where they run.
+    let (arriving, running) = (|node: usize| 2 + node, |node: usize| 2 + n + node);
+    let mut graph = Graph::new(2 + 2 * n);
+    for (node, (load, capacity)) in load.zip(capacities).enumerate() {
+        graph.connect(0, arriving(node), load);
+        graph.connect(arriving(node), running(node), u64::MAX);
+        for neighbour in &neighbours[node] {
+            graph.connect(arriving(node), running(*neighbour), u64::MAX);
+        }
+        graph.connect(running(node), 1, capacity);
+    }
+    graph.max_flow(0, 1)
 }
 
 /// A value of a function on each node; 0 where it is not deployed.

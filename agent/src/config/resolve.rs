@@ -7,19 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, NodeSection, OverlaySection,
-    PeerSection, StrategySection, TimeoutsSection,
+    ConfigFile, FunctionsSection, IngressSection, LogSection, OverlaySection, PeerSection,
+    ThisNodeSection, TimeoutsSection,
 };
 use super::{
     AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
-    LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig,
-    Timeouts, TlsFiles, address, platform,
+    LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts,
+    TlsFiles, address, platform, strategy,
 };
 
 #[cfg(test)]
@@ -144,7 +143,7 @@ impl ConfigFile {
             overlay: overlay(v, self.overlay),
             admin: admin(v, self.admin.listen),
             node: node(v, self.node),
-            strategy: strategy(v, self.strategy),
+            strategy: strategy::resolve(v, self.strategy),
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
             timeouts: timeouts(v, self.timeouts),
@@ -260,7 +259,7 @@ fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
     AdminConfig { listen }
 }
 
-fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
+fn node(v: &mut Violations, section: ThisNodeSection) -> NodeConfig {
     let labels = NodeLabels::new(section.labels);
     NodeConfig {
         labels: v.check(
@@ -268,21 +267,6 @@ fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
             NodeLabels::default(),
         ),
         cordoned: section.cordoned,
-    }
-}
-
-fn strategy(v: &mut Violations, section: StrategySection) -> StrategyConfig {
-    let name = match section.name {
-        Some(text) => v.check(
-            text.parse()
-                .map_err(|error| format!("strategy.name: {error}")),
-            StrategyName::default(),
-        ),
-        None => StrategyName::default(),
-    };
-    StrategyConfig {
-        name,
-        period: v.millis("strategy.period_ms", section.period_ms, &PERIOD_MS, 1000),
     }
 }
 

@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Policy;
-use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
+use dfaas_protocol::strategy::{
+    Answer, Ask, NodeState, Observation, Seen, Settings, Strategy, StrategyName,
+};
 use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
+use crate::admin::view::Calls;
 use crate::config::{Config, FunctionDefaults};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
 use crate::routing::{CallCounters, LocalFunction, Routes, Served};
+use crate::telemetry::machine::Machine;
 
 use super::measure::{Measured, PeerCalls};
 
@@ -42,6 +46,15 @@ pub(super) struct Control {
     /// Whether the platform could say what it has when it was last asked.
     listed: bool,
     strategy: Box<dyn Strategy>,
+    settings: Settings,
+    /// When the last period was closed.
+    measured: Time,
+    machine: Machine,
+    /// What the machine used in that period.
+    pub(super) machine_state: NodeState,
+    /// What became of the last question, and how many there were.
+    answer: Option<Answer>,
+    asked: u64,
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
@@ -59,6 +72,7 @@ pub(super) struct Local {
     pub(super) function: Arc<LocalFunction>,
     pub(super) measured: Measured,
     timeout: Duration,
+    replicas: u32,
 }
 
 impl Control {
@@ -72,7 +86,13 @@ impl Control {
         Control {
             neighbours: Neighbours::new(),
             strategy_name: config.strategy.name,
-            strategy: config.strategy.name.build(),
+            strategy: config.strategy.name.build(&config.strategy.settings),
+            settings: config.strategy.settings.clone(),
+            measured: shared.clock.now(),
+            machine: Machine::new(config.strategy.estimated_power),
+            machine_state: NodeState::default(),
+            answer: None,
+            asked: 0,
             functions: BTreeMap::new(),
             counters: BTreeMap::new(),
             peer_calls: BTreeMap::new(),
@@ -143,6 +163,7 @@ impl Control {
         {
             let changed = known.timeout != timeout;
             known.timeout = timeout;
+            known.replicas = deployed.replicas;
             return changed;
         }
         if let Some(error) = unusable {
@@ -156,12 +177,13 @@ impl Control {
             gate,
             self.shared.clock,
         ));
-        let arrived = self.counters_of(&deployed.name).read().arrived;
-        let measured = Measured::new(arrived, self.shared.clock.now());
+        let calls = self.counters_of(&deployed.name).read();
+        let measured = Measured::new(&calls, self.shared.clock.now());
         let local = Local {
             function,
             measured,
             timeout,
+            replicas: deployed.replicas,
         };
         self.functions.insert(deployed.name, local);
         true
@@ -192,15 +214,37 @@ impl Control {
     /// Takes up another strategy. Calls on their way keep the route that they began with.
     pub(super) fn switch(&mut self, name: StrategyName) {
         self.strategy_name = name;
-        self.strategy = name.build();
+        self.strategy = name.build(&self.settings);
+        self.answer = None;
+        self.asked += 1;
+    }
+
+    /// A question goes out, and takes this number.
+    pub(super) fn asks(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// What became of the question with that number. Returns whether it is the last one that was asked.
+    pub(super) fn answered(&mut self, number: u64, answer: Answer) -> bool {
+        let is_last = number == self.asked;
+        if is_last {
+            self.answer = Some(answer);
+        }
+        is_last
     }
 
     /// Closes the period's measurements. Before every plan of the period, and only then.
     pub(super) fn measure(&mut self) {
         let now = self.shared.clock.now();
+        self.measured = now;
+        self.machine_state = self.machine.read(now);
         for (name, local) in &mut self.functions {
-            let arrived = self.counters.get(name).map_or(0, |c| c.read().arrived);
-            local.measured.close(arrived, local.function.served(), now);
+            let calls = self
+                .counters
+                .get(name)
+                .map_or_else(Calls::default, |c| c.read());
+            local.measured.close(&calls, local.function.served(), now);
         }
         for calls in self.peer_calls.values_mut() {
             calls.retain(|node, _| self.neighbours.get(*node).is_some());
@@ -208,8 +252,8 @@ impl Control {
         }
     }
 
-    /// Plans, and publishes the routes. Returns what each neighbour is granted.
-    pub(super) fn plan(&mut self) -> BTreeMap<NodeId, Vec<Grant>> {
+    /// Plans, and publishes the routes. Returns what each neighbour is to be told, and what is to be asked.
+    pub(super) fn plan(&mut self) -> (Vec<(NodeId, Message)>, Option<Ask>) {
         let seen: Vec<Seen> = self
             .functions
             .iter()
@@ -217,6 +261,9 @@ impl Control {
                 function: name.clone(),
                 gate: Arc::clone(&local.function.gate),
                 from_clients: local.measured.from_clients,
+                run: local.measured.run,
+                refused: local.measured.refused,
+                replicas: local.replicas,
                 for_peers: self
                     .peer_calls
                     .get(name)
@@ -227,11 +274,15 @@ impl Control {
                 service: local.measured.service,
             })
             .collect();
-        let plan = self.strategy.plan(&Observation {
+        let seen = Observation {
             now: self.shared.clock.now(),
+            measured: self.measured,
+            node: self.machine_state,
             neighbours: &self.neighbours,
             functions: &seen,
-        });
+            answer: self.answer.as_ref(),
+        };
+        let plan = self.strategy.plan(&seen, &mut rand::rng());
         let served: Vec<Served> = plan
             .routes
             .into_iter()
@@ -241,7 +292,9 @@ impl Control {
         let lapsed = self.lapsed(&served);
         let routes = Routes::new(served, neighbours, lapsed);
         self.shared.routes.store(Arc::new(routes));
-        plan.grants
+        let grants = plan.grants.into_iter();
+        let grants = grants.map(|(node, grants)| (node, Message::Grants(grants)));
+        (grants.chain(plan.messages).collect(), plan.ask)
     }
 
     /// The functions that had a route not long ago and have none now.

@@ -22,6 +22,7 @@ mod overload;
 mod policy;
 mod second_tries;
 mod strangers;
+mod strategies;
 mod telemetry;
 mod upgrade;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dfaas_protocol::strategy::StrategyName;
 use dfaas_tests::{Agent, Site, load};
 
 /// A hundred calls a second, by label; and many slots, so that the label alone limits.
@@ -82,13 +83,10 @@ async fn a_switch_of_strategy_under_load_loses_nothing() {
     first.knows("work", 1).await;
     let time = Duration::from_secs(6);
     let running = tokio::spawn(load::constant(first.url("/function/work"), 150.0, time));
-    for strategy in ["recalc", "static", "all-local", "headroom"]
-        .iter()
-        .cycle()
-        .take(40)
-    {
+    let names = StrategyName::ALL.map(StrategyName::as_str);
+    for strategy in names.iter().cycle().take(2 * names.len()) {
         first.switch(strategy).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
     let tally = running.await.unwrap();
     assert_eq!(

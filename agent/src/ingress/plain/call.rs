@@ -175,9 +175,13 @@ pub(super) async fn deliver(
                     }
                     Attempt::Refused => {
                         candidate.remote.refused(clock.now());
+                        candidate.remote.refuse_one();
                         served.counters.forward_refused();
                     }
-                    Attempt::Unreached => served.counters.forward_refused(),
+                    Attempt::Unreached => {
+                        candidate.remote.refuse_one();
+                        served.counters.forward_refused();
+                    }
                     Attempt::Failed(..) => {}
                 }
                 (tried, Outcome::Forwarded)

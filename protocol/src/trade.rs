@@ -22,7 +22,11 @@ impl Amount {
     /// The nearest amount in the range; zero for what is no number.
     pub fn nearest(amount: f64) -> Amount {
         // `max` returns the other for what is no number.
-        Amount(amount.max(0.0).min(MAX_AMOUNT) + 0.0)
+        Amount(if amount > 0.0 {
+            amount.min(MAX_AMOUNT)
+        } else {
+            0.0
+        })
     }
 
     /// As a number.

@@ -12,8 +12,8 @@ use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, OverlaySection, PeerSection,
-    ThisNodeSection, TimeoutsSection,
+    ConfigFile, FunctionsSection, IngressSection, LogSection, NodeSection, OverlaySection,
+    PeerSection, TimeoutsSection,
 };
 use super::{
     AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
@@ -259,7 +259,7 @@ fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
     AdminConfig { listen }
 }
 
-fn node(v: &mut Violations, section: ThisNodeSection) -> NodeConfig {
+fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
     let labels = NodeLabels::new(section.labels);
     NodeConfig {
         labels: v.check(

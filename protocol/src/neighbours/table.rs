@@ -59,6 +59,14 @@ pub struct Offered {
 }
 
 impl Neighbour {
+    /// Whether the calls of a function with that policy may be sent there.
+    pub(crate) fn may_take(&self, policy: Option<&Policy>) -> bool {
+        match policy {
+            Some(policy) => policy.excludes(self).is_none(),
+            None => !self.cordoned,
+        }
+    }
+
     /// How long after its last message it expires.
     pub fn validity(&self) -> Duration {
         (self.period * SILENT_PERIODS).max(LEAST_VALIDITY)
@@ -253,13 +261,9 @@ impl Neighbours {
         changed
     }
 
-    /// Whether a neighbour may be sent calls of a function, as far as the function's [policy](Policy) and the neighbour's
-    /// cordon say.
-    pub fn may_take(&self, function: &FunctionName, neighbour: &Neighbour) -> bool {
-        match self.policies.get(function) {
-            Some(policy) => policy.excludes(neighbour).is_none(),
-            None => !neighbour.cordoned,
-        }
+    /// Where the calls of a function may go, if that is restricted.
+    pub(crate) fn policy(&self, function: &FunctionName) -> Option<&Policy> {
+        self.policies.get(function)
     }
 
     /// The neighbours that offer a function and may be sent its calls, as far as its [policy](Policy) and their cordons say,
@@ -268,9 +272,10 @@ impl Neighbours {
         &'a self,
         function: &'a FunctionName,
     ) -> impl Iterator<Item = (&'a Neighbour, &'a Offered)> {
+        let policy = self.policy(function);
         self.entries
             .values()
-            .filter(|n| self.may_take(function, n))
+            .filter(move |n| n.may_take(policy))
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
     }
 

@@ -54,23 +54,29 @@ impl Site {
             .iter()
             .map(|(function, headroom)| offered(function, headroom, None))
             .collect();
-        self.hears_functions(n, functions);
+        self.hears_of(n, functions);
     }
 
     /// The neighbour `n` offers exactly this function, whose calls take so many milliseconds there.
     pub(crate) fn hears_of_service(&mut self, n: u8, function: &str, headroom: &str, ms: u64) {
         let service = ServiceTime::from_duration(Duration::from_millis(ms));
-        self.hears_functions(n, vec![offered(function, headroom, Some(service))]);
+        self.hears_of(n, vec![offered(function, headroom, Some(service))]);
     }
 
-    fn hears_functions(&mut self, n: u8, mut functions: Vec<FunctionOffer>) {
+    fn hears_of(&mut self, n: u8, mut functions: Vec<FunctionOffer>) {
         functions.sort_by(|a, b| a.function.cmp(&b.function));
         self.hears_offer(n, functions, NodeLabels::default(), false);
     }
 
     /// The neighbour `n` offers `f`, as `change` says.
     pub(crate) fn offers(&mut self, n: u8, change: impl FnOnce(&mut FunctionOffer)) {
-        let mut function = offered("f", "4/4", None);
+        let mut function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: Headroom { free: 4, size: 4 },
+            queue: 1000,
+            service: None,
+        };
         change(&mut function);
         self.hears_offer(n, vec![function], NodeLabels::default(), false);
     }
@@ -83,7 +89,13 @@ impl Site {
         cordoned: bool,
         headroom: &str,
     ) {
-        let function = offered("f", headroom, None);
+        let function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: headroom.parse().unwrap(),
+            queue: 1000,
+            service: None,
+        };
         let labels = NodeLabels::new(labels.to_vec()).unwrap();
         self.hears_offer(n, vec![function], labels, cordoned);
     }

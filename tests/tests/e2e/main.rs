@@ -24,6 +24,7 @@ mod second_tries;
 mod strangers;
 mod strategies;
 mod telemetry;
+mod trunks;
 mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -9,7 +9,7 @@
 //! unit = service time / slots, or 1 / rate.
 //!
 //! The candidate is counted down by one at once, and each answer from it brings its headroom up to date. Else the call
-//! waits here. Source: this project's own design; `docs/headroom.md` says what else was tried.
+//! waits here. Source: this project's own design; `docs/strategies.md` says what else was tried.
 
 use std::cmp::Ordering;
 use std::time::Duration;

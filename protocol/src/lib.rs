@@ -18,6 +18,8 @@ pub mod id;
 pub mod labels;
 pub mod neighbours;
 pub mod offer;
+pub mod policy;
+pub mod queue;
 pub mod route;
 pub mod strategy;
 pub mod time;

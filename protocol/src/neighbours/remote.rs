@@ -5,7 +5,14 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, ServiceTime};
-use crate::{Capacity, Headroom, Health, HealthState};
+use crate::{Capacity, Headroom, Health, HealthState, Time};
+
+/// How long a neighbour that refused is left alone at first, if nobody knows how soon a place comes free there.
+const FIRST_REST: Duration = Duration::from_millis(10);
+/// The longest that a neighbour is left alone: by then it has offered anew, or is heard no more.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// From there on a rest grows no longer.
+const MAX_DOUBLINGS: u32 = 10;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
@@ -17,6 +24,9 @@ pub struct Remote {
     round_trip: AtomicTime,
     service: AtomicTime,
     unit: AtomicTime,
+    /// Refusals since the last call that was taken, and until when it is left alone.
+    refusals: AtomicU32,
+    rests_until: AtomicU64,
     health: Arc<Health>,
 }
 
@@ -59,6 +69,8 @@ impl Remote {
             round_trip: AtomicTime::default(),
             service: AtomicTime::default(),
             unit: AtomicTime::default(),
+            refusals: AtomicU32::default(),
+            rests_until: AtomicU64::default(),
             health,
         };
         remote.offered(offer);
@@ -111,6 +123,43 @@ impl Remote {
         let _ = self
             .free
             .fetch_update(Relaxed, Relaxed, |free| Some(free.saturating_sub(1)));
+    }
+
+    /// It refused a call for want of room: it is left alone for the time in which one place comes free there, for twice
+    /// that after the next refusal, and so on up to a second.
+    pub fn refused(&self, now: Time) {
+        let before = self.refusals.fetch_add(1, Relaxed);
+        self.rest(before, now);
+    }
+
+    /// It took a call: it is not left alone any more.
+    pub fn took(&self) {
+        if self.refusals.load(Relaxed) > 0 {
+            self.refusals.store(0, Relaxed);
+            self.rests_until.store(0, Relaxed);
+        }
+    }
+
+    /// Whether it is left alone now, as it refused.
+    pub fn rests(&self, now: Time) -> bool {
+        now.as_nanos() < self.rests_until.load(Relaxed)
+    }
+
+    /// Counts one call down that is about to be sent there. If it refused before, that call is the one to try it with: the
+    /// others leave it alone for as long as a second refusal would have them.
+    pub fn try_one(&self, now: Time) {
+        self.take_one();
+        let refusals = self.refusals.load(Relaxed);
+        if refusals > 0 {
+            self.rest(refusals, now);
+        }
+    }
+
+    fn rest(&self, doublings: u32, now: Time) {
+        let first = self.unit().unwrap_or(FIRST_REST);
+        let rest = first.saturating_mul(1 << doublings.min(MAX_DOUBLINGS));
+        let until = now + rest.min(LONGEST_REST);
+        self.rests_until.store(until.as_nanos(), Relaxed);
     }
 
     /// The neighbour's health.
@@ -173,6 +222,33 @@ mod tests {
         assert_eq!(unit_time(rate, None), Some(Duration::from_millis(20)));
         let long = Some(Duration::from_secs(9));
         assert_eq!(unit_time(rate, long), Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn who_refuses_is_left_alone_for_longer_each_time_and_tried_with_one_call() {
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        // 100 ms on four slots: a place comes free every 25 ms.
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        assert!(!remote.rests(at(0)));
+        remote.try_one(at(0));
+        assert!(!remote.rests(at(0)), "it never refused");
+        remote.refused(at(0));
+        assert!(remote.rests(at(24)) && !remote.rests(at(25)));
+        remote.try_one(at(25));
+        assert!(
+            remote.rests(at(74)) && !remote.rests(at(75)),
+            "one call tries it"
+        );
+        remote.refused(at(30));
+        assert!(remote.rests(at(79)) && !remote.rests(at(80)));
+        for _ in 0..40 {
+            remote.refused(at(100));
+        }
+        assert!(remote.rests(at(1099)) && !remote.rests(at(1100)));
+        remote.took();
+        assert!(!remote.rests(at(100)));
+        remote.refused(at(200));
+        assert!(!remote.rests(at(225)), "it begins anew");
     }
 
     #[test]

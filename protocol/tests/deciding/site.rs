@@ -58,7 +58,7 @@ impl Site {
                     function: name(function),
                     capacity: slots(headroom.size.min(1_000_000)),
                     headroom,
-                    queue: 8,
+                    queue: 1000,
                     service: None,
                 }
             })

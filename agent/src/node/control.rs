@@ -3,18 +3,19 @@
 //! It is driven by events and by the tick of the period, under one lock that the data path never takes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dfaas_protocol::gate::Gate;
-use dfaas_protocol::neighbours::Neighbours;
+use dfaas_protocol::neighbours::{Heard, Neighbours};
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
 use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
-use crate::config::{Config, FunctionDefaults};
+use crate::config::{Config, FunctionDefaults, ListedNeighbour};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
@@ -44,6 +45,8 @@ pub(super) struct Control {
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
+    /// Where listed neighbours take calls, if not where their offers say.
+    listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
     period: Period,
     boot: u64,
     sequence: u64,
@@ -76,11 +79,21 @@ impl Control {
             routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
+            listed_endpoints: listed_endpoints(&config.overlay.listed),
             period: Period::from_duration(config.strategy.period),
             boot,
             sequence: 0,
             shared,
         }
+    }
+
+    /// A neighbour's offer arrived over a connection from `seen_at`.
+    pub(super) fn hear_offer(&mut self, from: NodeId, seen_at: IpAddr, mut offer: Offer) -> Heard {
+        if let Some(listed) = self.listed_endpoints.get(&from) {
+            offer.peer_endpoint = *listed;
+        }
+        let now = self.shared.clock.now();
+        self.neighbours.hear_offer(from, seen_at, offer, now)
     }
 
     /// The platform said what it has. Returns whether anything changed.
@@ -284,4 +297,16 @@ impl Control {
             functions,
         })
     }
+}
+
+fn listed_endpoints(listed: &[ListedNeighbour]) -> BTreeMap<NodeId, PeerEndpoint> {
+    let endpoint = |one: &ListedNeighbour| {
+        let peer = one.peer?;
+        let endpoint = PeerEndpoint {
+            host: Some(peer.ip()),
+            port: peer.port(),
+        };
+        Some((one.node, endpoint))
+    };
+    listed.iter().filter_map(endpoint).collect()
 }

@@ -83,7 +83,15 @@ macro_rules! shipped {
     };
 }
 
-shipped!["grid"];
+shipped![
+    "grid",
+    "lab-bursts",
+    "lab-far-cloud",
+    "lab-full",
+    "lab-hot-spot",
+    "lab-line",
+    "lab-restart",
+];
 
 impl Scenario {
     /// The scenario in that file or, where there is none, the shipped one of that name; changed by overrides `KEY=VALUE`.

@@ -4,11 +4,13 @@
 mod address;
 pub mod error;
 pub mod file;
+mod models;
 pub mod overrides;
 mod platform;
 mod resolve;
 #[cfg(test)]
 mod shipped;
+mod strategy;
 
 pub use error::ConfigError;
 pub use file::ConfigFile;
@@ -20,10 +22,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{NodeId, Slots};
+use dfaas_protocol::strategy::{Settings, StrategyName};
+use dfaas_protocol::{NodeId, NodeLabels, Slots};
 use dfaas_sim::scenario::Service;
 use libp2p::Multiaddr;
+
+use crate::telemetry::machine::EstimatedPower;
 
 /// All that an agent is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +44,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How calls are spread.
     pub strategy: StrategyConfig,
+    /// What the node says of itself.
+    pub node: NodeConfig,
     /// What runs the functions.
     pub platform: PlatformConfig,
     /// What holds for functions that say nothing of themselves.
@@ -116,6 +122,15 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
 }
 
+/// What the node says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeConfig {
+    /// Its labels, which neighbours hear.
+    pub labels: NodeLabels,
+    /// It serves its own clients and takes no forwarded calls.
+    pub cordoned: bool,
+}
+
 /// How calls are spread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrategyConfig {
@@ -123,6 +138,25 @@ pub struct StrategyConfig {
     pub name: StrategyName,
     /// How often it plans, and how often offers go out.
     pub period: Duration,
+    /// What the strategies are told.
+    pub settings: Settings,
+    /// The program that the strategy `external` asks.
+    pub external: ExternalConfig,
+    /// The URL of the forecaster, for the model of that name.
+    pub forecaster_url: Option<String>,
+    /// What stands in for the machine's power where that cannot be measured.
+    pub estimated_power: Option<EstimatedPower>,
+}
+
+/// The program that the strategy `external` asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalConfig {
+    /// Its URL, `http://HOST[:PORT]`, without a path.
+    pub url: Option<String>,
+    /// What it is told of exploring.
+    pub explore: bool,
+    /// How long it, or the forecaster, may take.
+    pub timeout: Duration,
 }
 
 /// What runs the functions.

@@ -74,15 +74,15 @@ fn openfaas(v: &mut Violations, section: PlatformSection) -> PlatformConfig {
     };
     let text = section.url.unwrap_or_else(|| DEFAULT_URL.to_owned());
     PlatformConfig::OpenFaas(OpenFaasConfig {
-        url: v.check(url(&text), DEFAULT_URL.to_owned()),
+        url: v.check(http_url("platform.url", &text), DEFAULT_URL.to_owned()),
         basic_auth,
         poll: v.millis("platform.poll_ms", section.poll_ms, &PERIOD_MS, 1000),
     })
 }
 
 /// `http://HOST[:PORT]`, without the slash that may end it.
-fn url(text: &str) -> Result<String, String> {
-    let refusal = |what: &str| format!("platform.url: {text:?} {what}");
+pub(super) fn http_url(key: &str, text: &str) -> Result<String, String> {
+    let refusal = |what: &str| format!("{key}: {text:?} {what}");
     let uri: Uri = text
         .parse()
         .map_err(|_| refusal("is no URL; give http://HOST or http://HOST:PORT"))?;
@@ -104,8 +104,8 @@ fn url(text: &str) -> Result<String, String> {
         .ok_or_else(|| refusal("has no host; give http://HOST or http://HOST:PORT"))?;
     if authority.as_str().contains('@') {
         return Err(refusal(
-            "has a user in it; put user and password into files and name those in basic_auth_user_file \
-             and basic_auth_password_file",
+            "has a user in it; for the platform, put user and password into files and name those in \
+             basic_auth_user_file and basic_auth_password_file",
         ));
     }
     if uri

@@ -6,20 +6,19 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection, OverlaySection,
-    PeerSection, StrategySection, TimeoutsSection,
+    ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection, NodeSection,
+    OverlaySection, PeerSection, TimeoutsSection,
 };
 use super::{
     AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig,
-    ListedNeighbour, LogConfig, LogFormat, OverlayConfig, Overrides, PeerConfig, PlatformConfig,
-    StrategyConfig, Timeouts, TlsFiles, address, platform,
+    ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig,
+    PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
 };
 
 #[cfg(test)]
@@ -143,7 +142,8 @@ impl ConfigFile {
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
             admin: admin(v, self.admin.listen),
-            strategy: strategy(v, self.strategy),
+            node: node(v, self.node),
+            strategy: strategy::resolve(v, self.strategy),
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
             timeouts: timeouts(v, self.timeouts),
@@ -310,18 +310,14 @@ fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
     AdminConfig { listen }
 }
 
-fn strategy(v: &mut Violations, section: StrategySection) -> StrategyConfig {
-    let name = match section.name {
-        Some(text) => v.check(
-            text.parse()
-                .map_err(|error| format!("strategy.name: {error}")),
-            StrategyName::default(),
+fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
+    let labels = NodeLabels::new(section.labels);
+    NodeConfig {
+        labels: v.check(
+            labels.map_err(|error| format!("node.labels: {error}")),
+            NodeLabels::default(),
         ),
-        None => StrategyName::default(),
-    };
-    StrategyConfig {
-        name,
-        period: v.millis("strategy.period_ms", section.period_ms, &PERIOD_MS, 1000),
+        cordoned: section.cordoned,
     }
 }
 

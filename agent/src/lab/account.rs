@@ -72,7 +72,7 @@ impl Account<'_> {
         let refused = self.in_all(|c| c.calls.refused_to_peers);
         let failed = self.in_all(|c| c.calls.forwards_refused);
         for _ in 0..failed.saturating_sub(refused) {
-            ledger.unreached(0);
+            ledger.unreached();
         }
         let policy = Policy::Strategy(self.strategy);
         Ok(ledger.close(self.experiment, policy, ended, events))
@@ -117,7 +117,7 @@ impl Account<'_> {
                 ledger.forward(node, sample.at);
             }
             for _ in 0..grown(|c| c.calls.refused_to_peers) {
-                ledger.peer_refusal(node, node, sample.at);
+                ledger.peer_refusal(node, sample.at);
             }
             let messages = grown(|c| c.messages);
             let bytes = grown(|c| c.message_bytes);

@@ -10,16 +10,21 @@ use std::time::Duration;
 
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::{Heard, Neighbours};
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
-use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
+use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::policy::Policy;
+use dfaas_protocol::strategy::{
+    Answer, Ask, NodeState, Observation, Seen, Settings, Strategy, StrategyName,
+};
 use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
+use crate::admin::view::Calls;
 use crate::config::{Config, FunctionDefaults, ListedNeighbour};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
 use crate::routing::{CallCounters, LocalFunction, Routes, Served};
+use crate::telemetry::machine::Machine;
 
 use super::measure::{Measured, PeerCalls};
 
@@ -42,12 +47,24 @@ pub(super) struct Control {
     /// Whether the platform could say what it has when it was last asked.
     listed: bool,
     strategy: Box<dyn Strategy>,
+    settings: Settings,
+    /// When the last period was closed.
+    measured: Time,
+    machine: Machine,
+    /// What the machine used in that period.
+    pub(super) machine_state: NodeState,
+    /// What became of the last question, and how many there were.
+    answer: Option<Answer>,
+    asked: u64,
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
     /// Where listed neighbours take calls, if not where their offers say.
     listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
     period: Period,
+    labels: NodeLabels,
+    cordoned: bool,
+    policies: BTreeMap<FunctionName, Policy>,
     boot: u64,
     sequence: u64,
 }
@@ -58,6 +75,7 @@ pub(super) struct Local {
     pub(super) function: Arc<LocalFunction>,
     pub(super) measured: Measured,
     timeout: Duration,
+    replicas: u32,
 }
 
 impl Control {
@@ -71,7 +89,13 @@ impl Control {
         Control {
             neighbours: Neighbours::new(),
             strategy_name: config.strategy.name,
-            strategy: config.strategy.name.build(),
+            strategy: config.strategy.name.build(&config.strategy.settings),
+            settings: config.strategy.settings.clone(),
+            measured: shared.clock.now(),
+            machine: Machine::new(config.strategy.estimated_power),
+            machine_state: NodeState::default(),
+            answer: None,
+            asked: 0,
             functions: BTreeMap::new(),
             counters: BTreeMap::new(),
             peer_calls: BTreeMap::new(),
@@ -81,6 +105,9 @@ impl Control {
             peer_endpoint,
             listed_endpoints: listed_endpoints(&config.overlay.listed),
             period: Period::from_duration(config.strategy.period),
+            labels: config.node.labels.clone(),
+            cordoned: config.node.cordoned,
+            policies: BTreeMap::new(),
             boot,
             sequence: 0,
             shared,
@@ -104,10 +131,35 @@ impl Control {
         self.functions
             .retain(|name, _| deployed.iter().any(|d| d.name == *name));
         changed |= self.functions.len() != before;
+        changed |= self.read_policies(&deployed);
         for function in deployed {
             changed |= self.deploy(function);
         }
         changed
+    }
+
+    /// Reads what the functions ask for. Returns whether that changed.
+    fn read_policies(&mut self, deployed: &[DeployedFunction]) -> bool {
+        let mut policies = BTreeMap::new();
+        for function in deployed {
+            let (policy, unusable) = Policy::from_labels(&function.labels);
+            if self.policies.get(&function.name) != Some(&policy) {
+                for error in unusable {
+                    tracing::warn!(function = %function.name, %error, "a label says nothing of use");
+                }
+            }
+            policies.insert(function.name.clone(), policy);
+        }
+        self.neighbours.set_policies(policies.clone());
+        let changed = self.policies != policies;
+        self.policies = policies;
+        changed
+    }
+
+    /// Whether neighbours may bring calls of a function here.
+    fn is_offered(&self, function: &FunctionName) -> bool {
+        let policy = self.policies.get(function);
+        policy.is_none_or(|policy| policy.is_offered_by(&self.labels))
     }
 
     fn deploy(&mut self, deployed: DeployedFunction) -> bool {
@@ -124,6 +176,7 @@ impl Control {
         {
             let changed = known.timeout != timeout;
             known.timeout = timeout;
+            known.replicas = deployed.replicas;
             return changed;
         }
         if let Some(error) = unusable {
@@ -132,13 +185,18 @@ impl Control {
         tracing::info!(function = %deployed.name, ?capacity, "the platform has a function");
         let health = Arc::clone(self.shared.platform.health());
         let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
-        let function = Arc::new(LocalFunction::new(deployed.name.clone(), gate));
-        let arrived = self.counters_of(&deployed.name).read().arrived;
-        let measured = Measured::new(arrived, self.shared.clock.now());
+        let function = Arc::new(LocalFunction::new(
+            deployed.name.clone(),
+            gate,
+            self.shared.clock,
+        ));
+        let calls = self.counters_of(&deployed.name).read();
+        let measured = Measured::new(&calls, self.shared.clock.now());
         let local = Local {
             function,
             measured,
             timeout,
+            replicas: deployed.replicas,
         };
         self.functions.insert(deployed.name, local);
         true
@@ -169,15 +227,37 @@ impl Control {
     /// Takes up another strategy. Calls on their way keep the route that they began with.
     pub(super) fn switch(&mut self, name: StrategyName) {
         self.strategy_name = name;
-        self.strategy = name.build();
+        self.strategy = name.build(&self.settings);
+        self.answer = None;
+        self.asked += 1;
+    }
+
+    /// A question goes out, and takes this number.
+    pub(super) fn asks(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// What became of the question with that number. Returns whether it is the last one that was asked.
+    pub(super) fn answered(&mut self, number: u64, answer: Answer) -> bool {
+        let is_last = number == self.asked;
+        if is_last {
+            self.answer = Some(answer);
+        }
+        is_last
     }
 
     /// Closes the period's measurements. Before every plan of the period, and only then.
     pub(super) fn measure(&mut self) {
         let now = self.shared.clock.now();
+        self.measured = now;
+        self.machine_state = self.machine.read(now);
         for (name, local) in &mut self.functions {
-            let arrived = self.counters.get(name).map_or(0, |c| c.read().arrived);
-            local.measured.close(arrived, local.function.served(), now);
+            let calls = self
+                .counters
+                .get(name)
+                .map_or_else(Calls::default, |c| c.read());
+            local.measured.close(&calls, local.function.served(), now);
         }
         for calls in self.peer_calls.values_mut() {
             calls.retain(|node, _| self.neighbours.get(*node).is_some());
@@ -185,8 +265,8 @@ impl Control {
         }
     }
 
-    /// Plans, and publishes the routes. Returns what each neighbour is granted.
-    pub(super) fn plan(&mut self) -> BTreeMap<NodeId, Vec<Grant>> {
+    /// Plans, and publishes the routes. Returns what each neighbour is to be told, and what is to be asked.
+    pub(super) fn plan(&mut self) -> (Vec<(NodeId, Message)>, Option<Ask>) {
         let seen: Vec<Seen> = self
             .functions
             .iter()
@@ -194,6 +274,9 @@ impl Control {
                 function: name.clone(),
                 gate: Arc::clone(&local.function.gate),
                 from_clients: local.measured.from_clients,
+                run: local.measured.run,
+                refused: local.measured.refused,
+                replicas: local.replicas,
                 for_peers: self
                     .peer_calls
                     .get(name)
@@ -204,11 +287,15 @@ impl Control {
                 service: local.measured.service,
             })
             .collect();
-        let plan = self.strategy.plan(&Observation {
+        let seen = Observation {
             now: self.shared.clock.now(),
+            measured: self.measured,
+            node: self.machine_state,
             neighbours: &self.neighbours,
             functions: &seen,
-        });
+            answer: self.answer.as_ref(),
+        };
+        let plan = self.strategy.plan(&seen, &mut rand::rng());
         let served: Vec<Served> = plan
             .routes
             .into_iter()
@@ -218,7 +305,9 @@ impl Control {
         let lapsed = self.lapsed(&served);
         let routes = Routes::new(served, neighbours, lapsed);
         self.shared.routes.store(Arc::new(routes));
-        plan.grants
+        let grants = plan.grants.into_iter();
+        let grants = grants.map(|(node, grants)| (node, Message::Grants(grants)));
+        (grants.chain(plan.messages).collect(), plan.ask)
     }
 
     /// The functions that had a route not long ago and have none now.
@@ -236,6 +325,9 @@ impl Control {
         let now = self.shared.clock.now();
         let local = self.functions.get(&route.function);
         let timeout = local.map_or(self.shared.timeouts.request, |local| local.timeout);
+        let service = local.and_then(|local| local.measured.service);
+        let policy = self.policies.get(&route.function).cloned();
+        let offered = !self.cordoned && self.is_offered(&route.function);
         let local = local.map(|local| Arc::clone(&local.function));
         let addresses = route
             .there
@@ -260,6 +352,9 @@ impl Control {
             neighbours,
             counters,
             timeout,
+            policy: policy.unwrap_or_default(),
+            offered,
+            service,
             route,
         }
     }
@@ -276,6 +371,7 @@ impl Control {
         let functions = if self.platform_up() {
             self.functions
                 .iter()
+                .filter(|(name, _)| self.is_offered(name))
                 .map(|(name, local)| FunctionOffer {
                     function: name.clone(),
                     capacity: local.function.gate.capacity(),
@@ -292,8 +388,8 @@ impl Control {
             sequence: self.sequence,
             peer_endpoint: self.peer_endpoint,
             period: self.period,
-            labels: NodeLabels::default(),
-            cordoned: false,
+            labels: self.labels.clone(),
+            cordoned: self.cordoned,
             functions,
         })
     }

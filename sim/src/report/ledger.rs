@@ -15,7 +15,7 @@ const LONGEST_MICROS: u64 = 3_600_000_000;
 /// Intervals of a run at most; they are whole seconds.
 const MOST_INTERVALS: f64 = 600.0;
 /// In larger runs, nodes have no latencies of their own.
-const MOST_LATENCIES: usize = 10_000;
+const MOST_LATENCIES: usize = 1000;
 
 /// What is counted while a run goes on, in virtual or in real time. Times never go back.
 #[derive(Debug)]
@@ -172,15 +172,15 @@ impl Ledger {
         self.now(now).forwards += 1;
     }
 
-    /// A call that a node had sent was refused by the one `at` which it arrived.
-    pub fn peer_refusal(&mut self, _by: usize, at: usize, now: Time) {
+    /// A node refused a call that a neighbour had sent.
+    pub fn peer_refusal(&mut self, by: usize, now: Time) {
         self.totals.peer_refusals += 1;
-        self.nodes[at].refused_peers += 1;
+        self.nodes[by].refused_peers += 1;
         self.now(now).peer_refusals += 1;
     }
 
     /// A node could not reach the neighbour to which it sent a call.
-    pub fn unreached(&mut self, _by: usize) {
+    pub fn unreached(&mut self) {
         self.totals.unreached += 1;
     }
 

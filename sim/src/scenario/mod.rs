@@ -91,6 +91,19 @@ shipped![
     "lab-hot-spot",
     "lab-line",
     "lab-restart",
+    "one-step",
+    "moving-hot-spot",
+    "flash-crowd",
+    "diurnal-wave",
+    "reference-110-on-100",
+    "reference-three-nodes",
+    "heterogeneous-boards",
+    "far-cloud",
+    "scale-free-bursts",
+    "partition",
+    "rolling-restart",
+    "slow-and-lossy",
+    "lying-node",
 ];
 
 impl Scenario {

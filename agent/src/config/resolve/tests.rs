@@ -1,3 +1,5 @@
+use dfaas_protocol::strategy::StrategyName;
+
 use super::*;
 use crate::config::{BasicAuthFiles, Builtin};
 

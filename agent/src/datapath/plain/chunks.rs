@@ -7,7 +7,7 @@ const MAX_LINE: u32 = 16 * 1024;
 
 /// Where in a chunked body one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunks {
+pub(crate) enum Chunks {
     /// In a size: its value, its digits so far, and whether extensions began.
     Size {
         value: u64,
@@ -28,11 +28,11 @@ pub(super) enum Chunks {
 /// The body is not chunked as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the answer's chunks are malformed")]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 impl Chunks {
     /// Before the first chunk.
-    pub(super) const START: Chunks = Chunks::Size {
+    pub(crate) const START: Chunks = Chunks::Size {
         value: 0,
         digits: 0,
         extension: false,
@@ -40,7 +40,7 @@ impl Chunks {
     };
 
     /// Follows the next bytes. Returns how many of them belong to the body: all, unless it ended.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < bytes.len() && *self != Chunks::Ended {
             if let Chunks::Data(left) = self {

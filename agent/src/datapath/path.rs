@@ -5,7 +5,7 @@ const FUNCTION: &str = "/function/";
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked<'a> {
+pub(crate) enum Asked<'a> {
     /// A function's call; the name as the path writes it.
     Function(&'a str),
     /// Whether the node takes calls.
@@ -19,7 +19,7 @@ pub(super) enum Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn of(path: &'a str) -> Asked<'a> {
+    pub(crate) fn of(path: &'a str) -> Asked<'a> {
         match path {
             "/healthz" => Asked::Health,
             "/system/functions" => Asked::Functions,
@@ -34,7 +34,7 @@ impl<'a> Asked<'a> {
 /// The function that a path calls: the whole segment after `/function/`, so that no name is a prefix of another. None where
 /// the path is not to be passed on: where the name has other characters than names have, or where the rest could lead a
 /// platform that resolves `..` out of the function, to the platform's own paths.
-pub fn function_in(path: &str) -> Option<&str> {
+pub(crate) fn function_in(path: &str) -> Option<&str> {
     path.strip_prefix(FUNCTION).and_then(function)
 }
 

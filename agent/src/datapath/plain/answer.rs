@@ -6,7 +6,7 @@ use std::ops::Range;
 use dfaas_protocol::Headroom;
 use httparse::{ParserConfig, Response, Status};
 
-use super::head::length;
+use super::request::length;
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -14,7 +14,7 @@ const MAX_FIELDS: usize = 128;
 
 /// What was found at the beginning of the bytes that the other end sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// The head is not whole yet.
     Part,
     /// An interim answer of so many bytes, to be skipped.
@@ -27,7 +27,7 @@ pub(super) enum Found {
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// So many bytes.
     Sized(u64),
     /// It says so itself.
@@ -38,21 +38,21 @@ pub(super) enum Body {
 
 /// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Its bytes, with the empty line.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// The status.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// How its body ends.
-    pub(super) body: Body,
+    pub(crate) body: Body,
     /// Whether the connection can be used again when the body has ended.
-    pub(super) reusable: bool,
+    pub(crate) reusable: bool,
     /// Whether the platform's own limit refused the call.
-    pub(super) limiter: bool,
+    pub(crate) limiter: bool,
     /// Whether a neighbour refused the call.
-    pub(super) refused: bool,
+    pub(crate) refused: bool,
     /// The headroom that a neighbour reports.
-    pub(super) headroom: Option<Headroom>,
+    pub(crate) headroom: Option<Headroom>,
     dated: bool,
     call_id: bool,
     start_time: bool,
@@ -101,7 +101,7 @@ fn field(name: &[u8]) -> Field {
 
 impl Head {
     /// Looks for an answer at the beginning of `bytes`. `head_only`: the request was one that is answered without a body.
-    pub(super) fn find(bytes: &[u8], head_only: bool) -> Found {
+    pub(crate) fn find(bytes: &[u8], head_only: bool) -> Found {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = Response::new(&mut []);
         let len = match ParserConfig::default().parse_response_with_uninit_headers(
@@ -197,7 +197,7 @@ impl Head {
     }
 
     /// Writes the head for the client, all but the empty line at its end.
-    pub(super) fn write(&self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, bytes: &[u8], out: &mut Vec<u8>) {
         let bytes = &bytes[..self.len];
         out.extend_from_slice(b"HTTP/1.1 ");
         let mut digits = [b'0'; 3];
@@ -234,17 +234,17 @@ impl Head {
     }
 
     /// Whether the answer says when it was made.
-    pub(super) fn is_dated(&self) -> bool {
+    pub(crate) fn is_dated(&self) -> bool {
         self.dated
     }
 
     /// Whether the answer says when its call began.
-    pub(super) fn has_start_time(&self) -> bool {
+    pub(crate) fn has_start_time(&self) -> bool {
         self.start_time
     }
 
     /// Whether the answer names its call.
-    pub(super) fn has_call_id(&self) -> bool {
+    pub(crate) fn has_call_id(&self) -> bool {
         self.call_id
     }
 }

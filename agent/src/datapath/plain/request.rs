@@ -5,13 +5,33 @@ use std::ops::Range;
 
 use httparse::{Request, Status};
 
-use super::super::{function_in, head::is_host};
+use crate::datapath::function_in;
 
-/// The largest head of a plain request, in bytes.
-pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
-pub(super) const MAX_BODY: usize = 64 * 1024;
-const MAX_FIELDS: usize = 64;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
+
+/// How large the head of a plain request may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// In bytes.
+    pub(crate) bytes: usize,
+    fields: usize,
+}
+
+impl Limits {
+    /// For a client's.
+    pub(crate) const CLIENT: Limits = Limits {
+        bytes: 16 * 1024,
+        fields: 64,
+    };
+    /// For one that a neighbour sends on: it has added to it, see [`Added`].
+    pub(crate) const NEIGHBOUR: Limits = Limits {
+        bytes: Limits::CLIENT.bytes + 2 * 1024,
+        fields: MAX_FIELDS,
+    };
+}
+
+const MAX_FIELDS: usize = 72;
 /// The most lines of a plain head that end here. More are rare.
 const MAX_LEFT_OUT: usize = 6;
 
@@ -20,7 +40,7 @@ const END: &[u8] = b"\r\n";
 
 /// What was found at the beginning of the bytes that a client sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// The head is not whole yet, and plain so far.
     Part,
     /// Anything but a plain request. It may be right or wrong: that is not judged here.
@@ -31,23 +51,23 @@ pub(super) enum Found {
 
 /// A plain request's head.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Its bytes, with the empty line.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// Bytes of body that follow.
-    pub(super) body: usize,
+    pub(crate) body: usize,
     /// The function's name, as the path writes it.
-    pub(super) function: Range<usize>,
+    pub(crate) function: Range<usize>,
     /// The path, without the query.
-    pub(super) path: Range<usize>,
+    pub(crate) path: Range<usize>,
     /// The method.
-    pub(super) method: Range<usize>,
+    pub(crate) method: Range<usize>,
     /// Whether the answer has no body whatever it says.
-    pub(super) head_only: bool,
+    pub(crate) head_only: bool,
     /// Whether the client ends the connection after this request.
-    pub(super) close: bool,
+    pub(crate) close: bool,
     /// The id that the caller gave the call.
-    pub(super) call_id: Option<Range<usize>>,
+    pub(crate) call_id: Option<Range<usize>>,
     forwarded_for: bool,
     forwarded_host: bool,
     forwarded_proto: bool,
@@ -58,15 +78,15 @@ pub(super) struct Head {
 
 /// What this node adds to a head that has it not yet.
 #[derive(Debug)]
-pub(super) struct Added<'a> {
+pub(crate) struct Added<'a> {
     /// The client's address.
-    pub(super) forwarded_for: &'a [u8],
+    pub(crate) forwarded_for: &'a [u8],
     /// `http` or `https`.
-    pub(super) forwarded_proto: &'a [u8],
+    pub(crate) forwarded_proto: &'a [u8],
     /// The id of the call, where the caller gave none.
-    pub(super) call_id: &'a [u8],
+    pub(crate) call_id: &'a [u8],
     /// When the call arrived, in nanoseconds of Unix time.
-    pub(super) start_time: &'a [u8],
+    pub(crate) start_time: &'a [u8],
 }
 
 /// What a field means for a plain request.
@@ -100,12 +120,12 @@ fn field(name: &str) -> Field {
         12 if is("x-start-time") => Field::Dropped,
         13 if is("dfaas-node-id") || is("dfaas-refused") => Field::Dropped,
         14 if is("content-length") => Field::ContentLength,
-        14 if is("dfaas-headroom") => Field::Dropped,
+        14 if is("dfaas-headroom") || is("dfaas-priority") => Field::Dropped,
         15 if is("x-forwarded-for") => Field::ForwardedFor,
         16 if is("x-forwarded-host") => Field::ForwardedHost,
         16 if is("proxy-connection") => Field::Dropped,
         17 if is("x-forwarded-proto") => Field::ForwardedProto,
-        17 if is("transfer-encoding") => Field::NotPlain,
+        17 if is("transfer-encoding") || is("dfaas-deadline-ms") => Field::NotPlain,
         18 if is("dfaas-forwarded-to") || is("proxy-authenticate") => Field::Dropped,
         19 if is("proxy-authorization") => Field::Dropped,
         _ => Field::End,
@@ -114,7 +134,7 @@ fn field(name: &str) -> Field {
 
 impl Head {
     /// Looks for a plain request at the beginning of `bytes`.
-    pub(super) fn find(bytes: &[u8]) -> Found {
+    pub(crate) fn find(bytes: &[u8], limits: Limits) -> Found {
         // Empty lines before a request are allowed, and rare.
         if matches!(bytes.first(), Some(b'\r' | b'\n')) {
             return Found::Other;
@@ -122,10 +142,13 @@ impl Head {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = Request::new(&mut []);
         let len = match request.parse_with_uninit_headers(bytes, &mut fields) {
-            Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
-            Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
+            Ok(Status::Complete(len)) if len <= limits.bytes => len,
+            Ok(Status::Partial) if bytes.len() < limits.bytes => return Found::Part,
             _ => return Found::Other,
         };
+        if request.headers.len() > limits.fields {
+            return Found::Other;
+        }
         Head::read(bytes, len, &request).map_or(Found::Other, Found::Plain)
     }
 
@@ -197,7 +220,7 @@ impl Head {
     }
 
     /// Writes the head for the next hop, all but the empty line at its end, so that an attempt can add to it.
-    pub(super) fn write(&self, bytes: &[u8], added: &Added<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, bytes: &[u8], added: &Added<'_>, out: &mut Vec<u8>) {
         let mut from = 0;
         for (start, end) in self.left_out.into_iter().take_while(|(_, end)| *end > 0) {
             out.extend_from_slice(&bytes[from..usize::from(start)]);
@@ -235,11 +258,40 @@ fn plain_function(path: &str) -> Option<&str> {
 }
 
 /// A Content-Length of digits only.
-pub(super) fn length(value: &[u8]) -> Option<usize> {
+pub(crate) fn length(value: &[u8]) -> Option<usize> {
     if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Whether a value has the characters of a host and port (RFC 3986, 3.2), and no comma, which is a sign of two values in
+/// one.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let right = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+                    | b':'
+                    | b'['
+                    | b']'
+            )
+    };
+    !value.is_empty() && value.iter().all(right)
 }
 
 fn lines_end_with_crlf(head: &[u8]) -> bool {
@@ -261,12 +313,12 @@ mod tests {
     use super::*;
 
     fn found(lines: &str) -> Found {
-        Head::find(lines.replace('\n', "\r\n").as_bytes())
+        Head::find(lines.replace('\n', "\r\n").as_bytes(), Limits::CLIENT)
     }
 
     fn plain(lines: &str) -> (Head, String) {
         let text = lines.replace('\n', "\r\n");
-        let Found::Plain(head) = Head::find(text.as_bytes()) else {
+        let Found::Plain(head) = Head::find(text.as_bytes(), Limits::CLIENT) else {
             panic!("not plain: {lines}");
         };
         let added = Added {
@@ -341,11 +393,14 @@ mod tests {
         }
         // A bare line feed ends a line for some and not for others.
         assert_eq!(
-            Head::find(b"GET /function/f HTTP/1.1\nHost: h\n\n"),
+            Head::find(b"GET /function/f HTTP/1.1\nHost: h\n\n", Limits::CLIENT),
             Found::Other
         );
         assert_eq!(
-            Head::find(b"GET /function/f HTTP/1.1\r\nHost: h\r\nX: a\x00b\r\n\r\n"),
+            Head::find(
+                b"GET /function/f HTTP/1.1\r\nHost: h\r\nX: a\x00b\r\n\r\n",
+                Limits::CLIENT
+            ),
             Found::Other
         );
         assert_eq!(found("GET /function/f HTTP/1.1\nHost"), Found::Part);

@@ -3,12 +3,13 @@
 //! It is driven by events and by the tick of the period, under one lock that the data path never takes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dfaas_protocol::gate::Gate;
-use dfaas_protocol::neighbours::Neighbours;
+use dfaas_protocol::neighbours::{Heard, Neighbours};
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::{
@@ -18,7 +19,7 @@ use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
 use crate::admin::view::Calls;
-use crate::config::{Config, FunctionDefaults};
+use crate::config::{Config, FunctionDefaults, ListedNeighbour};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
@@ -58,6 +59,8 @@ pub(super) struct Control {
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
+    /// Where listed neighbours take calls, if not where their offers say.
+    listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
     period: Period,
     labels: NodeLabels,
     cordoned: bool,
@@ -100,6 +103,7 @@ impl Control {
             routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
+            listed_endpoints: listed_endpoints(&config.overlay.listed),
             period: Period::from_duration(config.strategy.period),
             labels: config.node.labels.clone(),
             cordoned: config.node.cordoned,
@@ -108,6 +112,15 @@ impl Control {
             sequence: 0,
             shared,
         }
+    }
+
+    /// A neighbour's offer arrived over a connection from `seen_at`.
+    pub(super) fn hear_offer(&mut self, from: NodeId, seen_at: IpAddr, mut offer: Offer) -> Heard {
+        if let Some(listed) = self.listed_endpoints.get(&from) {
+            offer.peer_endpoint = *listed;
+        }
+        let now = self.shared.clock.now();
+        self.neighbours.hear_offer(from, seen_at, offer, now)
     }
 
     /// The platform said what it has. Returns whether anything changed.
@@ -380,4 +393,16 @@ impl Control {
             functions,
         })
     }
+}
+
+fn listed_endpoints(listed: &[ListedNeighbour]) -> BTreeMap<NodeId, PeerEndpoint> {
+    let endpoint = |one: &ListedNeighbour| {
+        let peer = one.peer?;
+        let endpoint = PeerEndpoint {
+            host: Some(peer.ip()),
+            port: peer.port(),
+        };
+        Some((one.node, endpoint))
+    };
+    listed.iter().filter_map(endpoint).collect()
 }

@@ -107,7 +107,7 @@ impl Events {
                     if is_new {
                         tracing::info!(node = %from, "a neighbour is heard");
                     }
-                    let heard = control.neighbours.hear_offer(from, seen_at, offer, now);
+                    let heard = control.hear_offer(from, seen_at, offer);
                     if is_new && let Some(round_trip) = self.overlay.round_trip(from) {
                         control.neighbours.measure(from, round_trip);
                     }

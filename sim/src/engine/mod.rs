@@ -23,7 +23,8 @@ use crate::report::{Ledger, Report};
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
-use arrivals::{Brings, nanos};
+pub use arrivals::Brings;
+use arrivals::nanos;
 use calendar::Calendar;
 use calls::{Call, Calls};
 use cores::Cores;

@@ -85,6 +85,12 @@ macro_rules! shipped {
 
 shipped![
     "grid",
+    "lab-bursts",
+    "lab-far-cloud",
+    "lab-full",
+    "lab-hot-spot",
+    "lab-line",
+    "lab-restart",
     "one-step",
     "moving-hot-spot",
     "flash-crowd",

@@ -16,6 +16,7 @@ mod federation;
 mod health;
 mod http;
 mod http2;
+mod lab;
 mod large;
 mod life;
 mod overload;

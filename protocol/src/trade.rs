@@ -21,8 +21,10 @@ impl Amount {
 
     /// The nearest amount in the range; zero for what is no number.
     pub fn nearest(amount: f64) -> Amount {
-        // `max` returns the other for what is no number.
-        Amount(amount.max(0.0).min(MAX_AMOUNT) + 0.0)
+        if amount.is_nan() {
+            return Amount::default();
+        }
+        Amount(amount.clamp(0.0, MAX_AMOUNT) + 0.0)
     }
 
     /// As a number.

@@ -374,13 +374,7 @@ fn a_rate_is_a_number_in_range() {
 
 #[test]
 fn an_amount_is_a_number_in_range() {
-    for hostile in [
-        f64::NAN,
-        f64::INFINITY,
-        -1.0,
-        f64::MIN_POSITIVE * -1.0,
-        1.1e9,
-    ] {
+    for hostile in [f64::NAN, f64::INFINITY, -1.0, -f64::MIN_POSITIVE, 1.1e9] {
         assert_malformed(&patched(MARGIN, 2, &hostile.to_le_bytes()));
         assert_malformed(&patched(MARGIN, MARGIN.len() - 8, &hostile.to_le_bytes()));
         assert_malformed(&patched(PRICES, 11, &hostile.to_le_bytes()));

@@ -21,10 +21,11 @@ impl Amount {
 
     /// The nearest amount in the range; zero for what is no number.
     pub fn nearest(amount: f64) -> Amount {
-        if amount.is_nan() {
-            return Amount::default();
-        }
-        Amount(amount.clamp(0.0, MAX_AMOUNT) + 0.0)
+        Amount(if amount > 0.0 {
+            amount.min(MAX_AMOUNT)
+        } else {
+            0.0
+        })
     }
 
     /// As a number.

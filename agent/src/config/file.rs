@@ -17,6 +17,7 @@ pub struct ConfigFile {
     pub(super) peer: PeerSection,
     pub(super) overlay: OverlaySection,
     pub(super) admin: AdminSection,
+    pub(super) node: NodeSection,
     pub(super) strategy: StrategySection,
     pub(super) platform: PlatformSection,
     pub(super) functions: FunctionsSection,
@@ -60,19 +61,26 @@ pub(super) struct AdminSection {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct NodeSection {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) cordoned: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct StrategySection {
     pub(super) name: Option<String>,
     pub(super) period_ms: Option<u64>,
     pub(super) latency_threshold: LatencyThresholdSection,
     pub(super) power_of_n: PowerOfNSection,
-    pub(super) node: NodeSection,
+    pub(super) node: UsageSection,
     pub(super) auction: AuctionSection,
     pub(super) external: ExternalSection,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct NodeSection {
+pub(super) struct UsageSection {
     pub(super) cpu_percent: Option<f64>,
     pub(super) memory_bytes: Option<f64>,
     pub(super) power_watts: Option<f64>,

@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dfaas_protocol::NodeLabels;
 use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::strategy::{Settings, StrategyName};
@@ -43,6 +44,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How calls are spread.
     pub strategy: StrategyConfig,
+    /// What the node says of itself.
+    pub node: NodeConfig,
     /// What runs the functions.
     pub platform: PlatformConfig,
     /// What holds for functions that say nothing of themselves.
@@ -104,6 +107,15 @@ pub struct OverlayConfig {
 pub struct AdminConfig {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
+}
+
+/// What the node says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeConfig {
+    /// Its labels, which neighbours hear.
+    pub labels: NodeLabels,
+    /// It serves its own clients and takes no forwarded calls.
+    pub cordoned: bool,
 }
 
 /// How calls are spread.

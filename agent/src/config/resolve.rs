@@ -6,19 +6,19 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
+use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, OverlaySection, PeerSection,
-    TimeoutsSection,
+    ConfigFile, FunctionsSection, IngressSection, LogSection, NodeSection, OverlaySection,
+    PeerSection, TimeoutsSection,
 };
 use super::{
     AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
-    LogFormat, OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts, TlsFiles, address,
-    platform, strategy,
+    LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts,
+    TlsFiles, address, platform, strategy,
 };
 
 #[cfg(test)]
@@ -142,6 +142,7 @@ impl ConfigFile {
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
             admin: admin(v, self.admin.listen),
+            node: node(v, self.node),
             strategy: strategy::resolve(v, self.strategy),
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
@@ -256,6 +257,17 @@ fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
         ));
     }
     AdminConfig { listen }
+}
+
+fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
+    let labels = NodeLabels::new(section.labels);
+    NodeConfig {
+        labels: v.check(
+            labels.map_err(|error| format!("node.labels: {error}")),
+            NodeLabels::default(),
+        ),
+        cordoned: section.cordoned,
+    }
 }
 
 fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults {

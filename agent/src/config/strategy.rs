@@ -13,8 +13,8 @@ use dfaas_protocol::strategy::{
 use crate::telemetry::machine::EstimatedPower;
 
 use super::file::{
-    AuctionSection, ExternalSection, LatencyThresholdSection, NodeSection, PowerOfNSection,
-    StrategySection,
+    AuctionSection, ExternalSection, LatencyThresholdSection, PowerOfNSection, StrategySection,
+    UsageSection,
 };
 use super::resolve::{PERIOD_MS, Violations};
 use super::{ExternalConfig, StrategyConfig, models, platform};
@@ -97,7 +97,7 @@ fn auction(section: &AuctionSection, default: AuctionSettings) -> AuctionSetting
 
 fn node(
     v: &mut Violations,
-    section: NodeSection,
+    section: UsageSection,
     has_forecaster: bool,
     default: NodeSettings,
 ) -> NodeSettings {
@@ -168,7 +168,7 @@ fn node(
     }
 }
 
-fn estimated_power(v: &mut Violations, section: &NodeSection) -> Option<EstimatedPower> {
+fn estimated_power(v: &mut Violations, section: &UsageSection) -> Option<EstimatedPower> {
     match (section.idle_watts, section.full_watts) {
         (None, None) => None,
         (Some(idle_watts), Some(full_watts))

@@ -10,6 +10,7 @@ use std::time::Duration;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::{
     Answer, Ask, NodeState, Observation, Seen, Settings, Strategy, StrategyName,
 };
@@ -58,6 +59,9 @@ pub(super) struct Control {
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
     period: Period,
+    labels: NodeLabels,
+    cordoned: bool,
+    policies: BTreeMap<FunctionName, Policy>,
     boot: u64,
     sequence: u64,
 }
@@ -97,6 +101,9 @@ impl Control {
             defaults: config.functions.clone(),
             peer_endpoint,
             period: Period::from_duration(config.strategy.period),
+            labels: config.node.labels.clone(),
+            cordoned: config.node.cordoned,
+            policies: BTreeMap::new(),
             boot,
             sequence: 0,
             shared,
@@ -111,10 +118,35 @@ impl Control {
         self.functions
             .retain(|name, _| deployed.iter().any(|d| d.name == *name));
         changed |= self.functions.len() != before;
+        changed |= self.read_policies(&deployed);
         for function in deployed {
             changed |= self.deploy(function);
         }
         changed
+    }
+
+    /// Reads what the functions ask for. Returns whether that changed.
+    fn read_policies(&mut self, deployed: &[DeployedFunction]) -> bool {
+        let mut policies = BTreeMap::new();
+        for function in deployed {
+            let (policy, unusable) = Policy::from_labels(&function.labels);
+            if self.policies.get(&function.name) != Some(&policy) {
+                for error in unusable {
+                    tracing::warn!(function = %function.name, %error, "a label says nothing of use");
+                }
+            }
+            policies.insert(function.name.clone(), policy);
+        }
+        self.neighbours.set_policies(policies.clone());
+        let changed = self.policies != policies;
+        self.policies = policies;
+        changed
+    }
+
+    /// Whether neighbours may bring calls of a function here.
+    fn is_offered(&self, function: &FunctionName) -> bool {
+        let policy = self.policies.get(function);
+        policy.is_none_or(|policy| policy.is_offered_by(&self.labels))
     }
 
     fn deploy(&mut self, deployed: DeployedFunction) -> bool {
@@ -140,7 +172,11 @@ impl Control {
         tracing::info!(function = %deployed.name, ?capacity, "the platform has a function");
         let health = Arc::clone(self.shared.platform.health());
         let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
-        let function = Arc::new(LocalFunction::new(deployed.name.clone(), gate));
+        let function = Arc::new(LocalFunction::new(
+            deployed.name.clone(),
+            gate,
+            self.shared.clock,
+        ));
         let calls = self.counters_of(&deployed.name).read();
         let measured = Measured::new(&calls, self.shared.clock.now());
         let local = Local {
@@ -276,6 +312,9 @@ impl Control {
         let now = self.shared.clock.now();
         let local = self.functions.get(&route.function);
         let timeout = local.map_or(self.shared.timeouts.request, |local| local.timeout);
+        let service = local.and_then(|local| local.measured.service);
+        let policy = self.policies.get(&route.function).cloned();
+        let offered = !self.cordoned && self.is_offered(&route.function);
         let local = local.map(|local| Arc::clone(&local.function));
         let addresses = route
             .there
@@ -300,6 +339,9 @@ impl Control {
             neighbours,
             counters,
             timeout,
+            policy: policy.unwrap_or_default(),
+            offered,
+            service,
             route,
         }
     }
@@ -316,6 +358,7 @@ impl Control {
         let functions = if self.platform_up() {
             self.functions
                 .iter()
+                .filter(|(name, _)| self.is_offered(name))
                 .map(|(name, local)| FunctionOffer {
                     function: name.clone(),
                     capacity: local.function.gate.capacity(),
@@ -332,8 +375,8 @@ impl Control {
             sequence: self.sequence,
             peer_endpoint: self.peer_endpoint,
             period: self.period,
-            labels: NodeLabels::default(),
-            cordoned: false,
+            labels: self.labels.clone(),
+            cordoned: self.cordoned,
             functions,
         })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use crate::policy::Policy;
 use crate::trade::{Bid, Margin, Price};
 use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
@@ -58,6 +59,14 @@ pub struct Offered {
 }
 
 impl Neighbour {
+    /// Whether the calls of a function with that policy may be sent there.
+    pub(crate) fn may_take(&self, policy: Option<&Policy>) -> bool {
+        match policy {
+            Some(policy) => policy.excludes(self).is_none(),
+            None => !self.cordoned,
+        }
+    }
+
     /// How long after its last message it expires.
     pub fn validity(&self) -> Duration {
         (self.period * SILENT_PERIODS).max(LEAST_VALIDITY)
@@ -85,6 +94,8 @@ pub enum Heard {
 #[derive(Debug, Default)]
 pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
+    /// What this node's functions ask of a neighbour.
+    policies: BTreeMap<FunctionName, Policy>,
     /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
     /// anew.
     departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
@@ -243,13 +254,28 @@ impl Neighbours {
         self.entries.values()
     }
 
-    /// The neighbours that offer a function, in the order of their ids.
+    /// What this node's functions ask of a neighbour, from now on. Returns whether that is news.
+    pub fn set_policies(&mut self, policies: BTreeMap<FunctionName, Policy>) -> bool {
+        let changed = self.policies != policies;
+        self.policies = policies;
+        changed
+    }
+
+    /// Where the calls of a function may go, if that is restricted.
+    pub(crate) fn policy(&self, function: &FunctionName) -> Option<&Policy> {
+        self.policies.get(function)
+    }
+
+    /// The neighbours that offer a function and may be sent its calls, as far as its [policy](Policy) and their cordons say,
+    /// in the order of their ids.
     pub fn offering<'a>(
         &'a self,
         function: &'a FunctionName,
     ) -> impl Iterator<Item = (&'a Neighbour, &'a Offered)> {
+        let policy = self.policy(function);
         self.entries
             .values()
+            .filter(move |n| n.may_take(policy))
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::gate::Gate;
 use crate::neighbours::{Neighbour, Neighbours, Offered};
 use crate::offer::Grant;
+use crate::policy::Policy;
 use crate::route::{Candidate, Route};
 use crate::wire::Message;
 use crate::{FunctionName, NodeId, Time};
@@ -151,6 +152,7 @@ impl<'a> Observation<'a> {
             .map(|seen| Entry {
                 function: &seen.function,
                 here: Some(seen),
+                policy: self.neighbours.policy(&seen.function),
                 there: Vec::with_capacity(self.neighbours.len()),
             })
             .collect();
@@ -168,11 +170,14 @@ impl<'a> Observation<'a> {
                     let entry = Entry {
                         function,
                         here: None,
+                        policy: self.neighbours.policy(function),
                         there: Vec::new(),
                     };
                     entries.insert(at, entry);
                 }
-                entries[at].there.push(There { neighbour, offered });
+                if neighbour.may_take(entries[at].policy) {
+                    entries[at].there.push(There { neighbour, offered });
+                }
             }
         }
         entries
@@ -183,6 +188,7 @@ impl<'a> Observation<'a> {
 struct Entry<'a> {
     function: &'a FunctionName,
     here: Option<&'a Seen>,
+    policy: Option<&'a Policy>,
     there: Vec<There<'a>>,
 }
 

@@ -54,18 +54,60 @@ impl Site {
             .iter()
             .map(|(function, headroom)| offered(function, headroom, None))
             .collect();
-        self.hears_offer(n, functions);
+        self.hears_of(n, functions);
     }
 
     /// The neighbour `n` offers exactly this function, whose calls take so many milliseconds there.
     pub(crate) fn hears_of_service(&mut self, n: u8, function: &str, headroom: &str, ms: u64) {
         let service = ServiceTime::from_duration(Duration::from_millis(ms));
-        self.hears_offer(n, vec![offered(function, headroom, Some(service))]);
+        self.hears_of(n, vec![offered(function, headroom, Some(service))]);
     }
 
-    fn hears_offer(&mut self, n: u8, mut functions: Vec<FunctionOffer>) {
-        self.sequence += 1;
+    fn hears_of(&mut self, n: u8, mut functions: Vec<FunctionOffer>) {
         functions.sort_by(|a, b| a.function.cmp(&b.function));
+        self.hears_offer(n, functions, NodeLabels::default(), false);
+    }
+
+    /// The neighbour `n` offers `f`, as `change` says.
+    pub(crate) fn offers(&mut self, n: u8, change: impl FnOnce(&mut FunctionOffer)) {
+        let mut function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: Headroom { free: 4, size: 4 },
+            queue: 1000,
+            service: None,
+        };
+        change(&mut function);
+        self.hears_offer(n, vec![function], NodeLabels::default(), false);
+    }
+
+    /// The neighbour `n` has those labels, is cordoned or not, and offers `f` with that headroom.
+    pub(crate) fn says(
+        &mut self,
+        n: u8,
+        labels: &[(String, String)],
+        cordoned: bool,
+        headroom: &str,
+    ) {
+        let function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: headroom.parse().unwrap(),
+            queue: 1000,
+            service: None,
+        };
+        let labels = NodeLabels::new(labels.to_vec()).unwrap();
+        self.hears_offer(n, vec![function], labels, cordoned);
+    }
+
+    fn hears_offer(
+        &mut self,
+        n: u8,
+        functions: Vec<FunctionOffer>,
+        labels: NodeLabels,
+        cordoned: bool,
+    ) {
+        self.sequence += 1;
         let offer = Offer {
             boot: 1,
             sequence: self.sequence,
@@ -74,8 +116,8 @@ impl Site {
                 port: 31601,
             },
             period: Period::from_duration(Duration::from_secs(3600)),
-            labels: NodeLabels::default(),
-            cordoned: false,
+            labels,
+            cordoned,
             functions,
         };
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);

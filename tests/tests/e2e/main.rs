@@ -19,10 +19,12 @@ mod http2;
 mod large;
 mod life;
 mod overload;
+mod policy;
 mod second_tries;
 mod strangers;
 mod strategies;
 mod telemetry;
+mod trunks;
 mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

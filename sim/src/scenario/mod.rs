@@ -154,6 +154,26 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let services = self.functions.iter().filter_map(|f| match &f.service {
+            ServiceModel::Trace { file, .. } => file.as_deref(),
+            _ => None,
+        });
+        let topology = match &self.topology {
+            Topology::File { path } => Some(path.as_path()),
+            _ => None,
+        };
+        let loads = self.load.iter().filter_map(|load| match &load.shape {
+            Shape::TraceFile { path, .. } => Some(path.as_path()),
+            _ => None,
+        });
+        let named = services.chain(topology).chain(loads);
+        named.map(|path| self.directory.join(path)).collect()
+    }
+}
+
 /// Sets `a.b.0.c=VALUE` in a table; what is no TOML value is text.
 fn set(table: &mut toml::Table, change: &str) -> Result<(), ScenarioError> {
     let wrong = || ScenarioError::Override(change.to_owned());

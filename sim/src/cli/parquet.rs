@@ -140,6 +140,7 @@ fn figures(rows: &[Row]) -> impl Iterator<Item = (&'static str, Column)> {
         ("hops", real(|t| t.hops)),
         ("waited", whole(|t| t.waited)),
         ("wait_ms", real(|t| t.wait_ms)),
+        ("cold_starts", whole(|t| t.cold_starts)),
         ("mean_ms", real(|t| t.mean_ms)),
         ("p50_ms", real(|t| t.p50_ms)),
         ("p90_ms", real(|t| t.p90_ms)),

@@ -179,6 +179,7 @@ fn all(report: &Report, bounds: &Bounds) -> String {
             "waited",
             format!("{}, for {:.1} ms each", totals.waited, totals.wait_ms),
         ),
+        ("cold starts", totals.cold_starts.to_string()),
         ("mean answer", format!("{:.1} ms", totals.mean_ms)),
         (
             "p50, p90, p95, p99, p99.9",

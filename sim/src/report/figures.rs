@@ -60,6 +60,8 @@ pub struct Totals {
     pub waited: u64,
     /// How long those waited, on average.
     pub wait_ms: f64,
+    /// How often a call found its function asleep, so that an instance was started.
+    pub cold_starts: u64,
     /// From the arrival of a served call to its answer: the mean.
     pub mean_ms: f64,
     /// The median.

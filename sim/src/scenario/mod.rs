@@ -20,13 +20,13 @@ use thiserror::Error;
 
 pub use amount::{Amount, Choice, Spread, Uniform};
 pub use experiment::{
-    Experiment, Function, Incident, Link, Links, Periods, Placement, Rate, Service, Site, Source,
-    Trouble,
+    Cold, Experiment, Function, Incident, Link, Links, Periods, Placement, Rate, Service, Site,
+    Source, Trouble,
 };
 pub use file::{
-    Arrivals, Fault, FaultSection, FunctionSection, GroupSection, LinksSection, ListedLink,
-    LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape, StrategySection, Topology,
-    Unit,
+    Arrivals, ColdSection, Fault, FaultSection, FunctionSection, GroupSection, LinksSection,
+    ListedLink, LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape, StrategySection,
+    Topology, Unit,
 };
 
 /// Why a scenario cannot be used.

@@ -435,7 +435,8 @@ async fn gates_that_are_full_lose_nothing_and_double_nothing() {
 async fn what_a_full_gate_refused_is_served_elsewhere() {
     let _machine = crate::beside_others().await;
     let labels = [("dfaas.concurrency", "1")];
-    let config = "[functions]\nqueue = 0\n";
+    // In turn, so that the busy one is asked whatever is known of it.
+    let config = "[functions]\nqueue = 0\n[strategy]\nname = \"round-robin\"\n";
     let sites = Arc::new(Sites::start_with(&["a", "b", "c"], &labels, config).await);
     let rescued = AtomicU64::new(0);
     until("three calls met a full gate", 2 * SOON, || async {

@@ -152,26 +152,26 @@ fn a_sweep_that_was_killed_goes_on_and_runs_nothing_twice() {
     let directory = TempDir::new().unwrap();
     done(sweep(&directory, "whole", &["--threads", "2"]));
     let out = directory.path().join("killed");
-    let mut child = sweep(&directory, "killed", &["--threads", "1"])
-        .spawn()
-        .unwrap();
     let own = out.join("done-0-of-1.jsonl");
-    let until = Instant::now() + Duration::from_secs(60);
     let ends = || {
-        std::fs::read(&own)
-            .unwrap_or_default()
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
+        let bytes = std::fs::read(&own).unwrap_or_default();
+        bytes.iter().filter(|byte| **byte == b'\n').count()
     };
-    while ends() < 3 {
-        assert!(Instant::now() < until, "three runs take no minute");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let before = ends();
-    assert!(before < RUNS, "it was killed after its end");
+    // On a busy machine it may come to its end before it is killed.
+    let was_killed = (0..20).any(|_| {
+        let _ = std::fs::remove_dir_all(&out);
+        let killed = sweep(&directory, "killed", &["--threads", "1"]).spawn();
+        let mut child = killed.unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while ends() < 3 {
+            assert!(Instant::now() < until, "three runs take no minute");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        ends() < RUNS
+    });
+    assert!(was_killed, "it was always at its end before it was killed");
     // And in the middle of a line.
     let mut torn = std::fs::read(&own).unwrap();
     torn.extend_from_slice(br#"{"run":"0123","seconds":4."#);

@@ -42,6 +42,12 @@ pub(crate) async fn run(
             site.name
         );
     }
+    if let Some(function) = experiment.functions.iter().find(|f| f.cold.is_some()) {
+        bail!(
+            "function {} has cold starts, which the lab has not got: leave `cold` out",
+            function.name
+        );
+    }
     let mut faults = Faults::new(&experiment)?;
     let experiment = Arc::new(experiment);
     let directory = tempfile::Builder::new()

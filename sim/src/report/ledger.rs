@@ -184,6 +184,11 @@ impl Ledger {
         self.totals.unreached += 1;
     }
 
+    /// A call found its function asleep.
+    pub fn cold_start(&mut self) {
+        self.totals.cold_starts += 1;
+    }
+
     /// A call waited for its turn.
     pub fn waited(&mut self, duration: Duration) {
         self.totals.waited += 1;

@@ -121,6 +121,16 @@ fn check_function(function: &FunctionSection) -> Checked {
             format!("function {name:?} takes from 0.001 milliseconds to an hour"),
         )
     };
+    if let Some(cold) = function.cold {
+        rule(
+            (0.0..=LONGEST_MS).contains(&cold.start_ms),
+            format!("function {name:?} starts within an hour"),
+        )?;
+        rule(
+            (0.0..=1e9).contains(&cold.after_idle_s),
+            format!("the cold.after_idle_s of function {name:?} is from 0 to 1e9"),
+        )?;
+    }
     match &function.service {
         ServiceModel::Constant { mean_ms } | ServiceModel::Exponential { mean_ms } => {
             time(*mean_ms)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dfaas_protocol::estimate::Limiter;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
@@ -57,6 +58,10 @@ pub(super) struct Control {
 pub(super) struct Local {
     pub(super) function: Arc<LocalFunction>,
     pub(super) measured: Measured,
+    /// Learns its slots, where they are not declared.
+    pub(super) limiter: Option<Limiter>,
+    /// What its labels declare.
+    declared: Option<Capacity>,
     timeout: Duration,
 }
 
@@ -102,8 +107,11 @@ impl Control {
     }
 
     fn deploy(&mut self, deployed: DeployedFunction) -> bool {
-        let default = Capacity::Slots(self.defaults.concurrency);
-        let (capacity, unusable) = Capacity::from_labels(&deployed.labels, default);
+        let (declared, unusable) = match Capacity::declared(&deployed.labels) {
+            Ok(declared) => (declared, None),
+            Err(error) => (None, Some(error)),
+        };
+        let capacity = declared.unwrap_or(Capacity::Slots(self.defaults.concurrency));
         let timeout = deployed
             .labels
             .get(TIMEOUT_LABEL)
@@ -111,28 +119,56 @@ impl Control {
             .filter(|ms| *ms > 0)
             .map_or(self.shared.timeouts.request, Duration::from_millis);
         if let Some(known) = self.functions.get_mut(&deployed.name)
-            && known.function.gate.capacity() == capacity
+            && known.declared == declared
         {
             let changed = known.timeout != timeout;
             known.timeout = timeout;
             return changed;
         }
         if let Some(error) = unusable {
-            tracing::warn!(function = %deployed.name, %error, "the default capacity stands in");
+            tracing::warn!(function = %deployed.name, %error, "the label is left out of account");
         }
-        tracing::info!(function = %deployed.name, ?capacity, "the platform has a function");
+        tracing::info!(function = %deployed.name, ?declared, "the platform has a function");
         let health = Arc::clone(self.shared.platform.health());
         let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
-        let function = Arc::new(LocalFunction::new(deployed.name.clone(), gate));
+        let learns = declared.is_none() && self.defaults.learn;
+        let name = deployed.name.clone();
+        let function = Arc::new(if learns {
+            LocalFunction::learning(name, gate)
+        } else {
+            LocalFunction::new(name, gate)
+        });
+        let now = self.shared.clock.now();
+        let limiter = learns.then(|| Limiter::new(self.defaults.concurrency, now));
         let arrived = self.counters_of(&deployed.name).read().arrived;
-        let measured = Measured::new(arrived, self.shared.clock.now());
+        let measured = Measured::new(arrived, now);
         let local = Local {
+            declared,
+            limiter,
             function,
             measured,
             timeout,
         };
         self.functions.insert(deployed.name, local);
         true
+    }
+
+    /// Learns from the calls that ended since the last time, and lets as many run as that says.
+    pub(super) fn learn(&mut self) {
+        let now = self.shared.clock.now();
+        for local in self.functions.values_mut() {
+            let function = &local.function;
+            let learned = local.limiter.as_mut().zip(function.samples());
+            if let (Some((limiter, samples)), Capacity::Slots(slots)) =
+                (learned, function.gate.capacity())
+            {
+                let full = function.gate.running() >= slots.get();
+                let to = limiter.step(samples, slots, full, now);
+                if to != slots {
+                    function.resize(to);
+                }
+            }
+        }
     }
 
     /// The platform does not say what it has: nothing is offered until it does. Returns whether that is news.
@@ -192,7 +228,7 @@ impl Control {
                     .flatten()
                     .map(|(node, calls)| (*node, calls.rate))
                     .collect(),
-                service: local.measured.service,
+                service: local.measured.service(),
             })
             .collect();
         let plan = self.strategy.plan(&Observation {
@@ -271,7 +307,7 @@ impl Control {
                     function: name.clone(),
                     capacity: local.function.gate.capacity(),
                     headroom: local.function.gate.headroom(now),
-                    service: local.measured.service.map(ServiceTime::from_duration),
+                    service: local.measured.service().map(ServiceTime::from_duration),
                 })
                 .collect()
         } else {

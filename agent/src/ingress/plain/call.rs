@@ -219,6 +219,9 @@ async fn attempt(
     let exchanged = exchange(&context.lines, target, request, head_only);
     match client.unless_given_up(true, exchanged).await {
         Ok(Ok(answer)) if answer.is_refusal(target) => {
+            if let Some(slot) = slot {
+                slot.refused();
+            }
             let soon = Instant::now() + context.shared.timeouts.connect;
             discard(&context.lines, answer, soon).await;
             Ok((Attempt::Refused, Some(Told::Answers)))
@@ -228,11 +231,17 @@ async fn attempt(
             Ok((answered, Some(Told::Answers)))
         }
         Ok(Err(Failed::Unsent(error))) => {
+            if let Some(slot) = slot {
+                slot.unanswered();
+            }
             tracing::debug!(?target, %error, "a call could not be sent");
             let told = error.speaks_against_target().then_some(Told::Breaks);
             Ok((Attempt::Unreached, told))
         }
         Ok(Err(Failed::Broken(why))) => {
+            if let Some(slot) = slot {
+                slot.unanswered();
+            }
             let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);
             Ok((failed, Some(Told::Breaks)))
         }

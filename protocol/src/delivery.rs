@@ -7,6 +7,7 @@
 use rand::Rng;
 
 use crate::gate::{Entry, Gate, Turn};
+use crate::policy::Terms;
 use crate::route::Route;
 use crate::{HealthState, NodeId, Time};
 
@@ -69,6 +70,12 @@ pub enum Rejection {
     OverGrant,
     /// The function is not on this node (for a forwarded call).
     NotHere,
+    /// It could not be served before its deadline.
+    Late,
+    /// Calls of higher priority took its place, or it could not start in time.
+    Dropped,
+    /// The function is fenced, or the node is cordoned (for a forwarded call).
+    Closed,
 }
 
 impl Why {
@@ -95,6 +102,9 @@ impl Rejection {
             Rejection::NotTaken => "not-taken",
             Rejection::OverGrant => "over-grant",
             Rejection::NotHere => "not-here",
+            Rejection::Late => "late",
+            Rejection::Dropped => "dropped",
+            Rejection::Closed => "closed",
         }
     }
 }
@@ -104,6 +114,7 @@ impl Rejection {
 pub struct Tried {
     nodes: [Option<NodeId>; MAX_ATTEMPTS],
     here: Here,
+    terms: Terms,
 }
 
 /// What is known of the local platform, for one call.
@@ -120,6 +131,8 @@ enum Here {
     Down,
     /// It refused the call.
     Refused,
+    /// The queue dropped the call.
+    Dropped,
 }
 
 impl Here {
@@ -143,7 +156,15 @@ impl Tried {
     /// Whether the local platform is out of the question: it refused the call, or it does not answer, or it has to be
     /// spared.
     pub const fn here(&self) -> bool {
-        matches!(self.here, Here::Spared | Here::Down | Here::Refused)
+        matches!(
+            self.here,
+            Here::Spared | Here::Down | Here::Refused | Here::Dropped
+        )
+    }
+
+    /// What the call asks for.
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// How often it was sent to a neighbour.
@@ -165,6 +186,13 @@ impl Delivery {
         Delivery::default()
     }
 
+    /// A call that a client brought, and what it asks for.
+    pub fn on(terms: Terms) -> Delivery {
+        let mut delivery = Delivery::default();
+        delivery.tried.terms = terms;
+        delivery
+    }
+
     /// What was tried so far.
     pub const fn tried(&self) -> &Tried {
         &self.tried
@@ -174,6 +202,14 @@ impl Delivery {
     pub fn next(&mut self, route: &Route, now: Time, rng: &mut dyn Rng) -> Decision {
         if self.tried.here == Here::Unasked {
             self.tried.here = route.here.as_deref().map_or(Here::Open, Here::of);
+        }
+        if self
+            .tried
+            .terms
+            .deadline
+            .is_some_and(|deadline| deadline <= now)
+        {
+            return Decision::Reject(Rejection::Late);
         }
         let may_forward = self.tried.attempts() < MAX_ATTEMPTS;
         if may_forward && let Some(decision) = route.rule.decide(route, &self.tried, now, rng) {
@@ -188,6 +224,11 @@ impl Delivery {
     /// The local platform refused it, and nothing was executed.
     pub fn refused_here(&mut self) {
         self.tried.here = Here::Refused;
+    }
+
+    /// It waited here and was dropped from the queue, for another of higher priority or because it came too late.
+    pub fn dropped_here(&mut self) {
+        self.tried.here = Here::Dropped;
     }
 
     /// The local platform could not be reached, and nothing was executed.
@@ -218,6 +259,7 @@ impl Delivery {
             },
             Here::Down => Decision::Reject(Rejection::PlatformDown),
             Here::Refused => Decision::Reject(Rejection::PlatformRefused),
+            Here::Dropped => Decision::Reject(Rejection::Dropped),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{CallRate, Capacity, FunctionName, Headroom};
+use crate::{CallRate, Capacity, FunctionName, Headroom, NodeLabels};
 
 /// What a node says of itself to a neighbour, every period and whenever something that matters changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,12 @@ pub struct Offer {
     pub sequence: u64,
     /// Where the node takes forwarded calls.
     pub peer_endpoint: PeerEndpoint,
+    /// How often it offers. Whoever heard nothing for three of these periods hears it no more.
+    pub period: Period,
+    /// What it says of itself.
+    pub labels: NodeLabels,
+    /// It serves its own clients and takes no forwarded calls.
+    pub cordoned: bool,
     /// What it takes; sorted by name, each name once.
     pub functions: Vec<FunctionOffer>,
 }
@@ -38,8 +44,42 @@ pub struct FunctionOffer {
     pub capacity: Capacity,
     /// What is left of that now.
     pub headroom: Headroom,
+    /// How many calls may wait there: headroom that is as far below zero has no room left.
+    pub queue: u32,
     /// Mean time of a call on this node, once one has been measured.
     pub service: Option<ServiceTime>,
+}
+
+/// The time between two offers of a node, in whole milliseconds: from 1 to 3,600,000, an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Period(u32);
+
+impl Period {
+    const MAX_MILLIS: u32 = 3_600_000;
+
+    /// The nearest period that can be sent.
+    pub fn from_duration(duration: Duration) -> Period {
+        let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        Period(millis.clamp(1, Period::MAX_MILLIS))
+    }
+
+    /// As a duration.
+    pub const fn as_duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
+        let millis = u32::deserialize(deserializer)?;
+        if (1..=Period::MAX_MILLIS).contains(&millis) {
+            Ok(Period(millis))
+        } else {
+            Err(serde::de::Error::custom(
+                "a period is from 1 to 3600000 milliseconds",
+            ))
+        }
+    }
 }
 
 /// A mean service time, in whole microseconds, of which there are at most 2³² (71 minutes).

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Time(u64);
 
 impl Time {
+    /// The latest time that there is.
+    pub const END: Time = Time(u64::MAX);
     /// The driver's zero.
     pub const ZERO: Time = Time(0);
 
@@ -20,6 +22,12 @@ impl Time {
     /// Nanoseconds since the driver's zero.
     pub const fn as_nanos(self) -> u64 {
         self.0
+    }
+
+    /// That much before this, and not before the driver's zero.
+    pub fn before(self, duration: Duration) -> Time {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_sub(nanos))
     }
 
     /// How long after `earlier` this is; zero if it is not after it.

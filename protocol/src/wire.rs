@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::offer::{Grant, Offer};
 
 /// The version that this code speaks. A change of any message is a new version.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The largest message, in bytes, with its version byte.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 /// The most functions in an offer, and the most grants in a message.

@@ -11,11 +11,11 @@ use allocation_counter::measure;
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, admit};
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Seen, StrategyName};
 use dfaas_protocol::wire::{self, VERSION};
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, Slots, Time};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots, Time};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,7 +25,7 @@ const CANDIDATES: u8 = 8;
 fn route(strategy: StrategyName) -> Route {
     let function = FunctionName::parse("f").unwrap();
     let capacity = Capacity::Slots(Slots::new(4).unwrap());
-    let mut neighbours = Neighbours::new(Duration::from_secs(60));
+    let mut neighbours = Neighbours::new();
     for n in 1..=CANDIDATES {
         let node = NodeId::from_key([n; 32]);
         let offer = Offer {
@@ -35,10 +35,14 @@ fn route(strategy: StrategyName) -> Route {
                 host: None,
                 port: 31601,
             },
+            period: Period::from_duration(Duration::from_secs(60)),
+            labels: NodeLabels::default(),
+            cordoned: false,
             functions: vec![FunctionOffer {
                 function: function.clone(),
                 capacity,
                 headroom: Headroom { free: 4, size: 4 },
+                queue: 8,
                 service: None,
             }],
         };

@@ -5,56 +5,68 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use dfaas_protocol::labels::{MAX_LABEL, MAX_LABELS};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MESSAGE, Message, VERSION, WireError};
 use dfaas_protocol::wire::{decode, encode};
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, Slots};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeLabels, Slots};
 use proptest::prelude::*;
 
 /// Where things stand in [`FULL_OFFER`].
 const PORT: usize = 18;
-const FIRST_NAME: usize = 22;
-const FREE: usize = 32;
-const SIZE: usize = 33;
-const RATE: usize = 48;
+const PERIOD: usize = 21;
+const LABELS: usize = 24;
+const FIRST_NAME: usize = 51;
+const FREE: usize = 61;
+const SIZE: usize = 62;
+const RATE: usize = 78;
 
 /// Slots with a service time and a rate without one, on a host with an IPv4 address.
 const FULL_OFFER: &[u8] = &[
-    0x01, // version
+    0x02, // version
     0x00, // an offer
     0xfd, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, // boot 0x0102030405060708
     0x07, // sequence
     0x01, 0x00, 192, 0, 2, 1, // host 192.0.2.1
     0xfb, 0x71, 0x7b, // port 31601
+    0xfb, 0xe8, 0x03, // every 1000 ms
+    0x02, // two labels
+    0x06, b'e', b'n', b'e', b'r', b'g', b'y', 0x03, b'0', b'.', b'4', // energy=0.4
+    0x06, b'r', b'e', b'g', b'i', b'o', b'n', 0x05, b'n', b'o', b'r', b't',
+    b'h', // region=north
+    0x01, // cordoned
     0x02, // two functions
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x08, // 8 slots
     0x03, 0x08, // headroom -2/8
+    0x10, // 16 may wait
     0x01, 0xfc, 0xa0, 0x86, 0x01, 0x00, // service 100 ms
     0x06, b'q', b'r', b'.', b'd', b'e', b'v', // name
     0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x59, 0x40, // 100 calls a second
     0x14, 0x0a, // headroom 10/10
+    0x00, // none may wait
     0x00, // no service time
 ];
 
 /// No function, on a host with an IPv6 address.
 const V6_OFFER: &[u8] = &[
-    0x01, 0x00, 0x02, 0x01, // boot 2, sequence 1
+    0x02, 0x00, 0x02, 0x01, // boot 2, sequence 1
     0x01, 0x01, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, // 2001:db8::1
     0x50, // port 80
+    0x01, 0x00, 0x00, // every millisecond, no label, not cordoned
     0x00, // no function
 ];
 
 /// No host.
-const HOSTLESS_OFFER: &[u8] = &[0x01, 0x00, 0x02, 0x01, 0x00, 0x50, 0x00];
+const HOSTLESS_OFFER: &[u8] = &[0x02, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x00];
 
 const GRANTS: &[u8] = &[
-    0x01, 0x01, 0x01, // one grant
+    0x02, 0x01, 0x01, // one grant
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
 ];
 
-const FAREWELL: &[u8] = &[0x01, 0x02];
+const FAREWELL: &[u8] = &[0x02, 0x02];
 
 const GOLDEN: [&[u8]; 5] = [FULL_OFFER, V6_OFFER, HOSTLESS_OFFER, GRANTS, FAREWELL];
 
@@ -66,6 +78,11 @@ fn rate(per_second: f64) -> CallRate {
     CallRate::new(per_second).unwrap()
 }
 
+fn labels(pairs: &[(&str, &str)]) -> NodeLabels {
+    let pairs = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+    NodeLabels::new(pairs).unwrap()
+}
+
 fn bare_offer(host: Option<&str>) -> Offer {
     Offer {
         boot: 2,
@@ -74,6 +91,9 @@ fn bare_offer(host: Option<&str>) -> Offer {
             host: host.map(|text| text.parse().unwrap()),
             port: 80,
         },
+        period: Period::from_duration(Duration::from_millis(1)),
+        labels: NodeLabels::default(),
+        cordoned: false,
         functions: Vec::new(),
     }
 }
@@ -86,17 +106,22 @@ fn full_offer() -> Offer {
             host: Some("192.0.2.1".parse().unwrap()),
             port: 31601,
         },
+        period: Period::from_duration(Duration::from_secs(1)),
+        labels: labels(&[("energy", "0.4"), ("region", "north")]),
+        cordoned: true,
         functions: vec![
             FunctionOffer {
                 function: name("ocr.dev"),
                 capacity: Capacity::Slots(Slots::new(8).unwrap()),
                 headroom: Headroom { free: -2, size: 8 },
+                queue: 16,
                 service: Some(ServiceTime::from_duration(Duration::from_millis(100))),
             },
             FunctionOffer {
                 function: name("qr.dev"),
                 capacity: Capacity::Rate(rate(100.0)),
                 headroom: Headroom { free: 10, size: 10 },
+                queue: 0,
                 service: None,
             },
         ],
@@ -117,6 +142,7 @@ fn long_offer(functions: usize, length: usize) -> Message {
             function: name(&format!("{i:0>width$}.d", width = length - 2)),
             capacity: Capacity::Slots(Slots::new(8).unwrap()),
             headroom: Headroom { free: 8, size: 8 },
+            queue: 8,
             service: None,
         })
         .collect();
@@ -224,8 +250,8 @@ fn an_over_large_message_is_refused_both_ways() {
 
 #[test]
 fn the_largest_message_that_is_sent_is_also_taken() {
-    // 57 bytes of name and 6 of the rest: 4096 × 63 + 6 bytes, a little below the limit.
-    let message = long_offer(MAX_FUNCTIONS, 57);
+    // 56 bytes of name and 7 of the rest: 4096 × 63 + 12 bytes, a little below the limit.
+    let message = long_offer(MAX_FUNCTIONS, 56);
     let bytes = encode(&message).unwrap();
     assert!((MAX_MESSAGE - 5_000..=MAX_MESSAGE).contains(&bytes.len()));
     assert_eq!(decode(&bytes).unwrap(), message);
@@ -251,11 +277,15 @@ fn hostile_lengths_are_refused() {
     let longest = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let large = [0xfc, 0xff, 0xff, 0xff, 0x7f];
     let beyond_u64 = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-    let before_lengths: [&[u8]; 4] = [
-        &[VERSION, 0x01],                               // how many grants
-        &[VERSION, 0x01, 0x01],                         // how long the name of a grant's function
-        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50],       // how many functions
-        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01], // how long the name of the first
+    let before_lengths: [&[u8]; 6] = [
+        &[VERSION, 0x01],                                           // how many grants
+        &[VERSION, 0x01, 0x01], // how long the name of a grant's function
+        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01], // how many labels
+        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x01], // how long the key of the first
+        &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00], // how many functions
+        &[
+            VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x01,
+        ], // how long the name of the first
     ];
     for before in before_lengths {
         for length in [&longest[..], &large, &beyond_u64] {
@@ -310,6 +340,42 @@ fn a_headroom_has_a_size_and_is_within_it() {
     // 9 of 8, in zigzag.
     assert_invalid(&patched(FULL_OFFER, FREE, &[18]), "larger than its size");
     assert!(decode(&patched(FULL_OFFER, FREE, &[16])).is_ok());
+}
+
+#[test]
+fn a_period_is_a_time_and_not_a_day() {
+    assert_malformed(&patched(HOSTLESS_OFFER, 6, &[0]));
+    let day = Offer {
+        period: Period::from_duration(Duration::from_secs(86_400)),
+        ..bare_offer(None)
+    };
+    assert_eq!(day.period.as_duration(), Duration::from_secs(3600));
+    let bytes = encode(&Message::Offer(day)).unwrap();
+    let hour = [0xfc, 0x80, 0xee, 0x36, 0x00];
+    assert_eq!(bytes[6..11], hour);
+    assert_malformed(&patched(&bytes, 6, &[0xfc, 0x81, 0xee, 0x36, 0x00]));
+    assert!(decode(&patched(FULL_OFFER, PERIOD + 1, &[0xff, 0xff])).is_ok());
+}
+
+#[test]
+fn labels_are_sorted_bounded_and_printable() {
+    // "zzzzzz" before "region".
+    assert_malformed(&patched(FULL_OFFER, LABELS + 2, b"zzzzzz"));
+    for hostile in [b"e nrgy", b"e=nrgy", b"e,nrgy", b"en\0rgy"] {
+        assert_malformed(&patched(FULL_OFFER, LABELS + 2, hostile));
+    }
+    let long = [b'a'; MAX_LABEL + 1];
+    let with = |labels: &[u8]| {
+        let before = [VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01];
+        [&before[..], labels, &[0x00, 0x00]].concat()
+    };
+    assert!(decode(&with(&[1, 1, b'a', 0])).is_ok());
+    assert_malformed(&with(&[&[1, long.len() as u8][..], &long, &[0]].concat()));
+    let many: Vec<u8> = (0..=MAX_LABELS as u8)
+        .flat_map(|i| [2, b'a' + i / 26, b'a' + i % 26, 0])
+        .collect();
+    assert_malformed(&with(&[&[MAX_LABELS as u8 + 1][..], &many].concat()));
+    assert!(decode(&with(&[&[MAX_LABELS as u8][..], &many[4..]].concat())).is_ok());
 }
 
 #[test]
@@ -386,35 +452,56 @@ fn any_headroom() -> impl Strategy<Value = Headroom> {
     })
 }
 
+fn any_labels() -> impl Strategy<Value = NodeLabels> {
+    proptest::collection::btree_map("[a-z0-9._/-]{1,12}", "[a-z0-9._/-]{0,12}", 0..5)
+        .prop_map(|pairs| NodeLabels::new(pairs).unwrap())
+}
+
 fn any_offer() -> impl Strategy<Value = Message> {
     let function = (
         any_capacity(),
         any_headroom(),
+        any::<u32>(),
         proptest::option::of(any::<u32>()),
     );
     let functions = proptest::collection::btree_map(any_function(), function, 0..20);
     let host = proptest::option::of(any::<IpAddr>());
-    (any::<u64>(), any::<u64>(), host, 1..=u16::MAX, functions).prop_map(
-        |(boot, sequence, host, port, functions)| {
-            let functions = functions
-                .into_iter()
-                .map(|(function, (capacity, headroom, micros))| FunctionOffer {
-                    function,
-                    capacity,
-                    headroom,
-                    service: micros.map(|micros| {
-                        ServiceTime::from_duration(Duration::from_micros(u64::from(micros)))
-                    }),
-                })
-                .collect();
-            Message::Offer(Offer {
-                boot,
-                sequence,
-                peer_endpoint: PeerEndpoint { host, port },
-                functions,
-            })
-        },
+    let said = (1..=3_600_000u64, any_labels(), any::<bool>());
+    (
+        any::<u64>(),
+        any::<u64>(),
+        host,
+        1..=u16::MAX,
+        said,
+        functions,
     )
+        .prop_map(
+            |(boot, sequence, host, port, (millis, labels, cordoned), functions)| {
+                let functions = functions
+                    .into_iter()
+                    .map(
+                        |(function, (capacity, headroom, queue, micros))| FunctionOffer {
+                            function,
+                            capacity,
+                            headroom,
+                            queue,
+                            service: micros.map(|micros| {
+                                ServiceTime::from_duration(Duration::from_micros(u64::from(micros)))
+                            }),
+                        },
+                    )
+                    .collect();
+                Message::Offer(Offer {
+                    boot,
+                    sequence,
+                    peer_endpoint: PeerEndpoint { host, port },
+                    period: Period::from_duration(Duration::from_millis(millis)),
+                    labels,
+                    cordoned,
+                    functions,
+                })
+            },
+        )
 }
 
 fn any_message() -> impl Strategy<Value = Message> {

@@ -2,8 +2,22 @@
 //! the agent runs, every message passes through the wire's encoding, and all randomness comes from one seed.
 
 pub mod bound;
-mod event;
-mod node;
+pub mod compare;
+pub mod engine;
+pub mod policy;
 pub mod report;
 pub mod scenario;
-pub mod world;
+
+use dfaas_protocol::wire::WireError;
+use thiserror::Error;
+
+/// Why a scenario could not be run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The scenario cannot be drawn.
+    #[error(transparent)]
+    Scenario(#[from] scenario::ScenarioError),
+    /// A node says what another does not take.
+    #[error("a control message was refused, which is a fault of the protocol crate: {0}")]
+    Wire(#[from] WireError),
+}

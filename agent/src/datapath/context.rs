@@ -18,7 +18,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{Connector, Lines, PeerTls, Pool};
+use super::{Buffers, Connector, Dates, Lines, PeerTls, Pool};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -61,6 +61,10 @@ pub struct Context {
     pub pool: Rc<Pool>,
     /// This thread's connections for plain calls.
     pub lines: Lines,
+    /// This thread's spare buffers.
+    pub buffers: Rc<Buffers>,
+    /// This thread's text of the date.
+    pub dates: Dates,
     /// This thread's randomness, for ties and draws; nothing secret.
     pub rng: RefCell<SmallRng>,
 }
@@ -69,9 +73,12 @@ impl Context {
     /// A context for a new thread.
     pub fn new(shared: Arc<Shared>) -> Rc<Context> {
         let connector = Rc::new(Connector::new(Arc::clone(&shared)));
+        let buffers = Rc::new(Buffers::default());
         Rc::new(Context {
             pool: Rc::new(Pool::new(Rc::clone(&connector))),
-            lines: Lines::new(connector),
+            lines: Lines::new(connector, Rc::clone(&buffers)),
+            buffers,
+            dates: Dates::default(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
         })

@@ -1,7 +1,6 @@
 //! Lines: keep-alive connections of one thread that carry one plain call after another, bytes in and bytes out.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,8 +9,8 @@ use std::task::Poll;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::SendError;
 use super::connect::{Connector, Io, Target};
+use super::{Buffers, SendError};
 
 /// A line that was idle for so many [`Lines::close_idle`] is closed. They come every few seconds, so that this is below
 /// the keep-alive time of the usual gateways; and no call reads the clock for it.
@@ -21,7 +20,9 @@ const IDLE_LIMIT: u64 = 4;
 #[derive(Debug)]
 pub struct Lines {
     connector: Rc<Connector>,
-    idle: RefCell<HashMap<Target, Vec<Idle>>>,
+    buffers: Rc<Buffers>,
+    /// By target; there are few, and searching them costs less than hashing.
+    idle: RefCell<Vec<(Target, Vec<Idle>)>>,
     rounds: Cell<u64>,
 }
 
@@ -45,9 +46,10 @@ pub struct Line {
 
 impl Lines {
     /// No lines yet.
-    pub fn new(connector: Rc<Connector>) -> Lines {
+    pub fn new(connector: Rc<Connector>, buffers: Rc<Buffers>) -> Lines {
         Lines {
             connector,
+            buffers,
             idle: RefCell::default(),
             rounds: Cell::default(),
         }
@@ -60,7 +62,7 @@ impl Lines {
     pub async fn take(&self, target: Target) -> Result<Line, SendError> {
         let line = |io, used| Line {
             io,
-            input: BytesMut::new(),
+            input: self.buffers.take(),
             used,
             target,
         };
@@ -79,7 +81,7 @@ impl Lines {
     pub async fn fresh(&self, target: Target) -> Result<Line, SendError> {
         Ok(Line {
             io: self.connector.connect(target).await?,
-            input: BytesMut::new(),
+            input: self.buffers.take(),
             used: false,
             target,
         })
@@ -88,17 +90,20 @@ impl Lines {
     /// Takes back a line whose answer was read to its end and nothing beyond it.
     pub fn give_back(&self, line: Line) {
         let since = self.rounds.get();
+        self.buffers.give_back(line.input);
+        let one = Idle { io: line.io, since };
         let mut idle = self.idle.borrow_mut();
-        idle.entry(line.target)
-            .or_default()
-            .push(Idle { io: line.io, since });
+        match idle.iter_mut().find(|(target, _)| *target == line.target) {
+            Some((_, lines)) => lines.push(one),
+            None => idle.push((line.target, vec![one])),
+        }
     }
 
     /// Closes lines that were idle for too long. To be called every few seconds.
     pub fn close_idle(&self) {
         let round = self.rounds.get() + 1;
         self.rounds.set(round);
-        self.idle.borrow_mut().retain(|_, lines| {
+        self.idle.borrow_mut().retain_mut(|(_, lines)| {
             lines.retain(|line| round - line.since < IDLE_LIMIT);
             !lines.is_empty()
         });
@@ -106,7 +111,8 @@ impl Lines {
 
     fn pop(&self, target: Target) -> Option<Io> {
         let mut idle = self.idle.borrow_mut();
-        idle.get_mut(&target)?.pop().map(|line| line.io)
+        let (_, lines) = idle.iter_mut().find(|(of, _)| *of == target)?;
+        lines.pop().map(|line| line.io)
     }
 }
 

@@ -3,8 +3,10 @@
 //! Each thread of the data path has a [`Context`] of its own with its own connections, so that no call takes a lock.
 
 mod body;
+mod buffers;
 mod connect;
 mod context;
+mod date;
 pub mod headers;
 mod lines;
 mod peer_tls;
@@ -15,8 +17,10 @@ mod run;
 mod upgrade;
 
 pub use body::AnswerBody;
+pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};
 pub use context::{Context, Shared};
+pub use date::Dates;
 pub use lines::{Line, Lines};
 pub use peer_tls::{PeerTls, PeerTlsError};
 pub use pool::{Leased, Pool, SendError};

@@ -54,5 +54,15 @@ pub fn refuse(function: &str, rejection: Rejection) -> Response<AnswerBody> {
             "function {function}: more calls than were granted to this neighbour"
         )),
         Rejection::NotHere => unavailable(format!("function {function} is not deployed here")),
+        Rejection::Late => unavailable(format!(
+            "function {function} cannot answer before the call's deadline; nothing was executed"
+        )),
+        Rejection::Dropped => unavailable(format!(
+            "function {function} is overloaded: the call could not start in time, or calls of \
+             higher priority took its place; nothing was executed; try again"
+        )),
+        Rejection::Closed => unavailable(format!(
+            "function {function} does not run here for other nodes"
+        )),
     }
 }

@@ -194,7 +194,29 @@ fn is_token(byte: u8) -> bool {
 /// Whether a value has the characters of a host and port (RFC 3986, 3.2), and no comma, which is a sign of two values in
 /// one.
 pub(super) fn is_host(value: &[u8]) -> bool {
-    let right = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(b);
+    let right = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+                    | b':'
+                    | b'['
+                    | b']'
+            )
+    };
     !value.is_empty() && value.iter().all(right)
 }
 

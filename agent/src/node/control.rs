@@ -10,10 +10,10 @@ use std::time::Duration;
 use dfaas_protocol::estimate::Limiter;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
 use dfaas_protocol::wire::Message;
-use dfaas_protocol::{Capacity, FunctionName, NodeId, Time};
+use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
 use crate::config::{Config, FunctionDefaults};
 use crate::datapath::Shared;
@@ -28,10 +28,6 @@ const TIMEOUT_LABEL: &str = "dfaas.timeout_ms";
 /// How long a function that nobody has any more is taken for one that will be back: one whose only platform restarts is
 /// not gone.
 const LAPSE: Duration = Duration::from_secs(30);
-/// How many periods a neighbour may be silent before it expires.
-const SILENT_PERIODS: u32 = 3;
-/// A neighbour is not given up sooner, as its own period may be longer than ours.
-const LEAST_VALIDITY: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
@@ -49,6 +45,7 @@ pub(super) struct Control {
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
+    period: Period,
     boot: u64,
     sequence: u64,
 }
@@ -74,9 +71,7 @@ impl Control {
         boot: u64,
     ) -> Control {
         Control {
-            neighbours: Neighbours::new(
-                (config.strategy.period * SILENT_PERIODS).max(LEAST_VALIDITY),
-            ),
+            neighbours: Neighbours::new(),
             strategy_name: config.strategy.name,
             strategy: config.strategy.name.build(),
             functions: BTreeMap::new(),
@@ -86,6 +81,7 @@ impl Control {
             routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
+            period: Period::from_duration(config.strategy.period),
             boot,
             sequence: 0,
             shared,
@@ -307,6 +303,7 @@ impl Control {
                     function: name.clone(),
                     capacity: local.function.gate.capacity(),
                     headroom: local.function.gate.headroom(now),
+                    queue: local.function.gate.queue(),
                     service: local.measured.service().map(ServiceTime::from_duration),
                 })
                 .collect()
@@ -317,6 +314,9 @@ impl Control {
             boot: self.boot,
             sequence: self.sequence,
             peer_endpoint: self.peer_endpoint,
+            period: self.period,
+            labels: NodeLabels::default(),
+            cordoned: false,
             functions,
         })
     }

@@ -90,10 +90,14 @@ impl Events {
                 message,
             } => match message {
                 Message::Offer(offer) => {
-                    if control.neighbours.get(from).is_none() {
+                    let is_new = control.neighbours.get(from).is_none();
+                    if is_new {
                         tracing::info!(node = %from, "a neighbour is heard");
                     }
                     let heard = control.neighbours.hear_offer(from, seen_at, offer, now);
+                    if is_new && let Some(round_trip) = self.overlay.round_trip(from) {
+                        control.neighbours.measure(from, round_trip);
+                    }
                     heard == Heard::Changed
                 }
                 Message::Grants(grants) => {

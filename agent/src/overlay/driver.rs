@@ -331,6 +331,7 @@ impl Driver {
                 if self.shared.peers.measured(node, round_trip) {
                     self.neighbourhood.soon(Instant::now());
                 }
+                let round_trip = self.shared.peers.distance(&node).unwrap_or(round_trip);
                 self.shared
                     .events
                     .emit(OverlayEvent::Measured { node, round_trip });

@@ -31,7 +31,7 @@ pub enum OverlayEvent {
     Measured {
         /// Who.
         node: NodeId,
-        /// How long it took.
+        /// The least of those measured lately.
         round_trip: Duration,
     },
     /// The first substream to a node is live: it is a neighbour now, and wants an offer at once.

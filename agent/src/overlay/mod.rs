@@ -193,6 +193,11 @@ impl Overlay {
         self.handle.shared.peers.nodes()
     }
 
+    /// The round trip to a connected node, the least of those measured lately.
+    pub fn round_trip(&self, node: NodeId) -> Option<Duration> {
+        self.handle.shared.peers.distance(&node)
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> OverlayCounters {
         self.handle.shared.counters.snapshot()

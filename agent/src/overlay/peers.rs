@@ -91,6 +91,11 @@ impl Peers {
         Some(self.lock().get(node)?.connections.first()?.1)
     }
 
+    /// The least of the round trips measured lately.
+    pub(super) fn distance(&self, node: &NodeId) -> Option<Duration> {
+        self.lock().get(node)?.distance()
+    }
+
     /// Those that could be neighbours, with their distances.
     pub(super) fn candidates(&self) -> Vec<(NodeId, Option<Duration>)> {
         self.lock()

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dfaas_protocol::NodeId;
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::offer::{Offer, PeerEndpoint};
+use dfaas_protocol::offer::{Offer, PeerEndpoint, Period};
 use dfaas_protocol::wire::{self, Message};
+use dfaas_protocol::{NodeId, NodeLabels};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
@@ -106,6 +106,9 @@ fn offer(sequence: u64) -> Message {
             host: None,
             port: 31601,
         },
+        period: Period::from_duration(Duration::from_secs(1)),
+        labels: NodeLabels::default(),
+        cordoned: false,
         functions: Vec::new(),
     })
 }

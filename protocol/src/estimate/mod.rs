@@ -1,6 +1,7 @@
-//! Rates and times, estimated. `now` is always a parameter.
+//! Rates and times, estimated, and predictions of trained models. `now` is always a parameter.
 
 mod decayed;
+pub mod lightgbm;
 mod limit;
 mod rate;
 mod samples;

@@ -5,5 +5,5 @@ mod remote;
 mod table;
 
 pub use choice::{ChoiceLimits, Known, choose};
-pub use remote::Remote;
+pub use remote::{Remote, unit_time};
 pub use table::{Heard, Neighbour, Neighbours};

@@ -1,27 +1,115 @@
 //! A function at a neighbour, as the data path sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use crate::{Headroom, Health, HealthState};
+use crate::offer::{FunctionOffer, ServiceTime};
+use crate::{Capacity, Headroom, Health, HealthState, Time};
 
-/// The headroom that a neighbour last reported for one function, counted down by what was sent there since. It lives
-/// as long as the neighbour offers the function, through every change of plan.
+/// How long a neighbour that refused is left alone at first, if nobody knows how soon a place comes free there.
+const FIRST_REST: Duration = Duration::from_millis(10);
+/// The longest that a neighbour is left alone: by then it has offered anew, or is heard no more.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// From there on a rest grows no longer.
+const MAX_DOUBLINGS: u32 = 10;
+
+/// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
+/// things take there. It lives as long as the neighbour offers the function, through every change of plan.
 #[derive(Debug)]
 pub struct Remote {
     free: AtomicI32,
     size: AtomicU32,
+    queue: AtomicU32,
+    round_trip: AtomicTime,
+    service: AtomicTime,
+    unit: AtomicTime,
+    /// Refusals since the last call that was taken, and until when it is left alone.
+    refusals: AtomicU32,
+    rests_until: AtomicU64,
     health: Arc<Health>,
 }
 
-impl Remote {
-    /// A function whose neighbour reports that headroom, and whose health all its functions share.
-    pub fn new(headroom: Headroom, health: Arc<Health>) -> Remote {
-        Remote {
-            free: AtomicI32::new(headroom.free),
-            size: AtomicU32::new(headroom.size),
-            health,
+/// A duration that may be unknown. Nanoseconds; zero stands for the unknown one, as nothing takes no time.
+#[derive(Debug, Default)]
+struct AtomicTime(AtomicU64);
+
+impl AtomicTime {
+    fn set(&self, duration: Option<Duration>) {
+        let nanos = duration.map_or(0, |d| {
+            u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).max(1)
+        });
+        self.0.store(nanos, Relaxed);
+    }
+
+    fn get(&self) -> Option<Duration> {
+        match self.0.load(Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
         }
+    }
+}
+
+/// The time in which one unit of headroom comes back: the service time over the slots, or one over the rate.
+pub fn unit_time(capacity: Capacity, service: Option<Duration>) -> Option<Duration> {
+    match capacity {
+        Capacity::Slots(slots) => Some(service? / slots.get()),
+        Capacity::Rate(rate) => Some(rate.interval()),
+    }
+}
+
+impl Remote {
+    /// A function as a neighbour offers it, over that round trip if it was measured, with the health that all functions
+    /// of the neighbour share.
+    pub fn new(offer: &FunctionOffer, round_trip: Option<Duration>, health: Arc<Health>) -> Remote {
+        let remote = Remote {
+            free: AtomicI32::default(),
+            size: AtomicU32::default(),
+            queue: AtomicU32::default(),
+            round_trip: AtomicTime::default(),
+            service: AtomicTime::default(),
+            unit: AtomicTime::default(),
+            refusals: AtomicU32::default(),
+            rests_until: AtomicU64::default(),
+            health,
+        };
+        remote.offered(offer);
+        remote.measured(round_trip);
+        remote
+    }
+
+    /// The neighbour offers it anew.
+    pub fn offered(&self, offer: &FunctionOffer) {
+        let service = offer.service.map(ServiceTime::as_duration);
+        self.report(offer.headroom);
+        self.queue.store(offer.queue, Relaxed);
+        self.service.set(service);
+        self.unit.set(unit_time(offer.capacity, service));
+    }
+
+    /// The round trip to the neighbour was measured.
+    pub fn measured(&self, round_trip: Option<Duration>) {
+        self.round_trip.set(round_trip);
+    }
+
+    /// The round trip to the neighbour, once one has been measured.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.get()
+    }
+
+    /// Mean time of a call there, once the neighbour has measured one.
+    pub fn service(&self) -> Option<Duration> {
+        self.service.get()
+    }
+
+    /// The [time](unit_time) in which one unit of headroom comes back there, once it is known.
+    pub fn unit(&self) -> Option<Duration> {
+        self.unit.get()
+    }
+
+    /// How many calls may wait there: with [headroom](Remote::headroom) as far below zero it has no room left.
+    pub fn queue(&self) -> u32 {
+        self.queue.load(Relaxed)
     }
 
     /// The neighbour reports its headroom anew, in an offer or with an answer.
@@ -35,6 +123,43 @@ impl Remote {
         let _ = self
             .free
             .fetch_update(Relaxed, Relaxed, |free| Some(free.saturating_sub(1)));
+    }
+
+    /// It refused a call for want of room: it is left alone for the time in which one place comes free there, for twice
+    /// that after the next refusal, and so on up to a second.
+    pub fn refused(&self, now: Time) {
+        let before = self.refusals.fetch_add(1, Relaxed);
+        self.rest(before, now);
+    }
+
+    /// It took a call: it is not left alone any more.
+    pub fn took(&self) {
+        if self.refusals.load(Relaxed) > 0 {
+            self.refusals.store(0, Relaxed);
+            self.rests_until.store(0, Relaxed);
+        }
+    }
+
+    /// Whether it is left alone now, as it refused.
+    pub fn rests(&self, now: Time) -> bool {
+        now.as_nanos() < self.rests_until.load(Relaxed)
+    }
+
+    /// Counts one call down that is about to be sent there. If it refused before, that call is the one to try it with: the
+    /// others leave it alone for as long as a second refusal would have them.
+    pub fn try_one(&self, now: Time) {
+        self.take_one();
+        let refusals = self.refusals.load(Relaxed);
+        if refusals > 0 {
+            self.rest(refusals, now);
+        }
+    }
+
+    fn rest(&self, doublings: u32, now: Time) {
+        let first = self.unit().unwrap_or(FIRST_REST);
+        let rest = first.saturating_mul(1 << doublings.min(MAX_DOUBLINGS));
+        let until = now + rest.min(LONGEST_REST);
+        self.rests_until.store(until.as_nanos(), Relaxed);
     }
 
     /// The neighbour's health.
@@ -63,14 +188,72 @@ impl Remote {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::Time;
+    use crate::{CallRate, FunctionName, Slots, Time};
+
+    fn offer(free: i32, service_ms: Option<u64>) -> FunctionOffer {
+        FunctionOffer {
+            function: FunctionName::parse("f").unwrap(),
+            capacity: Capacity::Slots(Slots::new(4).unwrap()),
+            headroom: Headroom { free, size: 4 },
+            queue: 8,
+            service: service_ms.map(|ms| ServiceTime::from_duration(Duration::from_millis(ms))),
+        }
+    }
+
+    #[test]
+    fn times_are_unknown_until_they_are_told() {
+        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        assert_eq!(
+            (remote.round_trip(), remote.service(), remote.unit()),
+            (None, None, None)
+        );
+        remote.measured(Some(Duration::from_millis(7)));
+        remote.offered(&offer(2, Some(100)));
+        assert_eq!(remote.round_trip(), Some(Duration::from_millis(7)));
+        assert_eq!(remote.service(), Some(Duration::from_millis(100)));
+        assert_eq!(remote.unit(), Some(Duration::from_millis(25)));
+        assert_eq!((remote.queue(), remote.headroom().unwrap().free), (8, 2));
+    }
+
+    #[test]
+    fn a_rate_brings_a_token_back_however_long_a_call_takes() {
+        let rate = Capacity::Rate(CallRate::new(50.0).unwrap());
+        assert_eq!(unit_time(rate, None), Some(Duration::from_millis(20)));
+        let long = Some(Duration::from_secs(9));
+        assert_eq!(unit_time(rate, long), Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn who_refuses_is_left_alone_for_longer_each_time_and_tried_with_one_call() {
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        // 100 ms on four slots: a place comes free every 25 ms.
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        assert!(!remote.rests(at(0)));
+        remote.try_one(at(0));
+        assert!(!remote.rests(at(0)), "it never refused");
+        remote.refused(at(0));
+        assert!(remote.rests(at(24)) && !remote.rests(at(25)));
+        remote.try_one(at(25));
+        assert!(
+            remote.rests(at(74)) && !remote.rests(at(75)),
+            "one call tries it"
+        );
+        remote.refused(at(30));
+        assert!(remote.rests(at(79)) && !remote.rests(at(80)));
+        for _ in 0..40 {
+            remote.refused(at(100));
+        }
+        assert!(remote.rests(at(1099)) && !remote.rests(at(1100)));
+        remote.took();
+        assert!(!remote.rests(at(100)));
+        remote.refused(at(200));
+        assert!(!remote.rests(at(225)), "it begins anew");
+    }
 
     #[test]
     fn counts_down_until_the_neighbour_reports() {
-        let remote = Remote::new(Headroom { free: 1, size: 4 }, Arc::default());
+        let remote = Remote::new(&offer(1, None), None, Arc::default());
         remote.take_one();
         remote.take_one();
         assert_eq!(remote.headroom(), Some(Headroom { free: -1, size: 4 }));
@@ -83,8 +266,8 @@ mod tests {
         let health = Arc::new(Health::default());
         let idle = Headroom { free: 4, size: 4 };
         let (a, b) = (
-            Remote::new(idle, Arc::clone(&health)),
-            Remote::new(idle, Arc::clone(&health)),
+            Remote::new(&offer(4, None), None, Arc::clone(&health)),
+            Remote::new(&offer(4, None), None, Arc::clone(&health)),
         );
         (0..3).for_each(|_| {
             assert_ne!(

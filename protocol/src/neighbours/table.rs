@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
-use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, Time};
+use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
 use super::Remote;
 
@@ -17,8 +17,14 @@ pub struct Neighbour {
     pub node: NodeId,
     /// When it was last heard.
     pub heard: Time,
+    /// How often it offers.
+    pub period: Duration,
     /// The round trip to it, once one has been measured.
     pub round_trip: Option<Duration>,
+    /// What it says of itself.
+    pub labels: NodeLabels,
+    /// It takes no forwarded calls.
+    pub cordoned: bool,
     /// Where it takes calls.
     pub endpoint: PeerEndpoint,
     /// The address that its overlay connection comes from.
@@ -45,6 +51,11 @@ pub struct Offered {
 }
 
 impl Neighbour {
+    /// How long after its last message it expires.
+    pub fn validity(&self) -> Duration {
+        (self.period * SILENT_PERIODS).max(LEAST_VALIDITY)
+    }
+
     /// The address for forwarded calls.
     pub fn peer_address(&self) -> std::net::SocketAddr {
         let host = self.endpoint.host.unwrap_or(self.seen_at);
@@ -63,11 +74,10 @@ pub enum Heard {
     Stale,
 }
 
-/// The neighbours that were heard lately. An entry that is not heard for the table's validity expires.
-#[derive(Debug)]
+/// The neighbours that were heard lately. An entry expires when its node was silent for three of its own periods.
+#[derive(Debug, Default)]
 pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
-    validity: Duration,
     /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
     /// anew.
     departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
@@ -75,15 +85,15 @@ pub struct Neighbours {
 
 /// How long the health of a neighbour that left is remembered.
 const REMEMBERED: Duration = Duration::from_secs(300);
+/// How many of its periods a neighbour may be silent before it expires.
+const SILENT_PERIODS: u32 = 3;
+/// A neighbour is not given up sooner, as a busy machine may pause for so long.
+const LEAST_VALIDITY: Duration = Duration::from_secs(1);
 
 impl Neighbours {
-    /// An empty table whose entries live for `validity` after each message.
-    pub fn new(validity: Duration) -> Neighbours {
-        Neighbours {
-            entries: BTreeMap::new(),
-            validity,
-            departed: BTreeMap::new(),
-        }
+    /// An empty table.
+    pub fn new() -> Neighbours {
+        Neighbours::default()
     }
 
     /// A neighbour's offer arrived at `now` over a connection from `seen_at`.
@@ -95,10 +105,13 @@ impl Neighbours {
             let entry = Neighbour {
                 node,
                 heard: now,
+                period: offer.period.as_duration(),
                 round_trip: None,
+                labels: offer.labels,
+                cordoned: offer.cordoned,
                 endpoint: offer.peer_endpoint,
                 seen_at,
-                functions: functions.map(|f| newly_offered(f, &health)).collect(),
+                functions: functions.map(|f| newly_offered(f, None, &health)).collect(),
                 health,
                 grants: BTreeMap::new(),
                 boot: offer.boot,
@@ -111,13 +124,17 @@ impl Neighbours {
             return Heard::Stale;
         }
         let moved = entry.endpoint != offer.peer_endpoint || entry.seen_at != seen_at;
+        let says_other = entry.labels != offer.labels || entry.cordoned != offer.cordoned;
         entry.heard = now;
+        entry.period = offer.period.as_duration();
+        entry.labels = offer.labels;
+        entry.cordoned = offer.cordoned;
         entry.boot = offer.boot;
         entry.sequence = offer.sequence;
         entry.endpoint = offer.peer_endpoint;
         entry.seen_at = seen_at;
-        let changed = merge(&mut entry.functions, offer.functions, &entry.health);
-        if changed || moved {
+        let changed = merge(entry, offer.functions);
+        if changed || moved || says_other {
             Heard::Changed
         } else {
             Heard::Refreshed
@@ -138,10 +155,13 @@ impl Neighbours {
         Heard::Changed
     }
 
-    /// A round trip to a neighbour was measured.
+    /// The round trip to a neighbour, the least of those measured lately, as load only ever adds to it.
     pub fn measure(&mut self, node: NodeId, round_trip: Duration) {
         if let Some(entry) = self.entries.get_mut(&node) {
             entry.round_trip = Some(round_trip);
+            for offered in entry.functions.values() {
+                offered.remote.measured(entry.round_trip);
+            }
         }
     }
 
@@ -156,15 +176,14 @@ impl Neighbours {
         true
     }
 
-    /// Removes and returns those that were not heard for longer than the validity.
+    /// Removes and returns those that were not heard for three of their periods.
     pub fn expire(&mut self, now: Time) -> Vec<NodeId> {
         self.departed
             .retain(|_, (left, _)| now.since(*left) <= REMEMBERED);
-        let validity = self.validity;
         let gone: Vec<NodeId> = self
             .entries
             .values()
-            .filter(|n| now.since(n.heard) > validity)
+            .filter(|n| now.since(n.heard) > n.validity())
             .map(|n| n.node)
             .collect();
         for node in &gone {
@@ -204,22 +223,23 @@ impl Neighbours {
     }
 }
 
-fn newly_offered(offer: FunctionOffer, health: &Arc<Health>) -> (FunctionName, Offered) {
+fn newly_offered(
+    offer: FunctionOffer,
+    round_trip: Option<Duration>,
+    health: &Arc<Health>,
+) -> (FunctionName, Offered) {
     let offered = Offered {
         capacity: offer.capacity,
         service: offer.service,
-        remote: Arc::new(Remote::new(offer.headroom, Arc::clone(health))),
+        remote: Arc::new(Remote::new(&offer, round_trip, Arc::clone(health))),
     };
     (offer.function, offered)
 }
 
 /// Brings the functions up to what the offer says and keeps the counters of those that stay. Returns whether the set
 /// or a capacity changed.
-fn merge(
-    functions: &mut BTreeMap<FunctionName, Offered>,
-    offers: Vec<FunctionOffer>,
-    health: &Arc<Health>,
-) -> bool {
+fn merge(entry: &mut Neighbour, offers: Vec<FunctionOffer>) -> bool {
+    let functions = &mut entry.functions;
     let before = functions.len();
     let named = |name: &FunctionName| {
         offers
@@ -234,11 +254,11 @@ fn merge(
                 changed |= offered.capacity != offer.capacity;
                 offered.capacity = offer.capacity;
                 offered.service = offer.service;
-                offered.remote.report(offer.headroom);
+                offered.remote.offered(&offer);
             }
             None => {
                 changed = true;
-                functions.extend([newly_offered(offer, health)]);
+                functions.extend([newly_offered(offer, entry.round_trip, &entry.health)]);
             }
         }
     }
@@ -248,6 +268,7 @@ fn merge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offer::Period;
     use crate::{Headroom, Slots};
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -268,6 +289,9 @@ mod tests {
                 host: None,
                 port: 1,
             },
+            period: Period::from_duration(Duration::from_secs(1)),
+            labels: NodeLabels::default(),
+            cordoned: false,
             functions: functions
                 .iter()
                 .map(|(function, free)| FunctionOffer {
@@ -277,6 +301,7 @@ mod tests {
                         free: *free,
                         size: 4,
                     },
+                    queue: 8,
                     service: None,
                 })
                 .collect(),
@@ -288,18 +313,56 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_not_heard_expires() {
-        let mut table = Neighbours::new(Duration::from_secs(3));
+    fn an_entry_expires_after_three_of_its_own_periods() {
+        let mut table = Neighbours::new();
+        let slow = Offer {
+            period: Period::from_duration(Duration::from_secs(20)),
+            ..offer(1, 1, &[])
+        };
         table.hear_offer(node(1), HOME, offer(1, 1, &[]), at(0));
         table.hear_offer(node(2), HOME, offer(1, 1, &[]), at(2));
+        table.hear_offer(node(3), HOME, slow, at(0));
         assert_eq!(table.expire(at(3)), []);
         assert_eq!(table.expire(at(4)), [node(1)]);
-        assert_eq!(table.len(), 1);
+        assert_eq!(table.expire(at(60)), [node(2)]);
+        assert_eq!(table.expire(at(61)), [node(3)]);
+    }
+
+    #[test]
+    fn a_round_trip_is_known_to_all_functions_of_the_neighbour() {
+        let mut table = Neighbours::new();
+        let far = Duration::from_millis(30);
+        table.measure(node(1), far);
+        table.hear_offer(node(1), HOME, offer(1, 1, &[("a", 4)]), at(0));
+        table.measure(node(1), far);
+        table.hear_offer(node(1), HOME, offer(1, 2, &[("a", 4), ("b", 4)]), at(0));
+        let entry = table.get(node(1)).unwrap();
+        for offered in entry.functions.values() {
+            assert_eq!(offered.remote.round_trip(), Some(far));
+        }
+        assert_eq!(entry.round_trip, Some(far));
+    }
+
+    #[test]
+    fn other_labels_and_a_cordon_are_news() {
+        let mut table = Neighbours::new();
+        let labels = NodeLabels::new([("region".to_owned(), "north".to_owned())]).unwrap();
+        let labelled = |sequence, cordoned| Offer {
+            labels: labels.clone(),
+            cordoned,
+            ..offer(1, sequence, &[])
+        };
+        let mut hear = |offer| table.hear_offer(node(1), HOME, offer, at(0));
+        assert_eq!(hear(offer(1, 1, &[])), Heard::Changed);
+        assert_eq!(hear(labelled(2, false)), Heard::Changed);
+        assert_eq!(hear(labelled(3, false)), Heard::Refreshed);
+        assert_eq!(hear(labelled(4, true)), Heard::Changed);
+        assert!(table.get(node(1)).unwrap().cordoned);
     }
 
     #[test]
     fn counters_live_through_refreshes_and_follow_the_exact_set() {
-        let mut table = Neighbours::new(Duration::from_secs(3));
+        let mut table = Neighbours::new();
         let hear = |table: &mut Neighbours, o| table.hear_offer(node(1), HOME, o, at(0));
         assert_eq!(
             hear(&mut table, offer(1, 1, &[("a", 4), ("b", 4)])),
@@ -327,7 +390,7 @@ mod tests {
 
     #[test]
     fn old_messages_are_stale_until_the_node_boots_anew() {
-        let mut table = Neighbours::new(Duration::from_secs(3));
+        let mut table = Neighbours::new();
         table.hear_offer(node(1), HOME, offer(7, 5, &[("a", 4)]), at(0));
         assert_eq!(
             table.hear_offer(node(1), HOME, offer(7, 5, &[]), at(1)),
@@ -342,7 +405,7 @@ mod tests {
 
     #[test]
     fn who_comes_and_goes_is_not_let_in_each_time_anew() {
-        let mut table = Neighbours::new(Duration::from_secs(3));
+        let mut table = Neighbours::new();
         let hear = |table: &mut Neighbours, sequence, seconds| {
             let offer = offer(1, sequence, &[("a", 4)]);
             table.hear_offer(node(1), HOME, offer, at(seconds));
@@ -364,7 +427,7 @@ mod tests {
 
     #[test]
     fn grants_replace_those_before_them() {
-        let mut table = Neighbours::new(Duration::from_secs(3));
+        let mut table = Neighbours::new();
         let grant = |f: &str, r| Grant {
             function: name(f),
             rate: CallRate::new(r).unwrap(),

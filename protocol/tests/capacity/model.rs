@@ -1,6 +1,7 @@
 //! A platform in virtual time, and the gate before it.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use dfaas_protocol::estimate::{Limiter, Samples};
@@ -49,14 +50,36 @@ impl Service {
     }
 }
 
-/// A call that runs.
+/// A call inside the platform. Ordered by when it ends, the first the greatest, as a heap has them.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     began: f64,
     running: u32,
-    /// Work that is left, in seconds of one worker.
-    left: f64,
+    /// Its own work, in seconds of one worker.
+    work: f64,
+    /// When it ends; where workers are shared, in work done for each call since the beginning.
+    ends: f64,
 }
+
+impl Ord for Call {
+    fn cmp(&self, other: &Call) -> Ordering {
+        other.ends.total_cmp(&self.ends)
+    }
+}
+
+impl PartialOrd for Call {
+    fn partial_cmp(&self, other: &Call) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Call) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Call {}
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -77,7 +100,7 @@ pub(crate) struct Case {
 pub(crate) struct Step {
     pub(crate) at: f64,
     pub(crate) learned: u32,
-    served: u64,
+    served: f64,
 }
 
 /// What was seen of a run.
@@ -87,11 +110,12 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Calls served from one time to another.
-    pub(crate) fn served(&self, from: f64, to: f64) -> u64 {
+    /// Work served from one time to another, in seconds of one worker. Calls would be the same on average, with the noise of
+    /// how long each happened to take.
+    pub(crate) fn served(&self, from: f64, to: f64) -> f64 {
         let until = |time: f64| {
             let before = self.steps.iter().take_while(|s| s.at <= time);
-            before.last().map_or(0, |s| s.served)
+            before.last().map_or(0.0, |s| s.served)
         };
         until(to) - until(from)
     }
@@ -123,8 +147,10 @@ impl Case {
             arrivals: ChaCha8Rng::seed_from_u64(self.seed),
             services: ChaCha8Rng::seed_from_u64(self.seed + 1000),
             now: 0.0,
-            inside: VecDeque::new(),
-            served: 0,
+            work: 0.0,
+            runs: BinaryHeap::new(),
+            waits: VecDeque::new(),
+            served: 0.0,
             trace: Trace::default(),
         }
     }
@@ -143,8 +169,13 @@ pub(crate) struct World {
     arrivals: ChaCha8Rng,
     services: ChaCha8Rng,
     now: f64,
-    inside: VecDeque<Call>,
-    served: u64,
+    /// Work done since the beginning for a call that was there all the time, where workers are shared.
+    work: f64,
+    runs: BinaryHeap<Call>,
+    /// Inside the platform without a worker.
+    waits: VecDeque<Call>,
+    /// Work of the calls that ended.
+    served: f64,
     trace: Trace,
 }
 
@@ -161,39 +192,52 @@ impl World {
         so_far.last().unwrap().1 as usize
     }
 
-    /// How fast the call at that place of the platform goes.
-    fn speed(&self, place: usize) -> f64 {
-        let workers = self.workers();
+    /// How fast calls go.
+    fn speed(&self) -> f64 {
         match self.model {
-            Model::Shared => (workers as f64 / self.inside.len() as f64).min(1.0),
+            Model::Shared => (self.workers() as f64 / self.runs.len() as f64).min(1.0),
             // A worker that is taken away finishes its call.
-            Model::Refusing => 1.0,
-            Model::Fifo => f64::from(u8::from(place < workers)),
+            Model::Fifo | Model::Refusing => 1.0,
         }
     }
 
     fn advance(&mut self, until: f64) {
-        let passed = until - self.now;
-        for place in 0..self.inside.len() {
-            let speed = self.speed(place);
-            self.inside[place].left -= passed * speed;
+        if self.model == Model::Shared && !self.runs.is_empty() {
+            self.work += (until - self.now) * self.speed();
         }
         self.now = until;
     }
 
-    fn next_end(&self) -> Option<(f64, usize)> {
-        let ends = self.inside.iter().enumerate().filter_map(|(place, call)| {
-            let speed = self.speed(place);
-            (speed > 0.0).then(|| (self.now + call.left.max(0.0) / speed, place))
-        });
-        ends.min_by(|a, b| a.0.total_cmp(&b.0))
+    fn next_end(&self) -> f64 {
+        self.runs.peek().map_or(f64::INFINITY, |call| {
+            if self.model == Model::Shared {
+                self.now + (call.ends - self.work).max(0.0) / self.speed()
+            } else {
+                call.ends
+            }
+        })
+    }
+
+    /// Gives workers that are free to calls that wait for one.
+    fn employ(&mut self) {
+        while (self.model == Model::Shared || self.runs.len() < self.workers())
+            && let Some(mut call) = self.waits.pop_front()
+        {
+            let begins = if self.model == Model::Shared {
+                self.work
+            } else {
+                self.now
+            };
+            call.ends = begins + call.work;
+            self.runs.push(call);
+        }
     }
 
     /// Starts calls that the gate has let run.
     fn begin(&mut self, mut calls: u32) {
         while calls > 0 {
             calls -= 1;
-            if self.model == Model::Refusing && self.inside.len() >= self.workers() {
+            if self.model == Model::Refusing && self.runs.len() >= self.workers() {
                 if self.limiter.is_some() {
                     self.gate.refused_by_platform();
                     self.samples.refuse();
@@ -201,15 +245,17 @@ impl World {
                 calls += u32::from(self.gate.end() == Freed::HandedOver);
                 continue;
             }
-            let mut left = self.service.draw(&mut self.services);
+            let mut work = self.service.draw(&mut self.services);
             if self.now >= self.slower.0 {
-                left *= self.slower.1;
+                work *= self.slower.1;
             }
-            self.inside.push_back(Call {
+            self.waits.push_back(Call {
                 began: self.now,
                 running: self.gate.running(),
-                left,
+                work,
+                ends: f64::INFINITY,
             });
+            self.employ();
         }
     }
 
@@ -218,10 +264,9 @@ impl World {
         let changes: Vec<f64> = self.workers.iter().map(|(from, _)| *from).collect();
         loop {
             let end = self.next_end();
-            let next_end = end.map_or(f64::INFINITY, |(at, _)| at);
             let change = changes.iter().copied().find(|at| *at > self.now);
             let change = change.unwrap_or(f64::INFINITY);
-            let next = next_end.min(arrival).min(step).min(change);
+            let next = end.min(arrival).min(step).min(change);
             self.advance(next);
             if next >= until {
                 self.look();
@@ -235,13 +280,13 @@ impl World {
                 if self.gate.enter(time(self.now)) == Entry::Run {
                     self.begin(1);
                 }
-            } else if let Some((at, place)) = end
-                && next == at
-            {
-                let call = self.inside.remove(place).unwrap();
-                self.served += 1;
+            } else if next == change {
+                self.employ();
+            } else if let Some(call) = self.runs.pop() {
+                self.served += call.work;
                 let took = Duration::from_secs_f64(self.now - call.began);
                 self.samples.record(call.running, took);
+                self.employ();
                 let freed = self.gate.end();
                 self.begin(u32::from(freed == Freed::HandedOver));
             }

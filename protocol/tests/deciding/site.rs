@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy, StrategyName};
 use dfaas_protocol::{
-    CallRate, Capacity, FunctionName, Headroom, Health, HealthState, NodeId, Slots, Time,
+    CallRate, Capacity, FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Slots,
+    Time,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -27,7 +28,7 @@ impl Site {
     pub(crate) fn new() -> Site {
         Site {
             now: Time::ZERO,
-            neighbours: Neighbours::new(Duration::from_secs(3600)),
+            neighbours: Neighbours::new(),
             functions: Vec::new(),
             sequence: 0,
         }
@@ -57,6 +58,7 @@ impl Site {
                     function: name(function),
                     capacity: slots(headroom.size.min(1_000_000)),
                     headroom,
+                    queue: 1000,
                     service: None,
                 }
             })
@@ -69,6 +71,9 @@ impl Site {
                 host: None,
                 port: 31601,
             },
+            period: Period::from_duration(Duration::from_secs(3600)),
+            labels: NodeLabels::default(),
+            cordoned: false,
             functions,
         };
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);

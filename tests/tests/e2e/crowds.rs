@@ -52,6 +52,8 @@ async fn connect(number: usize, to: SocketAddr) -> TcpStream {
         .bind((Ipv4Addr::new(127, 0, 0, host), 0).into())
         .unwrap();
     let stream = socket.connect(to).await.unwrap();
+    // Ten thousand ports in TIME_WAIT would be in the way of the tests after this one.
+    stream.set_zero_linger().unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }

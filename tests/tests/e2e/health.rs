@@ -12,6 +12,7 @@ use dfaas_protocol::HealthState::{self, Ejected, Healthy};
 use dfaas_tests::agent::SOON;
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Site, load};
+use tokio::net::TcpSocket;
 
 /// A gateway with one function `work`, of which the test decides when it is there.
 struct FakeGateway {
@@ -261,11 +262,16 @@ async fn a_neighbour_that_stalls_is_ejected_and_let_in_again() {
     .await;
 }
 
+/// An address at which nobody is, and which nobody else can take; nothing if somebody has it.
+fn reserve(address: SocketAddr) -> Option<TcpSocket> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).is_ok().then_some(socket)
+}
+
 /// Passes connections on, from the address that an agent advertises to the one where it listens.
-fn relay(from: SocketAddr, to: SocketAddr) {
-    let listener = TcpListener::bind(from).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+fn relay(from: TcpSocket, to: SocketAddr) {
+    let listener = from.listen(64).unwrap();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -282,8 +288,14 @@ async fn a_neighbour_that_only_the_overlay_reaches_costs_no_call_once_it_is_ejec
     let _machine = crate::beside_others().await;
     // It listens at 127.0.0.1 only, so that nobody is there yet.
     let first = Site::new().sleeps("other", 1, 1).start().await;
-    let second = Site::new().sleeps("work", 1, 100).joins(&first);
-    let second = second.advertise("127.0.0.2").period_ms(300).start().await;
+    let (second, there, advertised) = loop {
+        let second = Site::new().sleeps("work", 1, 100).joins(&first);
+        let second = second.advertise("127.0.0.2").period_ms(300).start().await;
+        let there: SocketAddr = second.ready.addresses.peer.parse().unwrap();
+        if let Some(advertised) = reserve(([127, 0, 0, 2], there.port()).into()) {
+            break (second, there, advertised);
+        }
+    };
     let third = Site::new()
         .sleeps("work", 1, 100)
         .joins(&first)
@@ -309,8 +321,7 @@ async fn a_neighbour_that_only_the_overlay_reaches_costs_no_call_once_it_is_ejec
     }
     assert_eq!(first.status().await.calls.forwards_refused, paid);
 
-    let there: SocketAddr = second.ready.addresses.peer.parse().unwrap();
-    relay(([127, 0, 0, 2], there.port()).into(), there);
+    relay(advertised, there);
     neighbour_is(&first, &second, Healthy).await;
     until("it serves", SOON, || async {
         let ran = served_by(&first, 20).await;

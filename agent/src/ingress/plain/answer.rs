@@ -75,8 +75,8 @@ enum Field {
     Server,
 }
 
-fn field(name: &str) -> Field {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
+fn field(name: &[u8]) -> Field {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     match name.len() {
         2 if is("te") => Field::Dropped,
         4 if is("date") => Field::Date,
@@ -152,7 +152,7 @@ impl Head {
         let mut size = None;
         let mut chunked = false;
         for line in &*response.headers {
-            match field(line.name) {
+            match field(line.name.as_bytes()) {
                 Field::End | Field::Dropped | Field::Server => {}
                 Field::ContentLength => {
                     let bytes = length(line.value)?;
@@ -209,17 +209,15 @@ impl Head {
         out.extend_from_slice(&bytes[self.reason.clone()]);
         out.extend_from_slice(b"\r\n");
         let chunked = self.body == Body::Chunked;
-        let line = bytes.iter().position(|b| *b == b'\n').unwrap_or(0);
+        let line = memchr::memchr(b'\n', bytes).unwrap_or(0);
         let mut rest = &bytes[line + 1..];
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             let (one, after) = rest.split_at(end + 1);
             rest = after;
-            let Some(colon) = one.iter().position(|b| *b == b':') else {
+            let Some(colon) = memchr::memchr(b':', one) else {
                 continue; // The empty line.
             };
-            // Names were read as tokens before.
-            let name = std::str::from_utf8(&one[..colon]).unwrap_or("");
-            match field(name) {
+            match field(&one[..colon]) {
                 Field::Dropped
                 | Field::Connection
                 | Field::Headroom

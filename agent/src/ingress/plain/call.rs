@@ -88,6 +88,7 @@ pub(super) async fn deliver(
     head.write(request, &added, &mut out);
     let body = &request[head.len..head.len + head.body];
     let mut signature = Signature {
+        dates: &context.dates,
         node: context.shared.node_header.as_bytes(),
         server: names.server.as_bytes(),
         forwarded_to: None,

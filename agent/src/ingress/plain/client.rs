@@ -3,7 +3,8 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -11,16 +12,19 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::datapath::{Buffers, READ};
+
 /// How much of the next requests is read while a call runs.
 const MOST_AHEAD: usize = 64 * 1024;
-/// How much is read at one time.
-const READ: usize = 8 * 1024;
 
-/// The connection with its one timer. The timer is moved and hardly ever set anew, which costs next to nothing.
+/// The connection with its one timer.
 pub(super) struct ClientStream {
     pub(super) stream: TcpStream,
     /// What came and was not taken yet.
     pub(super) input: BytesMut,
+    buffers: Rc<Buffers>,
+    deadline: Instant,
+    /// Fires at the deadline or before it: it is set anew only when it fires too early, or would fire too late.
     timer: Pin<Box<Sleep>>,
     /// How long it may take no bytes.
     idle: Duration,
@@ -36,31 +40,57 @@ pub(super) enum GivenUp {
 }
 
 impl ClientStream {
-    pub(super) fn new(stream: TcpStream, idle: Duration) -> ClientStream {
+    pub(super) fn new(stream: TcpStream, buffers: Rc<Buffers>, idle: Duration) -> ClientStream {
+        let deadline = Instant::now() + idle;
         ClientStream {
             stream,
             input: BytesMut::new(),
-            timer: Box::pin(tokio::time::sleep(idle)),
+            buffers,
+            deadline,
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
             idle,
         }
     }
 
     /// When the time is over.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
-        self.timer.as_mut().reset(deadline);
+        self.deadline = deadline;
+        if deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Takes `len` bytes off what came. To be given back to the thread's buffers.
+    pub(super) fn take(&mut self, len: usize) -> BytesMut {
+        if self.input.len() == len {
+            std::mem::take(&mut self.input)
+        } else {
+            self.input.split_to(len)
+        }
+    }
+
+    /// Ready when the deadline has passed.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= self.deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
     }
 
     /// Waits until the client sent something, the deadline passes, or `stop` is done. Returns whether something came. An
     /// idle connection holds no buffer.
     pub(super) async fn wait(&mut self, mut stop: Pin<&mut impl Future>) -> bool {
         if self.input.is_empty() {
-            self.input = BytesMut::new();
+            self.buffers.give_back(std::mem::take(&mut self.input));
         }
         poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if stop.as_mut().poll(cx).is_ready() || self.timer.as_mut().poll(cx).is_ready() {
+            if stop.as_mut().poll(cx).is_ready() || self.poll_late(cx).is_ready() {
                 return Poll::Ready(false);
             }
             Poll::Pending
@@ -77,7 +107,7 @@ impl ClientStream {
                     _ => Err(GivenUp::Gone),
                 });
             }
-            self.timer.as_mut().poll(cx).map(|()| Err(GivenUp::Late))
+            self.poll_late(cx).map(|()| Err(GivenUp::Late))
         })
         .await
     }
@@ -100,7 +130,7 @@ impl ClientStream {
                     Poll::Pending => break,
                 }
             }
-            if timed && self.timer.as_mut().poll(cx).is_ready() {
+            if timed && self.poll_late(cx).is_ready() {
                 return Poll::Ready(Err(GivenUp::Late));
             }
             Poll::Pending
@@ -122,9 +152,9 @@ impl ClientStream {
                     Poll::Pending => {
                         if !blocked {
                             blocked = true;
-                            self.timer.as_mut().reset(Instant::now() + self.idle);
+                            self.set_deadline(Instant::now() + self.idle);
                         }
-                        return self.timer.as_mut().poll(cx).map(|()| Err(GivenUp::Late));
+                        return self.poll_late(cx).map(|()| Err(GivenUp::Late));
                     }
                 }
             }
@@ -134,7 +164,12 @@ impl ClientStream {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(READ);
+        // No buffer for what has not come.
+        ready!(self.stream.poll_read_ready(cx))?;
+        if self.input.capacity() == 0 {
+            self.input = self.buffers.take();
+        }
+        self.input.reserve(READ / 2);
         let mut read = pin!(tokio::io::AsyncReadExt::read_buf(
             &mut self.stream,
             &mut self.input

@@ -3,12 +3,9 @@
 use dfaas_protocol::Headroom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::datapath::{Line, Lines, SendError, Target};
+use crate::datapath::{Line, Lines, READ, SendError, Target};
 
 use super::answer::{Found, Head};
-
-/// How much is read at one time.
-pub(super) const READ: usize = 16 * 1024;
 
 /// The most that TLS sends in one record. A write of more may fail although the other end has whole records of it.
 const ONE_RECORD: usize = 16 * 1024;

@@ -12,6 +12,11 @@ pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 const MAX_FIELDS: usize = 64;
+/// The most lines of a plain head that end here. More are rare.
+const MAX_LEFT_OUT: usize = 6;
+
+/// The empty line.
+const END: &[u8] = b"\r\n";
 
 /// What was found at the beginning of the bytes that a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub(super) struct Head {
     forwarded_host: bool,
     forwarded_proto: bool,
     host: Range<usize>,
+    /// Where the lines that end here begin and end, in their order; an empty one is no line.
+    left_out: [(u16, u16); MAX_LEFT_OUT],
 }
 
 /// What this node adds to a head that has it not yet.
@@ -150,10 +157,19 @@ impl Head {
             forwarded_host: false,
             forwarded_proto: false,
             host: 0..0,
+            left_out: [(0, 0); MAX_LEFT_OUT],
         };
         let mut sized = false;
-        for line in &*request.headers {
-            match field(line.name) {
+        let mut left_out = head.left_out.iter_mut();
+        for (index, line) in request.headers.iter().enumerate() {
+            let field = field(line.name);
+            if matches!(field, Field::Dropped | Field::Connection) {
+                let next = request.headers.get(index + 1);
+                let end = next.map_or(len - END.len(), |next| place(bytes, next.name).start);
+                let start = place(bytes, line.name).start;
+                *left_out.next()? = (u16::try_from(start).ok()?, u16::try_from(end).ok()?);
+            }
+            match field {
                 Field::End | Field::Dropped => {}
                 Field::NotPlain => return None,
                 Field::Host if head.host.is_empty() && is_host(line.value) => {
@@ -182,21 +198,12 @@ impl Head {
 
     /// Writes the head for the next hop, all but the empty line at its end, so that an attempt can add to it.
     pub(super) fn write(&self, bytes: &[u8], added: &Added<'_>, out: &mut Vec<u8>) {
-        let bytes = &bytes[..self.len];
-        let line = bytes.iter().position(|b| *b == b'\n').unwrap_or(0);
-        out.extend_from_slice(&bytes[..=line]);
-        let mut rest = &bytes[line + 1..];
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let (one, after) = rest.split_at(end + 1);
-            rest = after;
-            let name = one.iter().position(|b| *b == b':').unwrap_or(0);
-            // Names were read as tokens before; no name at all is the empty line.
-            let name = std::str::from_utf8(&one[..name]).unwrap_or("");
-            if name.is_empty() || matches!(field(name), Field::Dropped | Field::Connection) {
-                continue;
-            }
-            out.extend_from_slice(one);
+        let mut from = 0;
+        for (start, end) in self.left_out.into_iter().take_while(|(_, end)| *end > 0) {
+            out.extend_from_slice(&bytes[from..usize::from(start)]);
+            from = usize::from(end);
         }
+        out.extend_from_slice(&bytes[from..self.len - END.len()]);
         let mut add = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
@@ -236,10 +243,7 @@ pub(super) fn length(value: &[u8]) -> Option<usize> {
 }
 
 fn lines_end_with_crlf(head: &[u8]) -> bool {
-    head.iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'\n')
-        .all(|(at, _)| at > 0 && head[at - 1] == b'\r')
+    memchr::memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
 }
 
 fn place(bytes: &[u8], part: &str) -> Range<usize> {

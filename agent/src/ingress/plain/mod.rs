@@ -65,7 +65,7 @@ pub(super) async fn serve(
     let mut stop = pin!(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
-    let mut client = ClientStream::new(stream, patience.idle);
+    let mut client = ClientStream::new(stream, Rc::clone(&context.buffers), patience.idle);
     loop {
         if client.input.is_empty() && !client.wait(stop.as_mut()).await {
             return End::Closed;
@@ -115,8 +115,9 @@ pub(super) async fn serve(
                 }
             }
         }
-        let request = client.input.split_to(whole);
+        let request = client.take(whole);
         let keep = deliver(context, &names, &mut client, &served, &head, &request, now).await;
+        context.buffers.give_back(request);
         match keep {
             Ok(true) => {}
             Ok(false) | Err(_) => return End::Closed,

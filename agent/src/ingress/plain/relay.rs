@@ -4,18 +4,20 @@ use bytes::Buf;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use crate::datapath::{AnswerBody, Lines};
+use crate::datapath::{AnswerBody, Dates, Lines, READ};
 use crate::routing::Slot;
 use crate::telemetry::access::Entry;
 
 use super::answer::Body;
 use super::chunks::Chunks;
 use super::client::{ClientStream, GivenUp};
-use super::exchange::{Answer, READ};
+use super::exchange::Answer;
 
 /// What this node says on every answer to a client.
 #[derive(Debug)]
 pub(super) struct Signature<'a> {
+    /// For answers that are not dated.
+    pub(super) dates: &'a Dates,
     pub(super) node: &'a [u8],
     pub(super) server: &'a [u8],
     pub(super) forwarded_to: Option<&'a [u8]>,
@@ -29,15 +31,16 @@ pub(super) struct Signature<'a> {
 
 impl Signature<'_> {
     fn write(&self, out: &mut Vec<u8>, dated: bool) {
+        if !dated {
+            out.extend_from_slice(b"date: ");
+            self.dates.write(std::time::SystemTime::now(), out);
+            out.extend_from_slice(b"\r\n");
+        }
         let mut line = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         };
-        if !dated {
-            let now = httpdate::fmt_http_date(std::time::SystemTime::now());
-            line(b"date: ", now.as_bytes());
-        }
         line(b"dfaas-node-id: ", self.node);
         line(b"x-server: ", self.server);
         if let Some(node) = self.forwarded_to {

@@ -1,0 +1,539 @@
+//! Predictions of gradient-boosted trees, from models that LightGBM saved as text.
+//!
+//! Understood are numeric splits and one tree an iteration, with the objectives of regression and of two classes. The
+//! text is as `Booster.save_model` writes it (versions 3 and 4 of the format).
+
+use std::collections::BTreeMap;
+use std::num::FpCategory;
+
+/// The line after the last tree.
+const END: &str = "end of trees";
+
+/// Values this near to zero count as zero where a split takes zero for a missing value.
+const ZERO: f64 = 1e-35_f32 as f64;
+
+/// Bits of a split's `decision_type`: whether it is categorical, whether missing values go left, what is missing.
+const CATEGORICAL: u8 = 1;
+const MISSING_GOES_LEFT: u8 = 2;
+const MISSING_IS_SHIFT: u8 = 2;
+
+/// A model: a sum over trees, passed through the objective's link.
+#[derive(Clone, Debug)]
+pub struct Model {
+    features: Vec<String>,
+    link: Link,
+    /// Where each tree begins: a split, or a leaf for a tree that has no split.
+    roots: Vec<Child>,
+    splits: Vec<Split>,
+    leaves: Vec<f64>,
+}
+
+/// Why a text is not a model that can be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// The text does not begin as LightGBM's models do.
+    #[error(
+        "not a LightGBM model: its first line must be \"tree\"; save it with Booster.save_model"
+    )]
+    NotAModel,
+    /// The text ends before the last tree does.
+    #[error("the LightGBM model is cut off: no line \"end of trees\"; copy the whole file")]
+    CutOff,
+    /// A field that every model has is absent.
+    #[error(
+        "the LightGBM model lacks the field {field} in {place}; save it anew with Booster.save_model"
+    )]
+    Lacks {
+        /// The field's name.
+        field: &'static str,
+        /// The head, or which tree.
+        place: String,
+    },
+    /// A field's value is not what the format allows.
+    #[error(
+        "the LightGBM model has a wrong {field} in {place}; save it anew with Booster.save_model"
+    )]
+    Wrong {
+        /// The field's name.
+        field: &'static str,
+        /// The head, or which tree.
+        place: String,
+    },
+    /// The model uses something of LightGBM that is not evaluated here.
+    #[error(
+        "the LightGBM model uses {0}, which is not supported; train it with numeric features and the objective \
+         regression, quantile or binary"
+    )]
+    Unsupported(String),
+}
+
+/// From the sum of the trees to the prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Link {
+    Identity,
+    /// The probability of the positive class, with the factor of the exponent.
+    Sigmoid(f64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Split {
+    threshold: f64,
+    /// Where to go when the feature is above the threshold, and when it is not.
+    children: [Child; 2],
+    feature: u16,
+    missing: Missing,
+    missing_goes_left: bool,
+}
+
+/// A split from zero on, or a leaf below zero, as the complement of its index.
+type Child = i32;
+
+/// Which values of a feature a split takes for missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// None: not-a-number is taken for zero.
+    Never,
+    /// Zero and not-a-number.
+    Zero,
+    /// Not-a-number.
+    Nan,
+}
+
+impl Model {
+    /// Reads a model's text.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a model, is damaged, or uses what is not supported: categorical splits, linear trees,
+    /// averaged trees, more than two classes, other objectives.
+    pub fn parse(text: &str) -> Result<Model, ModelError> {
+        let mut lines = text.lines().map(str::trim_end);
+        if lines.next() != Some("tree") {
+            return Err(ModelError::NotAModel);
+        }
+        if !lines.clone().any(|line| line == END) {
+            return Err(ModelError::CutOff);
+        }
+        let mut sections = vec![Section::default()];
+        for line in lines.take_while(|line| *line != END) {
+            let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            if key == "Tree" {
+                sections.push(Section {
+                    place: format!("tree {value}"),
+                    fields: BTreeMap::new(),
+                });
+            } else if let Some(section) = sections.last_mut() {
+                section.fields.insert(key, value);
+            }
+        }
+        let mut sections = sections.into_iter();
+        let head = sections.next().unwrap_or_default();
+        let mut model = head.head()?;
+        for tree in sections {
+            model.add(&tree)?;
+        }
+        Ok(model)
+    }
+
+    /// The names of the features, in the order in which [`Model::predict`] takes them.
+    pub fn features(&self) -> &[String] {
+        &self.features
+    }
+
+    /// The prediction for one row of features: a value for a regression, and for two classes the probability of the
+    /// positive one. A feature that the row does not reach to counts as not-a-number.
+    pub fn predict(&self, row: &[f64]) -> f64 {
+        let sum: f64 = self.roots.iter().map(|root| self.leaf(*root, row)).sum();
+        match self.link {
+            Link::Identity => sum,
+            Link::Sigmoid(factor) => 1.0 / (1.0 + (-factor * sum).exp()),
+        }
+    }
+
+    fn leaf(&self, root: Child, row: &[f64]) -> f64 {
+        let mut at = root;
+        while let Ok(split) = usize::try_from(at) {
+            let split = &self.splits[split];
+            let value = row.get(usize::from(split.feature));
+            at = split.children[usize::from(split.goes_left(*value.unwrap_or(&f64::NAN)))];
+        }
+        self.leaves[!at as usize]
+    }
+
+    fn add(&mut self, tree: &Section<'_>) -> Result<(), ModelError> {
+        if tree.fields.get("is_linear").is_some_and(|l| *l != "0") {
+            return Err(ModelError::Unsupported("linear trees".to_owned()));
+        }
+        if tree.number::<u32>("num_cat")? != 0 {
+            return Err(ModelError::Unsupported("categorical splits".to_owned()));
+        }
+        let (first_split, first_leaf) = (self.splits.len(), self.leaves.len());
+        let leaves = tree.numbers::<f64>("leaf_value")?;
+        let is_counted = tree.number::<usize>("num_leaves")? == leaves.len();
+        if leaves.is_empty() || !is_counted || !leaves.iter().all(|l| l.is_finite()) {
+            return Err(tree.wrong("leaf_value"));
+        }
+        let count = leaves.len() - 1;
+        // A model that fits into memory as text has fewer than two thousand million splits.
+        let child_at = |index: usize| Child::try_from(index).map_err(|_| tree.wrong("num_leaves"));
+        let last_leaf = child_at(first_leaf + count)?;
+        self.roots.push(if count == 0 {
+            !last_leaf
+        } else {
+            child_at(first_split)?
+        });
+        self.leaves.extend(leaves);
+        if count == 0 {
+            return Ok(());
+        }
+
+        let features = tree.exactly::<u16>(count, "split_feature")?;
+        let thresholds = tree.exactly::<f64>(count, "threshold")?;
+        let types = tree.exactly::<u8>(count, "decision_type")?;
+        let left = tree.exactly::<i32>(count, "left_child")?;
+        let right = tree.exactly::<i32>(count, "right_child")?;
+        for split in 0..count {
+            // Children come after their parents, so that no path is endless.
+            let child = |index: i32, field| match usize::try_from(index) {
+                Ok(child) if child > split && child < count => child_at(first_split + child),
+                Err(_) if !index as usize <= count => {
+                    child_at(first_leaf + !index as usize).map(|l| !l)
+                }
+                _ => Err(tree.wrong(field)),
+            };
+            let kind = types[split];
+            if kind & CATEGORICAL != 0 {
+                return Err(ModelError::Unsupported("categorical splits".to_owned()));
+            }
+            if usize::from(features[split]) >= self.features.len() {
+                return Err(tree.wrong("split_feature"));
+            }
+            if thresholds[split].classify() == FpCategory::Nan {
+                return Err(tree.wrong("threshold"));
+            }
+            self.splits.push(Split {
+                threshold: thresholds[split],
+                children: [
+                    child(right[split], "right_child")?,
+                    child(left[split], "left_child")?,
+                ],
+                feature: features[split],
+                missing: match kind >> MISSING_IS_SHIFT {
+                    0 => Missing::Never,
+                    1 => Missing::Zero,
+                    2 => Missing::Nan,
+                    _ => return Err(tree.wrong("decision_type")),
+                },
+                missing_goes_left: kind & MISSING_GOES_LEFT != 0,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Split {
+    fn goes_left(&self, value: f64) -> bool {
+        match self.missing {
+            // Not-a-number taken for zero.
+            Missing::Never if value.is_nan() => 0.0 <= self.threshold,
+            Missing::Zero if value.is_nan() || value.abs() <= ZERO => self.missing_goes_left,
+            Missing::Nan if value.is_nan() => self.missing_goes_left,
+            _ => value <= self.threshold,
+        }
+    }
+}
+
+/// The lines `field=value` of the model's head, or of one tree.
+struct Section<'a> {
+    place: String,
+    fields: BTreeMap<&'a str, &'a str>,
+}
+
+impl Default for Section<'_> {
+    fn default() -> Self {
+        Section {
+            place: "its head".to_owned(),
+            fields: BTreeMap::new(),
+        }
+    }
+}
+
+impl<'a> Section<'a> {
+    /// The model without its trees.
+    fn head(&self) -> Result<Model, ModelError> {
+        if self.fields.contains_key("average_output") {
+            return Err(ModelError::Unsupported("averaged trees".to_owned()));
+        }
+        if self.number::<u32>("num_tree_per_iteration")? != 1 {
+            return Err(ModelError::Unsupported("more than two classes".to_owned()));
+        }
+        let objective = self.text("objective")?;
+        let (name, parameters) = objective.split_once(' ').unwrap_or((objective, ""));
+        let link = match (name, parameters) {
+            ("regression" | "regression_l1", "") | ("quantile" | "huber", _) => Link::Identity,
+            ("binary", parameters) => {
+                let factor = parameters
+                    .strip_prefix("sigmoid:")
+                    .and_then(|f| f.parse().ok());
+                Link::Sigmoid(factor.ok_or_else(|| self.wrong("objective"))?)
+            }
+            _ => {
+                return Err(ModelError::Unsupported(format!(
+                    "the objective {objective}"
+                )));
+            }
+        };
+        let features: Vec<String> = self
+            .text("feature_names")?
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect();
+        if self.number::<usize>("max_feature_idx")?.checked_add(1) != Some(features.len()) {
+            return Err(self.wrong("feature_names"));
+        }
+        Ok(Model {
+            features,
+            link,
+            roots: Vec::new(),
+            splits: Vec::new(),
+            leaves: Vec::new(),
+        })
+    }
+
+    fn text(&self, field: &'static str) -> Result<&'a str, ModelError> {
+        let value = self.fields.get(field).copied();
+        value.ok_or_else(|| ModelError::Lacks {
+            field,
+            place: self.place.clone(),
+        })
+    }
+
+    fn number<T: std::str::FromStr>(&self, field: &'static str) -> Result<T, ModelError> {
+        self.text(field)?.parse().map_err(|_| self.wrong(field))
+    }
+
+    fn numbers<T: std::str::FromStr>(&self, field: &'static str) -> Result<Vec<T>, ModelError> {
+        self.text(field)?
+            .split_ascii_whitespace()
+            .map(|number| number.parse().map_err(|_| self.wrong(field)))
+            .collect()
+    }
+
+    fn exactly<T: std::str::FromStr>(
+        &self,
+        count: usize,
+        field: &'static str,
+    ) -> Result<Vec<T>, ModelError> {
+        let numbers = self.numbers(field)?;
+        if numbers.len() == count {
+            Ok(numbers)
+        } else {
+            Err(self.wrong(field))
+        }
+    }
+
+    fn wrong(&self, field: &'static str) -> ModelError {
+        ModelError::Wrong {
+            field,
+            place: self.place.clone(),
+        }
+    }
+}
+
+/// A linear scale of one feature or of a model's output, as scikit-learn's `MinMaxScaler` keeps it for each column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaler {
+    /// Factor, `scale_` of the column. Not zero.
+    pub scale: f64,
+    /// What is added then, `min_` of the column.
+    pub min: f64,
+}
+
+impl Scaler {
+    /// From the units of the world to those of the model.
+    pub fn transform(&self, value: f64) -> f64 {
+        value * self.scale + self.min
+    }
+
+    /// From the units of the model to those of the world.
+    pub fn inverse(&self, value: f64) -> f64 {
+        (value - self.min) / self.scale
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two trees over `a` and `b`: the first asks b, then a where b is small; the second is a leaf of 0.5.
+    const MODEL: &str = "tree
+version=v4
+num_class=1
+num_tree_per_iteration=1
+label_index=0
+max_feature_idx=1
+objective=regression
+feature_names=a b
+feature_infos=[0:1] [0:1]
+tree_sizes=10 10
+
+Tree=0
+num_leaves=3
+num_cat=0
+split_feature=1 0
+split_gain=1 1
+threshold=10 -2.5
+decision_type=2 0
+left_child=1 -1
+right_child=-2 -3
+leaf_value=1 2 4
+is_linear=0
+shrinkage=1
+
+
+Tree=1
+num_leaves=1
+num_cat=0
+split_feature=
+threshold=
+leaf_value=0.5
+is_linear=0
+shrinkage=0.1
+
+
+end of trees
+
+parameters:
+[num_leaves: 31]
+";
+
+    fn with(old: &str, new: &str) -> Result<Model, ModelError> {
+        assert!(MODEL.contains(old));
+        Model::parse(&MODEL.replace(old, new))
+    }
+
+    #[test]
+    fn sums_the_leaves_that_a_row_falls_into() {
+        let model = Model::parse(MODEL).unwrap();
+        assert_eq!(model.features(), ["a", "b"]);
+        assert_eq!(model.predict(&[0.0, 10.1]), 2.5);
+        // A value on the threshold goes left.
+        assert_eq!(model.predict(&[-2.5, 10.0]), 1.5);
+        assert_eq!(model.predict(&[-2.4, 10.0]), 4.5);
+    }
+
+    #[test]
+    fn a_classifier_gives_a_probability() {
+        let model = with("objective=regression", "objective=binary sigmoid:2").unwrap();
+        assert_eq!(model.predict(&[0.0, 11.0]), 1.0 / (1.0 + (-5.0_f64).exp()));
+    }
+
+    #[test]
+    fn what_is_missing_goes_where_the_split_says() {
+        let predict = |types: &str, row: &[f64]| {
+            let types = format!("decision_type={types}");
+            with("decision_type=2 0", &types).unwrap().predict(row)
+        };
+        // Nothing is missing: not-a-number counts as zero, and so does a feature that is not there.
+        assert_eq!(predict("2 0", &[f64::NAN, f64::NAN]), 4.5);
+        assert_eq!(predict("2 0", &[]), 4.5);
+        // Not-a-number is missing and goes right, or left; zero is not missing.
+        assert_eq!(predict("8 8", &[0.0, f64::NAN]), 2.5);
+        assert_eq!(predict("10 10", &[f64::NAN, f64::NAN]), 1.5);
+        assert_eq!(predict("10 10", &[0.0, f64::NAN]), 4.5);
+        // Zero is missing, and so is not-a-number.
+        assert_eq!(predict("4 6", &[0.0, 1.0]), 1.5);
+        assert_eq!(predict("4 6", &[0.0, 0.0]), 2.5);
+        assert_eq!(predict("4 6", &[0.0, f64::NAN]), 2.5);
+    }
+
+    #[test]
+    fn damaged_models_are_refused_with_the_place() {
+        let wrong = |old: &str, new: &str, expected: &str| {
+            let error = with(old, new).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        wrong("tree\n", "forest\n", "not a LightGBM model");
+        wrong("end of trees", "", "cut off");
+        wrong("leaf_value=1 2 4", "leaf_value=1 2", "leaf_value in tree 0");
+        wrong(
+            "leaf_value=1 2 4",
+            "leaf_value=1 2 inf",
+            "leaf_value in tree 0",
+        );
+        wrong("leaf_value=0.5", "", "lacks the field leaf_value in tree 1");
+        wrong("threshold=10 -2.5", "threshold=10 x", "threshold in tree 0");
+        wrong(
+            "threshold=10 -2.5",
+            "threshold=10 nan",
+            "threshold in tree 0",
+        );
+        wrong(
+            "split_feature=1 0",
+            "split_feature=1 2",
+            "split_feature in tree 0",
+        );
+        wrong(
+            "decision_type=2 0",
+            "decision_type=2 12",
+            "decision_type in tree 0",
+        );
+        wrong(
+            "max_feature_idx=1",
+            "max_feature_idx=3",
+            "feature_names in its head",
+        );
+        wrong(
+            "objective=regression",
+            "objective=binary",
+            "objective in its head",
+        );
+        // A split that is its own child, one that is not there, a leaf that is not there.
+        wrong("left_child=1 -1", "left_child=0 -1", "left_child in tree 0");
+        wrong("left_child=1 -1", "left_child=2 -1", "left_child in tree 0");
+        wrong(
+            "right_child=-2 -3",
+            "right_child=-2 -4",
+            "right_child in tree 0",
+        );
+        wrong(
+            "right_child=-2 -3",
+            "right_child=-2 -2147483648",
+            "right_child in tree 0",
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_is_said() {
+        let unsupported = |old: &str, new: &str| {
+            let error = with(old, new).unwrap_err();
+            assert!(matches!(error, ModelError::Unsupported(_)), "{error}");
+        };
+        unsupported("decision_type=2 0", "decision_type=2 1");
+        unsupported("num_cat=0\nsplit_feature=1", "num_cat=1\nsplit_feature=1");
+        unsupported("is_linear=0", "is_linear=1");
+        unsupported("num_tree_per_iteration=1", "num_tree_per_iteration=3");
+        unsupported("objective=regression", "objective=poisson");
+        unsupported("objective=regression", "objective=regression sqrt");
+        unsupported("label_index=0", "average_output");
+    }
+
+    #[test]
+    fn a_prediction_allocates_nothing() {
+        let model = Model::parse(MODEL).unwrap();
+        let allocated = allocation_counter::measure(|| {
+            model.predict(&[0.0, 10.1]);
+        });
+        assert_eq!(allocated.count_total, 0);
+    }
+
+    #[test]
+    fn a_scale_goes_there_and_back() {
+        let scaler = Scaler {
+            scale: 0.5,
+            min: -0.25,
+        };
+        assert_eq!(scaler.transform(2.0), 0.75);
+        assert_eq!(scaler.inverse(0.75), 2.0);
+    }
+}

@@ -1,0 +1,186 @@
+//! A calendar queue: events by time, those of one time in the order in which they were put there.
+//!
+//! Time is cut into days of one width. A ring of buckets holds the days to come, a heap what is after them. A day is
+//! sorted when it begins; what is put into the day at hand is inserted in its place. With a width that gives a day some
+//! tens of events, putting and taking one costs the same however many there are. Source: R. Brown, Calendar queues, 1988.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use dfaas_protocol::Time;
+
+/// Days in the ring.
+const DAYS: u64 = 1 << 15;
+/// Events in a day, about.
+const EVENTS_A_DAY: f64 = 32.0;
+
+#[derive(Debug)]
+pub(crate) struct Calendar<E> {
+    /// A day has so many nanoseconds, as a power of two.
+    shift: u32,
+    /// The number of the day at hand.
+    day: u64,
+    /// Its events, the last one first.
+    today: Vec<Entry<E>>,
+    ring: Vec<Vec<Entry<E>>>,
+    in_ring: usize,
+    far: BinaryHeap<Reverse<Far<E>>>,
+    put_far: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<E> {
+    at: u64,
+    event: E,
+}
+
+#[derive(Debug)]
+struct Far<E> {
+    order: u64,
+    entry: Entry<E>,
+}
+
+impl<E: Copy> Calendar<E> {
+    /// A calendar for about so many events a second of virtual time.
+    pub(crate) fn new(events_a_second: f64) -> Calendar<E> {
+        let nanos = 1e9 * EVENTS_A_DAY / events_a_second.max(1.0);
+        Calendar {
+            shift: (nanos.max(1.0) as u64).ilog2().min(30),
+            day: 0,
+            today: Vec::new(),
+            ring: std::iter::repeat_with(Vec::new)
+                .take(DAYS as usize)
+                .collect(),
+            in_ring: 0,
+            far: BinaryHeap::new(),
+            put_far: 0,
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, at: Time, event: E) {
+        let at = at.as_nanos();
+        let entry = Entry { at, event };
+        let day = at >> self.shift;
+        if day <= self.day {
+            let place = self.today.partition_point(|other| other.at > at);
+            self.today.insert(place, entry);
+        } else if day < self.day + DAYS {
+            self.ring[(day % DAYS) as usize].push(entry);
+            self.in_ring += 1;
+        } else {
+            let order = self.put_far;
+            self.put_far += 1;
+            self.far.push(Reverse(Far { order, entry }));
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<(Time, E)> {
+        loop {
+            if let Some(Entry { at, event }) = self.today.pop() {
+                return Some((Time::from_nanos(at), event));
+            }
+            if self.in_ring > 0 {
+                self.day += 1;
+            } else {
+                let Reverse(first) = self.far.peek()?;
+                self.day = first.entry.at >> self.shift;
+            }
+            self.come_near();
+            let bucket = &mut self.ring[(self.day % DAYS) as usize];
+            self.in_ring -= bucket.len();
+            std::mem::swap(&mut self.today, bucket);
+            // Later ones first, and of one time those that were put there later first.
+            self.today.reverse();
+            self.today.sort_by_key(|entry| Reverse(entry.at));
+        }
+    }
+
+    /// Moves what is in the ring's days by now there, before anything else can be put into them.
+    fn come_near(&mut self) {
+        while let Some(Reverse(first)) = self.far.peek()
+            && first.entry.at >> self.shift < self.day + DAYS
+            && let Some(Reverse(Far { entry, .. })) = self.far.pop()
+        {
+            let day = entry.at >> self.shift;
+            self.ring[(day % DAYS) as usize].push(entry);
+            self.in_ring += 1;
+        }
+    }
+}
+
+impl<E> Far<E> {
+    const fn key(&self) -> (u64, u64) {
+        (self.entry.at, self.order)
+    }
+}
+
+impl<E> Ord for Far<E> {
+    fn cmp(&self, other: &Far<E>) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl<E> PartialOrd for Far<E> {
+    fn partial_cmp(&self, other: &Far<E>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<E> PartialEq for Far<E> {
+    fn eq(&self, other: &Far<E>) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<E> Eq for Far<E> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn events_come_by_time_and_then_in_their_order() {
+        for rate in [1.0, 1e3, 1e6, 1e9] {
+            let mut calendar = Calendar::new(rate);
+            for (index, at) in [30, 10, 20, 10, 30].into_iter().enumerate() {
+                calendar.schedule(Time::from_nanos(at * 1_000_000_000), index);
+            }
+            let mut seen = Vec::new();
+            while let Some((at, index)) = calendar.next() {
+                seen.push((at.as_nanos() / 1_000_000_000, index));
+            }
+            assert_eq!(seen, [(10, 1), (10, 3), (20, 2), (30, 0), (30, 4)]);
+        }
+    }
+
+    #[test]
+    fn it_is_a_stable_sort_while_events_come_and_go() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for rate in [100.0, 1e4, 1e6] {
+            let mut calendar = Calendar::new(rate);
+            let (mut now, mut put) = (0, 0);
+            let mut seen: Vec<(u64, usize)> = Vec::new();
+            let mut all: Vec<(u64, usize)> = Vec::new();
+            let mut schedule = |calendar: &mut Calendar<usize>, at: u64| {
+                calendar.schedule(Time::from_nanos(at), put);
+                all.push((at, put));
+                put += 1;
+            };
+            (0..100).for_each(|_| schedule(&mut calendar, 0));
+            while let Some((at, index)) = calendar.next() {
+                assert!(at.as_nanos() >= now);
+                now = at.as_nanos();
+                seen.push((now, index));
+                if seen.len() < 20_000 {
+                    // Sometimes at once, sometimes soon, sometimes beyond the ring; often at the same time.
+                    let later = [0, 1_000, 1_000_000, 30_000_000, 5_000_000_000];
+                    schedule(&mut calendar, now + later[rng.random_range(0..later.len())]);
+                }
+            }
+            all.sort();
+            assert_eq!(seen, all);
+        }
+    }
+}

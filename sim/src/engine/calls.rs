@@ -1,0 +1,78 @@
+//! The calls on their way, each in one place that is used again when it has been answered.
+
+use std::ops::{Index, IndexMut};
+
+use dfaas_protocol::Time;
+use dfaas_protocol::delivery::Delivery;
+
+use super::event::CallId;
+
+/// A call on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) delivery: Delivery,
+    pub(crate) arrived: Time,
+    /// When it began to wait.
+    pub(crate) since: Time,
+    /// Seconds that it takes on a node of speed 1.
+    pub(crate) service: f64,
+    /// The node that a client brought it to, and which start of that node it was.
+    pub(crate) origin: u32,
+    pub(crate) origin_boot: u32,
+    /// The node where it runs or was sent, and which start of that node it was.
+    pub(crate) at: u32,
+    pub(crate) at_boot: u32,
+    pub(crate) function: u16,
+    /// How often it was sent to a neighbour.
+    pub(crate) sent: u8,
+    /// Whether the place is used.
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    places: Vec<Call>,
+    free: Vec<CallId>,
+}
+
+impl Calls {
+    pub(crate) fn put(&mut self, call: Call) -> CallId {
+        match self.free.pop() {
+            Some(id) => {
+                self.places[id as usize] = call;
+                id
+            }
+            None => {
+                self.places.push(call);
+                (self.places.len() - 1) as CallId
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, id: CallId) -> Call {
+        let call = &mut self.places[id as usize];
+        assert!(call.live, "a call is answered once");
+        call.live = false;
+        self.free.push(id);
+        *call
+    }
+
+    /// How many are on their way.
+    pub(crate) fn live(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}
+
+impl Index<CallId> for Calls {
+    type Output = Call;
+
+    fn index(&self, id: CallId) -> &Call {
+        &self.places[id as usize]
+    }
+}
+
+impl IndexMut<CallId> for Calls {
+    fn index_mut(&mut self, id: CallId) -> &mut Call {
+        &mut self.places[id as usize]
+    }
+}

@@ -1,0 +1,44 @@
+//! What happens. Small, as there are millions: calls and messages are kept elsewhere and named by their places.
+
+/// A place among the calls.
+pub(crate) type CallId = u32;
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// A client brings a call.
+    Arrival { source: u32 },
+    /// A node plans, and tells its neighbours; unless it has begun anew since.
+    Tick { node: u32, boot: u32 },
+    /// A control message arrives.
+    Message { to: u32, from: u32, message: u32 },
+    /// A forwarded call arrives at a neighbour.
+    Forwarded { call: CallId },
+    /// The origin of a call learns that its neighbour cannot be reached.
+    Unreached { call: CallId },
+    /// A call that waited for a token may start.
+    Turn { call: CallId },
+    /// A call has run.
+    Done { call: CallId },
+    /// The first of the calls that share a node's cores has run, if nothing came or went there since.
+    SharedDone { node: u32, version: u32 },
+    /// The answer of a neighbour is back at the call's origin, with what is left there.
+    Answer {
+        call: CallId,
+        served: bool,
+        free: i32,
+        size: u32,
+    },
+    /// A fault begins, or is over.
+    Fault { incident: u32, begins: bool },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_with_its_time_is_at_most_32_bytes() {
+        assert!(size_of::<Event>() + size_of::<u64>() <= 32);
+    }
+}

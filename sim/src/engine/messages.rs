@@ -1,0 +1,112 @@
+//! Ticks, and the control messages that nodes send each other. A message is encoded once and goes to many.
+
+use dfaas_protocol::Time;
+use dfaas_protocol::wire::WireError;
+
+use super::World;
+use super::event::Event;
+
+/// Messages on their way.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    places: Vec<Message>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Message {
+    bytes: Vec<u8>,
+    /// To how many it is still on its way.
+    left: u32,
+}
+
+impl Messages {
+    fn put(&mut self, bytes: Vec<u8>, left: u32) -> u32 {
+        let message = Message { bytes, left };
+        match self.free.pop() {
+            Some(id) => {
+                self.places[id as usize] = message;
+                id
+            }
+            None => {
+                self.places.push(message);
+                (self.places.len() - 1) as u32
+            }
+        }
+    }
+
+    fn bytes(&self, id: u32) -> &[u8] {
+        &self.places[id as usize].bytes
+    }
+
+    fn arrived(&mut self, id: u32) {
+        let message = &mut self.places[id as usize];
+        message.left -= 1;
+        if message.left == 0 {
+            message.bytes = Vec::new();
+            self.free.push(id);
+        }
+    }
+}
+
+impl World<'_> {
+    pub(super) fn schedule_tick(&mut self, node: usize, at: Time) {
+        if at < self.end {
+            let boot = self.nodes[node].boot;
+            let node = node as u32;
+            self.calendar.schedule(at, Event::Tick { node, boot });
+        }
+    }
+
+    pub(super) fn tick(&mut self, index: usize, boot: u32) -> Result<(), WireError> {
+        if !self.nodes[index].up || self.nodes[index].boot != boot {
+            return Ok(());
+        }
+        for peer in self.nodes[index].unwell() {
+            let passed = self.nodes[peer].up && self.wires.joins(index, peer);
+            self.nodes[index].checked(peer, passed, self.now);
+        }
+        for (to, bytes) in self.nodes[index].tick(self.experiment, self.now)? {
+            self.send(index, &[to as u32], bytes);
+        }
+        self.offer(index)?;
+        self.schedule_tick(index, self.now + self.period);
+        Ok(())
+    }
+
+    pub(super) fn offer(&mut self, node: usize) -> Result<(), WireError> {
+        let bytes = self.nodes[node].offer(self.now)?;
+        self.send(node, self.experiment.links.neighbours(node), bytes);
+        Ok(())
+    }
+
+    fn send(&mut self, from: usize, to: &[u32], bytes: Vec<u8>) {
+        if to.is_empty() {
+            return;
+        }
+        let size = bytes.len() as u32;
+        let message = self.messages.put(bytes, to.len() as u32);
+        for to in to.iter().copied() {
+            self.ledger.message(from, size);
+            let is_lost = self.wires.loses(self.losses[from]);
+            let at = self.cross(from, to as usize, size);
+            if is_lost || !self.wires.joins(from, to as usize) {
+                self.messages.arrived(message);
+            } else {
+                let from = from as u32;
+                self.calendar
+                    .schedule(at, Event::Message { to, from, message });
+            }
+        }
+    }
+
+    pub(super) fn hear(&mut self, to: usize, from: u32, message: u32) -> Result<(), WireError> {
+        let node = &mut self.nodes[to];
+        if node.up {
+            let bytes = self.messages.bytes(message);
+            node.hear(self.experiment, from as usize, bytes, self.now)?;
+        }
+        self.messages.arrived(message);
+        Ok(())
+    }
+}

@@ -1,0 +1,448 @@
+//! A node: the parts of the protocol that an agent holds. All that is said to the protocol crate is said here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
+use dfaas_protocol::estimate::RateMeter;
+use dfaas_protocol::gate::{Freed, Gate, Turn};
+use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::route::Route;
+use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy};
+use dfaas_protocol::wire::{self, Message, WireError};
+use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
+use rand_chacha::ChaCha8Rng;
+
+use crate::policy::Policy;
+use crate::scenario::Experiment;
+use crate::scenario::random::Stream;
+
+use super::event::CallId;
+
+/// Nobody connects to it, but an offer names an address.
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PORT: u16 = 31601;
+/// What is said of a node that is gone to somebody who sees everything.
+const GONE: Headroom = Headroom {
+    free: i32::MIN / 2,
+    size: 1,
+};
+
+/// What to do with a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Run,
+    Wait(Turn),
+    /// Send it to that node.
+    Forward(u32),
+    Refuse(Rejection),
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    index: usize,
+    /// Whether it is there.
+    pub(crate) up: bool,
+    /// Grows with each start.
+    pub(crate) boot: u32,
+    /// Whether it says that all its capacity is free.
+    pub(crate) lies: bool,
+    /// For each function of the experiment, what the node has of it.
+    functions: Vec<Option<Local>>,
+    /// What was measured of those that it has, up to the last tick.
+    seen: Vec<Seen>,
+    strategy: Box<dyn Strategy>,
+    neighbours: Neighbours,
+    period: Period,
+    routes: Vec<Route>,
+    /// For each function of the experiment, its place among the routes.
+    route_of: Vec<Option<u16>>,
+    /// What can be planned with has changed since the last plan.
+    stale: bool,
+    sequence: u64,
+    rng: ChaCha8Rng,
+}
+
+#[derive(Debug)]
+struct Local {
+    gate: Arc<Gate>,
+    /// Calls that wait for a slot, first come first served.
+    waiting: VecDeque<CallId>,
+    from_clients: Counter,
+    /// Calls run for each neighbour, by its place among the links of this node.
+    for_peers: Vec<Counter>,
+    /// Sum and number of the service times since the last tick.
+    services: (Duration, u32),
+}
+
+#[derive(Clone, Debug)]
+struct Counter {
+    count: u64,
+    meter: RateMeter,
+}
+
+impl Counter {
+    fn new(now: Time) -> Counter {
+        Counter {
+            count: 0,
+            meter: RateMeter::new(0, now),
+        }
+    }
+
+    fn rate(&mut self, now: Time) -> f64 {
+        self.meter.read(self.count, now)
+    }
+}
+
+/// The node with that index in the experiment. Ids are in the order of the indices.
+fn id_of(index: usize) -> NodeId {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&(index as u64).to_be_bytes());
+    NodeId::from_key(key)
+}
+
+fn index_of(id: &NodeId) -> usize {
+    let mut index = [0; 8];
+    index.copy_from_slice(&id.key()[..8]);
+    u64::from_be_bytes(index) as usize
+}
+
+impl Node {
+    /// A node that starts at `now` for the `boot`th time.
+    pub(crate) fn new(
+        experiment: &Experiment,
+        index: usize,
+        policy: Policy,
+        boot: u32,
+        now: Time,
+    ) -> Node {
+        let site = &experiment.nodes[index];
+        let peers = experiment.links.neighbours(index).len();
+        let functions: Vec<Option<Local>> = site
+            .functions
+            .iter()
+            .map(|placement| {
+                placement.map(|placement| Local {
+                    gate: Arc::new(Gate::new(placement.capacity, placement.queue)),
+                    waiting: VecDeque::new(),
+                    from_clients: Counter::new(now),
+                    for_peers: vec![Counter::new(now); peers],
+                    services: (Duration::ZERO, 0),
+                })
+            })
+            .collect();
+        let seen = functions
+            .iter()
+            .zip(&experiment.functions)
+            .filter_map(|(local, function)| {
+                Some(Seen {
+                    function: function.name.clone(),
+                    gate: Arc::clone(&local.as_ref()?.gate),
+                    from_clients: 0.0,
+                    for_peers: BTreeMap::new(),
+                    service: None,
+                })
+            })
+            .collect();
+        let strategy = policy.strategy();
+        let period = experiment.periods.of(strategy);
+        let mut node = Node {
+            index,
+            up: true,
+            boot,
+            lies: false,
+            route_of: vec![None; functions.len()],
+            functions,
+            seen,
+            strategy: strategy.build(),
+            neighbours: Neighbours::new(),
+            period: Period::from_duration(period),
+            routes: Vec::new(),
+            stale: false,
+            sequence: 0,
+            rng: Stream::Decisions(index).rng(experiment.seed),
+        };
+        node.plan(experiment, now);
+        node
+    }
+
+    /// A client brought a call.
+    pub(crate) fn take_in(&mut self, function: usize) {
+        if let Some(local) = &mut self.functions[function] {
+            local.from_clients.count += 1;
+        }
+    }
+
+    /// What to do with a call of this node's clients.
+    pub(crate) fn decide(
+        &mut self,
+        experiment: &Experiment,
+        function: usize,
+        delivery: &mut Delivery,
+        now: Time,
+    ) -> Step {
+        self.plan_if_stale(experiment, now);
+        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
+        else {
+            return Step::Refuse(Rejection::Unknown);
+        };
+        match delivery.next(route, now, &mut self.rng) {
+            Decision::Run(_) => Step::Run,
+            Decision::Wait(turn, _) => Step::Wait(turn),
+            Decision::Forward(place, _) => Step::Forward(index_of(&route.there[place].node) as u32),
+            Decision::Reject(why) => Step::Refuse(why),
+        }
+    }
+
+    /// What to do with a call that a neighbour forwarded.
+    pub(crate) fn admit(
+        &mut self,
+        experiment: &Experiment,
+        function: usize,
+        from: usize,
+        now: Time,
+    ) -> Step {
+        self.plan_if_stale(experiment, now);
+        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
+        else {
+            return Step::Refuse(Rejection::NotHere);
+        };
+        let step = match admit(route, id_of(from), now) {
+            Admission::Run => Step::Run,
+            Admission::Wait(turn) => Step::Wait(turn),
+            Admission::Refuse(why) => return Step::Refuse(why),
+        };
+        let place = experiment
+            .links
+            .neighbours(self.index)
+            .binary_search(&(from as u32));
+        if let (Ok(place), Some(local)) = (place, &mut self.functions[function]) {
+            local.for_peers[place].count += 1;
+        }
+        step
+    }
+
+    /// A call waits for a slot.
+    pub(crate) fn wait(&mut self, function: usize, call: CallId) {
+        if let Some(local) = &mut self.functions[function] {
+            local.waiting.push_back(call);
+        }
+    }
+
+    /// A call has run here; returns the one that has its slot now.
+    pub(crate) fn served(&mut self, function: usize, service: Duration) -> Option<CallId> {
+        let local = self.functions[function].as_mut()?;
+        local.services.0 += service;
+        local.services.1 += 1;
+        match local.gate.end() {
+            Freed::HandedOver => Some(
+                local
+                    .waiting
+                    .pop_front()
+                    .expect("a slot is handed over only while the gate counts a call that waits"),
+            ),
+            Freed::Free => None,
+        }
+    }
+
+    /// What it says is left of a function.
+    pub(crate) fn says(&self, function: usize, now: Time) -> Headroom {
+        let Some(local) = &self.functions[function] else {
+            return GONE;
+        };
+        let mut headroom = local.gate.headroom(now);
+        if self.lies {
+            headroom.free = headroom.size as i32;
+        }
+        headroom
+    }
+
+    /// What is left of a function in truth.
+    pub(crate) fn headroom(&self, function: usize, now: Time) -> Headroom {
+        match &self.functions[function] {
+            Some(local) if self.up => local.gate.headroom(now),
+            _ => GONE,
+        }
+    }
+
+    /// The nodes that a call of the function may be sent to.
+    pub(crate) fn candidates(&self, function: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
+        let route = self.route_of[function].map(|place| &self.routes[usize::from(place)]);
+        let there = route.map_or(&[][..], |route| &route.there[..]);
+        there.iter().map(|candidate| index_of(&candidate.node))
+    }
+
+    /// It is told what is left at a candidate, by its place.
+    pub(crate) fn inform(&self, function: usize, place: usize, headroom: Headroom) {
+        if let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)]) {
+            route.there[place].remote.report(headroom);
+        }
+    }
+
+    /// A neighbour answered a call, and says what is left there.
+    pub(crate) fn answered(&self, function: usize, from: usize, headroom: Headroom, now: Time) {
+        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
+        else {
+            return;
+        };
+        let found = route
+            .there
+            .binary_search_by_key(&from, |candidate| index_of(&candidate.node));
+        if let Ok(place) = found {
+            let remote = &route.there[place].remote;
+            remote.report(headroom);
+            remote.health().call_succeeded(|| now);
+        }
+    }
+
+    /// A neighbour could not be reached for a call that was sent then.
+    pub(crate) fn unreached(&self, from: usize, sent: Time, now: Time) {
+        if let Some(neighbour) = self.neighbours.get(id_of(from)) {
+            neighbour.health.call_failed(sent, now);
+        }
+    }
+
+    /// The neighbours that are not healthy.
+    pub(crate) fn unwell(&self) -> Vec<usize> {
+        self.neighbours
+            .iter()
+            .filter(|neighbour| neighbour.health.state() != HealthState::Healthy)
+            .map(|neighbour| index_of(&neighbour.node))
+            .collect()
+    }
+
+    /// A neighbour was checked.
+    pub(crate) fn checked(&self, node: usize, passed: bool, now: Time) {
+        if let Some(neighbour) = self.neighbours.get(id_of(node)) {
+            if passed {
+                neighbour.health.check_passed(now);
+            } else {
+                neighbour.health.check_failed(now);
+            }
+        }
+    }
+
+    /// What this node offers now.
+    pub(crate) fn offer(&mut self, now: Time) -> Result<Vec<u8>, WireError> {
+        self.sequence += 1;
+        let mut functions: Vec<FunctionOffer> = self
+            .seen
+            .iter()
+            .map(|seen| {
+                let mut headroom = seen.gate.headroom(now);
+                if self.lies {
+                    headroom.free = headroom.size as i32;
+                }
+                FunctionOffer {
+                    function: seen.function.clone(),
+                    capacity: seen.gate.capacity(),
+                    headroom,
+                    queue: seen.gate.queue(),
+                    service: seen.service.map(ServiceTime::from_duration),
+                }
+            })
+            .collect();
+        functions.sort_by(|a, b| a.function.cmp(&b.function));
+        wire::encode(&Message::Offer(Offer {
+            boot: u64::from(self.boot),
+            sequence: self.sequence,
+            peer_endpoint: PeerEndpoint {
+                host: None,
+                port: PORT,
+            },
+            period: self.period,
+            labels: NodeLabels::default(),
+            cordoned: false,
+            functions,
+        }))
+    }
+
+    /// Measures the period that ended, plans, and returns the grants to tell, by the neighbour's index.
+    pub(crate) fn tick(
+        &mut self,
+        experiment: &Experiment,
+        now: Time,
+    ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
+        self.neighbours.expire(now);
+        let peers = experiment.links.neighbours(self.index);
+        let locals = self.functions.iter_mut().flatten();
+        for (local, seen) in locals.zip(&mut self.seen) {
+            seen.from_clients = local.from_clients.rate(now);
+            let counters = peers.iter().zip(&mut local.for_peers);
+            seen.for_peers = counters
+                .map(|(peer, counter)| (*peer, counter.rate(now)))
+                .filter(|(_, rate)| *rate > 0.0)
+                .map(|(peer, rate)| (id_of(peer as usize), rate))
+                .collect();
+            let (sum, count) = std::mem::take(&mut local.services);
+            if count > 0 {
+                seen.service = Some(sum / count);
+            }
+        }
+        self.plan(experiment, now)
+            .into_iter()
+            .map(|(peer, grants)| {
+                let bytes = wire::encode(&Message::Grants(grants))?;
+                Ok((index_of(&peer), bytes))
+            })
+            .collect()
+    }
+
+    /// A control message arrived. What changes the plan is planned with before the next decision, with what was measured
+    /// up to the last tick.
+    pub(crate) fn hear(
+        &mut self,
+        experiment: &Experiment,
+        from: usize,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<(), WireError> {
+        let node = id_of(from);
+        let heard = match wire::decode(bytes)? {
+            Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
+            Message::Grants(grants) => self.neighbours.hear_grants(node, grants, now),
+            Message::Farewell if self.neighbours.remove(node, now) => Heard::Changed,
+            Message::Farewell => Heard::Stale,
+        };
+        if heard == Heard::Changed {
+            self.stale = true;
+            if let Some(link) = experiment.links.between(self.index, from) {
+                self.neighbours.measure(node, link.delay * 2);
+            }
+        }
+        Ok(())
+    }
+
+    /// The node is gone; returns the calls that waited for a slot.
+    pub(crate) fn crash(&mut self) -> Vec<CallId> {
+        self.up = false;
+        let locals = self.functions.iter_mut().flatten();
+        locals.flat_map(|local| local.waiting.drain(..)).collect()
+    }
+
+    fn plan_if_stale(&mut self, experiment: &Experiment, now: Time) {
+        if self.stale {
+            self.plan(experiment, now);
+        }
+    }
+
+    fn plan(&mut self, experiment: &Experiment, now: Time) -> BTreeMap<NodeId, Vec<Grant>> {
+        self.stale = false;
+        let plan: Plan = self.strategy.plan(&Observation {
+            now,
+            neighbours: &self.neighbours,
+            functions: &self.seen,
+        });
+        self.routes = plan.routes;
+        let place_of = |name: &FunctionName| {
+            let place = self.routes.iter().position(|route| route.function == *name);
+            place.map(|place| place as u16)
+        };
+        let functions = experiment.functions.iter();
+        self.route_of = functions.map(|function| place_of(&function.name)).collect();
+        plan.grants
+    }
+}

@@ -36,13 +36,8 @@ impl Outcome {
 
     /// The share of the time from `from` to `to` in which the learned number is right.
     fn right(&self, workers: u32, from: f64, to: f64) -> f64 {
-        let steps = self.learned.steps.iter();
-        let steps: Vec<_> = steps.filter(|s| (from..to).contains(&s.at)).collect();
-        let right = steps
-            .iter()
-            .filter(|s| is_right(s.learned, workers))
-            .count();
-        right as f64 / steps.len() as f64
+        self.learned
+            .share(from, to, |learned| is_right(learned, workers))
     }
 
     /// The median learned from 20 s on.
@@ -105,28 +100,54 @@ fn case(model: Model, service: Service, workers: u32, load: f64, seed: u64) -> C
 }
 
 #[test]
-fn at_twice_the_capacity_the_knee_is_found_and_hardly_a_call_is_lost() {
+fn where_calls_wait_in_the_platform_or_are_refused_it_is_within_a_tenth_after_twenty_seconds() {
+    for model in [Model::Fifo, Model::Refusing] {
+        for service in [Service::Exponential, Service::Constant] {
+            for workers in [2, 5, 16] {
+                let many = Many::of(3, |seed| case(model, service, workers, 2.0, seed));
+                let right = many.right(workers);
+                assert!(right >= 0.9, "{model:?} {service:?} {workers}: {right:.2}");
+            }
+        }
+    }
+}
+
+#[test]
+fn on_shared_cores_it_is_within_a_tenth_where_all_calls_take_as_long() {
+    for workers in [2, 5, 16] {
+        let many = Many::of(2, |seed| {
+            case(Model::Shared, Service::Constant, workers, 2.0, seed)
+        });
+        let right = many.right(workers);
+        assert!(right >= 0.9, "{workers}: {right:.2}");
+    }
+}
+
+/// Not within a tenth: calls whose times vary that much and that share cores tell too little in 20 s. See the table.
+#[test]
+fn on_shared_cores_with_varying_times_it_is_within_a_quarter_or_a_slot_most_of_the_time() {
+    for service in [Service::Exponential, Service::Lognormal] {
+        for workers in [4, 16] {
+            let many = Many::of(4, |seed| case(Model::Shared, service, workers, 2.0, seed));
+            let near = many.mean(|outcome| {
+                let near = |learned: u32| learned.abs_diff(workers) <= (workers / 4).max(1);
+                outcome.learned.share(LEARNED, END, near)
+            });
+            assert!(near >= 0.75, "{service:?} {workers}: {near:.2}");
+        }
+    }
+}
+
+#[test]
+fn hardly_a_call_is_lost_to_learning_at_twice_the_capacity() {
     for model in MODELS {
         for service in SERVICES {
-            for workers in [2, 4, 16, 64] {
-                let seeds = 5;
-                let outcomes: Vec<Outcome> = (0..seeds)
-                    .map(|seed| Outcome::of(&case(model, service, workers, 2.0, seed)))
-                    .collect();
-                let mean = |of: &dyn Fn(&Outcome) -> f64| {
-                    outcomes.iter().map(of).sum::<f64>() / seeds as f64
-                };
-                let right = mean(&|o| o.right(workers, LEARNED, END));
-                let share = mean(&|o| o.share(LEARNED));
-                let what = format!("{model:?} {service:?} {workers}: {right:.2} {share:.3}");
-                // Calls whose times vary that much and that share cores tell little: one in two is a slot off.
-                let most_of_the_time = match (model, service) {
-                    (Model::Shared, Service::Exponential | Service::Lognormal) => 0.5,
-                    (_, Service::Lognormal) => 0.7,
-                    _ => 0.8,
-                };
-                assert!(right >= most_of_the_time, "{what}");
-                assert!(share >= 0.975, "{what}");
+            for workers in [4, 16] {
+                let many = Many::of(3, |seed| case(model, service, workers, 2.0, seed));
+                let (share, at_once) = (many.share(LEARNED), many.share(0.0));
+                let what = format!("{model:?} {service:?} {workers}: {share:.3} {at_once:.3}");
+                assert!(share >= 0.97, "{what}");
+                assert!(at_once >= 0.95, "{what}");
             }
         }
     }
@@ -136,19 +157,13 @@ fn at_twice_the_capacity_the_knee_is_found_and_hardly_a_call_is_lost() {
 fn below_the_capacity_no_call_is_lost_and_the_number_does_not_drift() {
     for model in MODELS {
         for service in SERVICES {
-            for workers in [1, 4, 16, 64] {
-                let outcome = Outcome::of(&case(model, service, workers, 0.7, 7));
-                let share = outcome.share(LEARNED);
-                let most = outcome
-                    .learned
-                    .steps
-                    .iter()
-                    .map(|s| s.learned)
-                    .max()
-                    .unwrap();
+            for workers in [1, 4, 16] {
+                let many = Many::of(2, |seed| case(model, service, workers, 0.7, seed));
+                let share = many.share(LEARNED);
+                let (_, most) = many.medians();
                 let what = format!("{model:?} {service:?} {workers}: {share:.3} {most}");
                 assert!(share >= 0.97, "{what}");
-                assert!(most <= workers.max(16) * 11 / 10 + 1, "{what}");
+                assert!(most <= workers.max(16) * 3 / 2, "{what}");
             }
         }
     }
@@ -158,24 +173,28 @@ fn below_the_capacity_no_call_is_lost_and_the_number_does_not_drift() {
 fn it_follows_from_two_replicas_to_five_and_back() {
     for model in [Model::Fifo, Model::Refusing] {
         for service in [Service::Exponential, Service::Constant] {
-            let case = Case {
-                workers: vec![(0.0, 2), (60.0, 5), (120.0, 2)],
-                ..case(model, service, 5, 2.0, 5)
-            };
-            let trace = case.run(180.0);
-            for (until, workers) in [(60.0, 2), (120.0, 5), (180.0, 2)] {
-                let from = until - 60.0 + LEARNED;
-                let steps = trace.steps.iter();
-                let steps: Vec<_> = steps.filter(|s| (from..until).contains(&s.at)).collect();
-                let right = steps
-                    .iter()
-                    .filter(|s| is_right(s.learned, workers))
-                    .count();
-                let share = right as f64 / steps.len() as f64;
-                assert!(share >= 0.8, "{model:?} {service:?}, {workers}: {share}");
+            let shares = (0..3).map(|seed| following(model, service, seed));
+            let shares: Vec<[f64; 3]> = shares.collect();
+            for stage in 0..3 {
+                let mean = shares.iter().map(|s| s[stage]).sum::<f64>() / shares.len() as f64;
+                assert!(mean >= 0.8, "{model:?} {service:?}: {shares:.2?}");
             }
         }
     }
+}
+
+/// With two workers, then five, then two again, for a minute each: the share of the time from 20 s on in each in which the learned
+/// number is right.
+fn following(model: Model, service: Service, seed: u64) -> [f64; 3] {
+    let case = Case {
+        workers: vec![(0.0, 2), (60.0, 5), (120.0, 2)],
+        ..case(model, service, 5, 2.0, seed)
+    };
+    let trace = case.run(180.0);
+    [(60.0, 2), (120.0, 5), (180.0, 2)].map(|(until, workers)| {
+        let from = until - 60.0 + LEARNED;
+        trace.share(from, until, |learned| is_right(learned, workers))
+    })
 }
 
 #[test]
@@ -213,6 +232,20 @@ fn table() {
                 }
                 println!(" {least:.3} | {least_at_once:.3} |");
             }
+        }
+    }
+    println!("\n| platform | service | 2 workers | then 5 | then 2 |");
+    println!("|---|---|---|---|---|");
+    for model in MODELS {
+        for service in SERVICES {
+            let shares: Vec<_> = (0..5).map(|seed| following(model, service, seed)).collect();
+            let mean = |stage: usize| shares.iter().map(|s| s[stage]).sum::<f64>() / 5.0;
+            println!(
+                "| {model:?} | {service:?} | {:.2} | {:.2} | {:.2} |",
+                mean(0),
+                mean(1),
+                mean(2)
+            );
         }
     }
 }

@@ -119,6 +119,14 @@ impl Trace {
         };
         until(to) - until(from)
     }
+
+    /// The share of the steps from one time to another at which that holds of what is learned.
+    pub(crate) fn share(&self, from: f64, to: f64, holds: impl Fn(u32) -> bool) -> f64 {
+        let steps = self.steps.iter();
+        let steps: Vec<_> = steps.filter(|s| (from..to).contains(&s.at)).collect();
+        let held = steps.iter().filter(|s| holds(s.learned)).count();
+        held as f64 / steps.len() as f64
+    }
 }
 
 impl Case {

@@ -12,6 +12,7 @@ pub mod config;
 pub mod datapath;
 pub mod health;
 pub mod ingress;
+mod lab;
 pub mod node;
 pub mod overlay;
 pub mod peer;

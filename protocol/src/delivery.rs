@@ -49,6 +49,12 @@ pub enum Why {
     OnlyThere,
     /// The strategy's weights drew this target.
     Drawn,
+    /// It is the nearest neighbour with something free.
+    Nearest,
+    /// The fewest calls are there.
+    LeastBusy,
+    /// It is this target's turn.
+    InTurn,
     /// No neighbour is left to try, and there is room to wait here.
     WaitHere,
 }
@@ -70,6 +76,8 @@ pub enum Rejection {
     OverGrant,
     /// The function is not on this node (for a forwarded call).
     NotHere,
+    /// The strategy sheds it.
+    ByStrategy,
     /// It could not be served before its deadline.
     Late,
     /// Calls of higher priority took its place, or it could not start in time.
@@ -86,6 +94,9 @@ impl Why {
             Why::MoreHeadroomThere => "more-headroom-there",
             Why::OnlyThere => "only-there",
             Why::Drawn => "drawn",
+            Why::Nearest => "nearest",
+            Why::LeastBusy => "least-busy",
+            Why::InTurn => "in-turn",
             Why::WaitHere => "wait-here",
         }
     }
@@ -102,6 +113,7 @@ impl Rejection {
             Rejection::NotTaken => "not-taken",
             Rejection::OverGrant => "over-grant",
             Rejection::NotHere => "not-here",
+            Rejection::ByStrategy => "by-strategy",
             Rejection::Late => "late",
             Rejection::Dropped => "dropped",
             Rejection::Closed => "closed",

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod route;
 pub mod strategy;
 pub mod time;
+pub mod trade;
 pub mod wire;
 
 pub use capacity::{CallRate, Capacity, Slots};

@@ -8,7 +8,9 @@ use bincode::config::{self, Configuration, Limit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::FunctionName;
 use crate::offer::{Grant, Offer};
+use crate::trade::{Bid, Margin, Price};
 
 /// The version that this code speaks. A change of any message is a new version.
 pub const VERSION: u8 = 2;
@@ -33,6 +35,12 @@ pub enum Message {
     Grants(Vec<Grant>),
     /// The sender takes no more calls: it drains.
     Farewell,
+    /// What the sender offers to the receiver of its spare usage. It replaces the one before it.
+    Margin(Margin),
+    /// What the sender asks for its functions' calls; sorted by function. They replace all before them.
+    Prices(Vec<Price>),
+    /// What the sender would pay for the receiver's; sorted by function. They replace all before them.
+    Bids(Vec<Bid>),
 }
 
 /// Why a message was not sent or not taken.
@@ -124,17 +132,37 @@ fn validate(message: &Message) -> Result<(), WireError> {
                 return Err(WireError::Invalid("the peer channel's port is zero"));
             }
         }
-        Message::Grants(grants) => {
-            if grants.len() > MAX_FUNCTIONS {
-                return Err(WireError::Invalid("more than 4096 grants"));
-            }
-            if !grants.is_sorted_by(|a, b| a.function < b.function) {
-                return Err(WireError::Invalid(
-                    "grants are not sorted, each function once",
-                ));
-            }
-        }
-        Message::Farewell => {}
+        Message::Grants(grants) => each_once(
+            grants.iter().map(|g| &g.function),
+            "more than 4096 grants",
+            "grants are not sorted, each function once",
+        )?,
+        Message::Prices(prices) => each_once(
+            prices.iter().map(|p| &p.function),
+            "more than 4096 prices",
+            "prices are not sorted, each function once",
+        )?,
+        Message::Bids(bids) => each_once(
+            bids.iter().map(|b| &b.function),
+            "more than 4096 bids",
+            "bids are not sorted, each function once",
+        )?,
+        Message::Farewell | Message::Margin(_) => {}
+    }
+    Ok(())
+}
+
+/// What is told of functions, each at most once.
+fn each_once<'a>(
+    functions: impl ExactSizeIterator<Item = &'a FunctionName>,
+    too_many: &'static str,
+    unsorted: &'static str,
+) -> Result<(), WireError> {
+    if functions.len() > MAX_FUNCTIONS {
+        return Err(WireError::Invalid(too_many));
+    }
+    if !functions.is_sorted_by(|a, b| a < b) {
+        return Err(WireError::Invalid(unsorted));
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,8 @@ use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period};
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Seen, StrategyName};
+use dfaas_protocol::strategy::{Observation, Seen, Settings, StrategyName};
+use dfaas_protocol::trade::{Amount, Margin};
 use dfaas_protocol::wire::{self, VERSION};
 use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots, Time};
 use rand::SeedableRng;
@@ -53,19 +53,24 @@ fn route(strategy: StrategyName) -> Route {
             rate: CallRate::new(f64::from(n)).unwrap(),
         };
         neighbours.hear_grants(node, vec![grant], Time::ZERO);
+        let margin = Margin {
+            points: Amount::nearest(1000.0),
+            cost: [Amount::nearest(1.0); 3],
+        };
+        neighbours.hear_margin(node, margin, Time::ZERO);
+        neighbours.measure(node, Duration::from_millis(u64::from(n)));
     }
-    let functions = [Seen {
-        function,
-        gate: Arc::new(Gate::new(capacity, 4)),
-        from_clients: 10.0,
-        for_peers: BTreeMap::new(),
-        service: None,
-    }];
-    let mut plan = strategy.build().plan(&Observation {
-        now: Time::ZERO,
-        neighbours: &neighbours,
-        functions: &functions,
-    });
+    let mut seen = Seen::new(function, Arc::new(Gate::new(capacity, 4)));
+    seen.from_clients = 10.0;
+    seen.run = 10.0;
+    let functions = [seen];
+    let mut seen = Observation::new(Time::ZERO, &neighbours, &functions);
+    // Five times what the node may use, for those that look at that.
+    seen.node.cpu_percent = Some(50.0);
+    let mut settings = Settings::default();
+    settings.node.limits.cpu_percent = Some(10.0);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut plan = strategy.build(&settings).plan(&seen, &mut rng);
     plan.routes.remove(0)
 }
 

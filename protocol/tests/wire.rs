@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dfaas_protocol::labels::{MAX_LABEL, MAX_LABELS};
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::trade::{Amount, Bid, Margin, Price};
 use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MESSAGE, Message, VERSION, WireError};
 use dfaas_protocol::wire::{decode, encode};
 use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeLabels, Slots};
@@ -68,7 +69,38 @@ const GRANTS: &[u8] = &[
 
 const FAREWELL: &[u8] = &[0x02, 0x02];
 
-const GOLDEN: [&[u8]; 5] = [FULL_OFFER, V6_OFFER, HOSTLESS_OFFER, GRANTS, FAREWELL];
+const MARGIN: &[u8] = &[
+    0x02, 0x03, // a margin
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x39, 0x40, // 25 points
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf0, 0x3f, // 1 for a call of high usage
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x3f, // 0.5 of medium
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // nothing of low
+];
+
+const PRICES: &[u8] = &[
+    0x02, 0x04, 0x01, // one price
+    0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x3f, // 0.5
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
+];
+
+const BIDS: &[u8] = &[
+    0x02, 0x05, 0x01, // one bid
+    0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf0, 0x3f, // 1
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
+];
+
+const GOLDEN: [&[u8]; 8] = [
+    FULL_OFFER,
+    V6_OFFER,
+    HOSTLESS_OFFER,
+    GRANTS,
+    FAREWELL,
+    MARGIN,
+    PRICES,
+    BIDS,
+];
 
 fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
@@ -81,6 +113,10 @@ fn rate(per_second: f64) -> CallRate {
 fn labels(pairs: &[(&str, &str)]) -> NodeLabels {
     let pairs = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string()));
     NodeLabels::new(pairs).unwrap()
+}
+
+fn amount(amount: f64) -> Amount {
+    Amount::new(amount).unwrap()
 }
 
 fn bare_offer(host: Option<&str>) -> Offer {
@@ -183,6 +219,20 @@ fn each_kind_of_message_has_exactly_these_bytes() {
         Message::Offer(bare_offer(None)),
         Message::Grants(grants()),
         Message::Farewell,
+        Message::Margin(Margin {
+            points: amount(25.0),
+            cost: [1.0, 0.5, 0.0].map(amount),
+        }),
+        Message::Prices(vec![Price {
+            function: name("ocr.dev"),
+            price: amount(0.5),
+            rate: rate(35.0),
+        }]),
+        Message::Bids(vec![Bid {
+            function: name("ocr.dev"),
+            price: amount(1.0),
+            rate: rate(35.0),
+        }]),
     ];
     for (message, golden) in messages.into_iter().zip(GOLDEN) {
         assert_eq!(encode(&message).unwrap(), golden, "{message:?}");
@@ -323,6 +373,20 @@ fn a_rate_is_a_number_in_range() {
 }
 
 #[test]
+fn an_amount_is_a_number_in_range() {
+    for hostile in [f64::NAN, f64::INFINITY, -1.0, -f64::MIN_POSITIVE, 1.1e9] {
+        assert_malformed(&patched(MARGIN, 2, &hostile.to_le_bytes()));
+        assert_malformed(&patched(MARGIN, MARGIN.len() - 8, &hostile.to_le_bytes()));
+        assert_malformed(&patched(PRICES, 11, &hostile.to_le_bytes()));
+        assert_malformed(&patched(BIDS, 11, &hostile.to_le_bytes()));
+    }
+    for (golden, kind) in [(PRICES, "prices"), (BIDS, "bids")] {
+        let twice = [&golden[..2], &[0x02], &golden[3..], &golden[3..]].concat();
+        assert_invalid(&twice, &format!("{kind} are not sorted"));
+    }
+}
+
+#[test]
 fn slots_are_a_number_in_range() {
     assert_malformed(&patched(FULL_OFFER, FREE - 1, &[0]));
     let mut offer = bare_offer(None);
@@ -422,7 +486,7 @@ fn a_name_is_a_function_name() {
 
 #[test]
 fn an_unknown_kind_is_malformed() {
-    for kind in 3..=250u8 {
+    for kind in 6..=250u8 {
         assert_malformed(&[
             VERSION, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         ]);
@@ -510,7 +574,38 @@ fn any_message() -> impl Strategy<Value = Message> {
         let grant = |(function, rate)| Grant { function, rate };
         Message::Grants(grants.into_iter().map(grant).collect())
     });
-    prop_oneof![4 => any_offer(), 2 => grants, 1 => Just(Message::Farewell)]
+    let amount = || prop_oneof![0.0..=1e9, Just(0.0), Just(1e9)].prop_map(amount);
+    let margin = (amount(), [amount(), amount(), amount()]);
+    let margin = margin.prop_map(|(points, cost)| Message::Margin(Margin { points, cost }));
+    let trade = || {
+        let terms = (amount(), any_rate());
+        proptest::collection::btree_map(any_function(), terms, 0..20)
+    };
+    let prices = trade().prop_map(|prices| {
+        let price = |(function, (price, rate))| Price {
+            function,
+            price,
+            rate,
+        };
+        Message::Prices(prices.into_iter().map(price).collect())
+    });
+    let bids = trade().prop_map(|bids| {
+        let bid = |(function, (price, rate))| Bid {
+            function,
+            price,
+            rate,
+        };
+        Message::Bids(bids.into_iter().map(bid).collect())
+    });
+    let farewell = Just(Message::Farewell);
+    prop_oneof![
+        4 => any_offer(),
+        2 => grants,
+        1 => margin,
+        1 => prices,
+        1 => bids,
+        1 => farewell,
+    ]
 }
 
 proptest! {
@@ -522,7 +617,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_error_or_a_valid_message(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        kind in 0..4u8,
+        kind in 0..7u8,
     ) {
         for (place, value) in bytes.iter_mut().zip([VERSION, kind]) {
             *place = value;

@@ -5,6 +5,7 @@ pub mod bound;
 pub mod compare;
 pub mod engine;
 pub mod policy;
+pub mod reference;
 pub mod report;
 pub mod scenario;
 

@@ -14,7 +14,8 @@ const PATH: &str = "/v1/strategy";
   dfaas strategy
   dfaas strategy recalc")]
 pub(super) struct Strategy {
-    /// The strategy to put to work: headroom, recalc, static or all-local.
+    /// The strategy to put to work.
+    #[arg(help = format!("The strategy to put to work: {}", StrategyName::list()))]
     name: Option<StrategyName>,
     #[command(flatten)]
     admin: Admin,

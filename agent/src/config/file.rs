@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dfaas_sim::scenario::ServiceModel;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -17,6 +18,7 @@ pub struct ConfigFile {
     pub(super) peer: PeerSection,
     pub(super) overlay: OverlaySection,
     pub(super) admin: AdminSection,
+    pub(super) node: NodeSection,
     pub(super) strategy: StrategySection,
     pub(super) platform: PlatformSection,
     pub(super) functions: FunctionsSection,
@@ -50,6 +52,14 @@ pub(super) struct OverlaySection {
     pub(super) mdns: Option<bool>,
     pub(super) nearest: Option<usize>,
     pub(super) random: Option<usize>,
+    pub(super) neighbours: Option<Vec<NeighbourSection>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NeighbourSection {
+    pub(super) address: String,
+    pub(super) peer: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -60,9 +70,69 @@ pub(super) struct AdminSection {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct NodeSection {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) cordoned: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct StrategySection {
     pub(super) name: Option<String>,
     pub(super) period_ms: Option<u64>,
+    pub(super) latency_threshold: LatencyThresholdSection,
+    pub(super) power_of_n: PowerOfNSection,
+    pub(super) node: UsageSection,
+    pub(super) auction: AuctionSection,
+    pub(super) external: ExternalSection,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct UsageSection {
+    pub(super) cpu_percent: Option<f64>,
+    pub(super) memory_bytes: Option<f64>,
+    pub(super) power_watts: Option<f64>,
+    pub(super) high: Option<Vec<String>>,
+    pub(super) low: Option<Vec<String>>,
+    pub(super) model: Option<String>,
+    pub(super) models_dir: Option<PathBuf>,
+    pub(super) forecaster_url: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) idle_watts: Option<f64>,
+    pub(super) full_watts: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AuctionSection {
+    pub(super) value: Option<f64>,
+    pub(super) epsilon: Option<f64>,
+    pub(super) eta: Option<f64>,
+    pub(super) zeta: Option<f64>,
+    pub(super) latency_weight: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ExternalSection {
+    pub(super) url: Option<String>,
+    pub(super) explore: Option<bool>,
+    pub(super) timeout_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LatencyThresholdSection {
+    pub(super) limit_ms: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PowerOfNSection {
+    pub(super) fanout: Option<usize>,
+    pub(super) threshold: Option<u32>,
 }
 
 /// The keys of every kind of platform in one, so that a key of another kind can be refused by its name.
@@ -84,6 +154,9 @@ pub(super) struct FunctionSection {
     pub(super) name: String,
     pub(super) builtin: String,
     pub(super) ms: Option<u64>,
+    pub(super) service: Option<ServiceModel>,
+    pub(super) speed: Option<f64>,
+    pub(super) seed: Option<u64>,
     pub(super) concurrency: Option<u32>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
@@ -163,9 +236,9 @@ mod tests {
                 "`plattform`",
             ),
             (
-                "[[platform.functions]]\nname = \"a\"\nbuiltin = \"echo\"\nspeed = 1",
+                "[[platform.functions]]\nname = \"a\"\nbuiltin = \"echo\"\npace = 1",
                 "line 4, column 1",
-                "`speed`",
+                "`pace`",
             ),
         ] {
             let error = read(text).unwrap_err();

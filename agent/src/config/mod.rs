@@ -4,11 +4,13 @@
 mod address;
 pub mod error;
 pub mod file;
+mod models;
 pub mod overrides;
 mod platform;
 mod resolve;
 #[cfg(test)]
 mod shipped;
+mod strategy;
 
 pub use error::ConfigError;
 pub use file::ConfigFile;
@@ -19,10 +21,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::strategy::{Settings, StrategyName};
+use dfaas_protocol::{NodeId, NodeLabels, Slots};
+use dfaas_sim::scenario::Service;
 use libp2p::Multiaddr;
+
+use crate::telemetry::machine::EstimatedPower;
 
 /// All that an agent is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +44,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How calls are spread.
     pub strategy: StrategyConfig,
+    /// What the node says of itself.
+    pub node: NodeConfig,
     /// What runs the functions.
     pub platform: PlatformConfig,
     /// What holds for functions that say nothing of themselves.
@@ -91,8 +98,21 @@ pub struct OverlayConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Whether to look for nodes on the local network.
     pub mdns: bool,
-    /// How many neighbours to have.
+    /// How many neighbours to have, where they are found and chosen.
     pub neighbours: ChoiceLimits,
+    /// The neighbours, where they are listed: exactly these, and nobody is looked for. Empty where they are found.
+    pub listed: Vec<ListedNeighbour>,
+}
+
+/// A neighbour that is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedNeighbour {
+    /// Who it is.
+    pub node: NodeId,
+    /// Where its overlay is reached, without its id.
+    pub address: Multiaddr,
+    /// Where it takes forwarded calls, if not where its offers say.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Where operators look in.
@@ -102,6 +122,15 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
 }
 
+/// What the node says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeConfig {
+    /// Its labels, which neighbours hear.
+    pub labels: NodeLabels,
+    /// It serves its own clients and takes no forwarded calls.
+    pub cordoned: bool,
+}
+
 /// How calls are spread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrategyConfig {
@@ -109,6 +138,25 @@ pub struct StrategyConfig {
     pub name: StrategyName,
     /// How often it plans, and how often offers go out.
     pub period: Duration,
+    /// What the strategies are told.
+    pub settings: Settings,
+    /// The program that the strategy `external` asks.
+    pub external: ExternalConfig,
+    /// The URL of the forecaster, for the model of that name.
+    pub forecaster_url: Option<String>,
+    /// What stands in for the machine's power where that cannot be measured.
+    pub estimated_power: Option<EstimatedPower>,
+}
+
+/// The program that the strategy `external` asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalConfig {
+    /// Its URL, `http://HOST[:PORT]`, without a path.
+    pub url: Option<String>,
+    /// What it is told of exploring.
+    pub explore: bool,
+    /// How long it, or the forecaster, may take.
+    pub timeout: Duration,
 }
 
 /// What runs the functions.
@@ -163,16 +211,30 @@ pub struct EmbeddedFunction {
 }
 
 /// What a built-in function does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Builtin {
     /// Answers with the body that it was sent, as it comes in.
     Echo,
     /// Waits, then answers; the query `ms=N` overrides the time.
     Sleep(Duration),
+    /// Waits for as long as a call takes, each for a time of its own; the query `ms=N` says the time of a call on a node of
+    /// speed 1.
+    Serve(ServiceTimes),
     /// Keeps a CPU busy, then answers; the query `ms=N` overrides the time.
     Burn(Duration),
     /// Answers with the SHA-256 of the body in hexadecimal digits.
     Hash,
+}
+
+/// How long the calls of a function take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceTimes {
+    /// How they are distributed on a node of speed 1.
+    pub service: Service,
+    /// How fast this node is; calls take their time divided by it.
+    pub speed: f64,
+    /// What they are drawn from.
+    pub seed: u64,
 }
 
 /// What holds for functions that say nothing of themselves.

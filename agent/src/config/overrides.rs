@@ -44,7 +44,7 @@ pub struct Overrides {
     /// Answers operators at this address.
     #[arg(long, env = "DFAAS_ADMIN_LISTEN", value_name = "IP:PORT")]
     admin_listen: Option<String>,
-    /// Spreads calls by this strategy: headroom, recalc, static or all-local.
+    /// Spreads calls by this strategy; `dfaas strategy --help` names them all.
     #[arg(long, env = "DFAAS_STRATEGY", value_name = "NAME")]
     strategy: Option<String>,
     /// Plans, and sends offers, this often, in milliseconds.

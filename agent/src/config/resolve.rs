@@ -6,20 +6,19 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
-use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, OverlaySection, PeerSection,
-    StrategySection, TimeoutsSection,
+    ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection, NodeSection,
+    OverlaySection, PeerSection, TimeoutsSection,
 };
 use super::{
-    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
-    LogFormat, OverlayConfig, Overrides, PeerConfig, PlatformConfig, StrategyConfig, Timeouts,
-    TlsFiles, address, platform,
+    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig,
+    ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig,
+    PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
 };
 
 #[cfg(test)]
@@ -143,7 +142,8 @@ impl ConfigFile {
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
             admin: admin(v, self.admin.listen),
-            strategy: strategy(v, self.strategy),
+            node: node(v, self.node),
+            strategy: strategy::resolve(v, self.strategy),
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
             timeouts: timeouts(v, self.timeouts),
@@ -208,6 +208,7 @@ fn peer(v: &mut Violations, section: PeerSection) -> PeerConfig {
 type ParseAddress = fn(&str, &str) -> Result<Multiaddr, String>;
 
 fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
+    let listed = listed(v, &section);
     let listen = section.listen.unwrap_or_else(|| {
         vec![
             "/ip4/0.0.0.0/tcp/31600".to_owned(),
@@ -243,9 +244,59 @@ fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
             section.bootstrap.unwrap_or_default(),
             address::bootstrap,
         ),
-        mdns: section.mdns.unwrap_or(true),
-        neighbours,
+        mdns: section.mdns.unwrap_or(listed.is_empty()),
+        neighbours: match listed.len() {
+            0 => neighbours,
+            nearest => ChoiceLimits { nearest, random: 0 },
+        },
+        listed,
     }
+}
+
+fn listed(v: &mut Violations, section: &OverlaySection) -> Vec<ListedNeighbour> {
+    const KEY: &str = "overlay.neighbours";
+    let Some(list) = &section.neighbours else {
+        return Vec::new();
+    };
+    if !(1..=MAX_NEIGHBOURS).contains(&list.len()) {
+        v.add(format!(
+            "{KEY}: lists {}; give 1 to {MAX_NEIGHBOURS} neighbours, or leave it out so that they are found",
+            list.len()
+        ));
+    }
+    let others = [
+        (
+            "bootstrap",
+            section.bootstrap.as_ref().is_some_and(|b| !b.is_empty()),
+        ),
+        ("mdns", section.mdns == Some(true)),
+        ("nearest", section.nearest.is_some()),
+        ("random", section.random.is_some()),
+    ];
+    for (key, _) in others.iter().filter(|(_, present)| *present) {
+        v.add(format!(
+            "overlay.{key}: is about finding neighbours, and {KEY} lists them; remove one of the two"
+        ));
+    }
+    let mut listed: Vec<ListedNeighbour> = Vec::new();
+    for NeighbourSection { address, peer } in list {
+        let read = address::neighbour(KEY, address).and_then(|(node, address)| {
+            let peer = peer.as_deref().map(|text| address::socket(KEY, text));
+            Ok(ListedNeighbour {
+                node,
+                address,
+                peer: peer.transpose()?,
+            })
+        });
+        match read {
+            Ok(one) if listed.iter().any(|other| other.node == one.node) => {
+                v.add(format!("{KEY}: {} is there twice; remove one", one.node));
+            }
+            Ok(one) => listed.push(one),
+            Err(sentence) => v.add(sentence),
+        }
+    }
+    listed
 }
 
 fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
@@ -259,18 +310,14 @@ fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
     AdminConfig { listen }
 }
 
-fn strategy(v: &mut Violations, section: StrategySection) -> StrategyConfig {
-    let name = match section.name {
-        Some(text) => v.check(
-            text.parse()
-                .map_err(|error| format!("strategy.name: {error}")),
-            StrategyName::default(),
+fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
+    let labels = NodeLabels::new(section.labels);
+    NodeConfig {
+        labels: v.check(
+            labels.map_err(|error| format!("node.labels: {error}")),
+            NodeLabels::default(),
         ),
-        None => StrategyName::default(),
-    };
-    StrategyConfig {
-        name,
-        period: v.millis("strategy.period_ms", section.period_ms, &PERIOD_MS, 1000),
+        cordoned: section.cordoned,
     }
 }
 

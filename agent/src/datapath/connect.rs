@@ -7,16 +7,18 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use dfaas_protocol::NodeId;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::peer_tls::Speaks;
 use super::{SendError, Shared};
 
 /// Where a call is sent.
@@ -28,11 +30,19 @@ pub enum Target {
     Peer(NodeId, SocketAddr),
 }
 
+/// Bytes that are read from a trunk's socket at one time. TLS alone would read four kilobytes.
+const TRUNK_READ: usize = 64 * 1024;
+/// After so long without an acknowledgement from the other end, a trunk is dead.
+const TRUNK_SILENCE: Duration = Duration::from_secs(10);
+
+/// A connection that carries many calls to a neighbour.
+pub(crate) type TrunkStream = TlsStream<BufReader<TcpStream>>;
+
 /// Makes connections for one thread.
 #[derive(Debug)]
 pub struct Connector {
     shared: Arc<Shared>,
-    tls: RefCell<HashMap<NodeId, Arc<ClientConfig>>>,
+    tls: RefCell<HashMap<(NodeId, Speaks), Arc<ClientConfig>>>,
 }
 
 impl Connector {
@@ -44,52 +54,92 @@ impl Connector {
         }
     }
 
-    /// Connects, within the time that the configuration gives.
+    /// Connects, for calls that are relayed message by message.
     ///
     /// # Errors
-    /// If no connection could be made; nothing was sent then.
+    /// If no connection could be made within the time that the configuration gives; nothing was sent then.
     pub async fn connect(&self, target: Target) -> Result<Io, SendError> {
-        let limit = self.shared.timeouts.connect;
-        match tokio::time::timeout(limit, self.connect_without_limit(target)).await {
-            Ok(result) => result,
-            Err(_) => Err(SendError::NotConnected(io::ErrorKind::TimedOut.into())),
-        }
-    }
-
-    async fn connect_without_limit(&self, target: Target) -> Result<Io, SendError> {
         match target {
-            Target::Platform => {
-                let authority = &self.shared.gateway.authority;
-                let stream = TcpStream::connect(authority.as_str())
-                    .await
-                    .map_err(SendError::NotConnected)?;
-                set_no_delay(&stream);
-                spare_pacing(&stream);
-                Ok(Io::Plain(stream))
-            }
+            Target::Platform => self.to_platform().await.map(Io::Plain),
             Target::Peer(node, address) => {
-                let config = self.tls_config(node)?;
-                let stream = TcpStream::connect(address)
-                    .await
-                    .map_err(SendError::NotConnected)?;
-                set_no_delay(&stream);
-                let name = ServerName::IpAddress(address.ip().into());
-                let stream = TlsConnector::from(config)
-                    .connect(name, stream)
-                    .await
-                    .map_err(SendError::NotConnected)?;
-                Ok(Io::Tls(Box::new(stream)))
+                let config = self.tls_config(node, Speaks::Http)?;
+                let connected = async {
+                    let stream = TcpStream::connect(address).await?;
+                    set_no_delay(&stream);
+                    let name = ServerName::IpAddress(address.ip().into());
+                    TlsConnector::from(config).connect(name, stream).await
+                };
+                self.in_time(connected).await.map(|s| Io::Tls(Box::new(s)))
             }
+        }
+        .map_err(SendError::NotConnected)
+    }
+
+    /// Connects to the platform.
+    pub(super) async fn to_platform(&self) -> io::Result<TcpStream> {
+        let authority = &self.shared.gateway.authority;
+        self.in_time(async {
+            let stream = TcpStream::connect(authority.as_str()).await?;
+            set_no_delay(&stream);
+            spare_pacing(&stream);
+            Ok(stream)
+        })
+        .await
+    }
+
+    /// Connects to a neighbour for many calls on one connection.
+    pub(super) async fn trunk(
+        &self,
+        node: NodeId,
+        address: SocketAddr,
+    ) -> Result<TrunkStream, SendError> {
+        let config = self.tls_config(node, Speaks::Trunk)?;
+        let connected = async {
+            let stream = TcpStream::connect(address).await?;
+            prepare_trunk(&stream);
+            let name = ServerName::IpAddress(address.ip().into());
+            let stream = BufReader::with_capacity(TRUNK_READ, stream);
+            TlsConnector::from(config).connect(name, stream).await
+        };
+        let connected = self.in_time(connected).await;
+        connected.map_err(SendError::NotConnected)
+    }
+
+    async fn in_time<T>(&self, connected: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let limit = self.shared.timeouts.connect;
+        match tokio::time::timeout(limit, connected).await {
+            Ok(result) => result,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
-    fn tls_config(&self, node: NodeId) -> Result<Arc<ClientConfig>, SendError> {
-        if let Some(config) = self.tls.borrow().get(&node) {
+    fn tls_config(&self, node: NodeId, speaks: Speaks) -> Result<Arc<ClientConfig>, SendError> {
+        if let Some(config) = self.tls.borrow().get(&(node, speaks)) {
             return Ok(Arc::clone(config));
         }
-        let config = Arc::new(self.shared.tls.client(node)?);
-        self.tls.borrow_mut().insert(node, Arc::clone(&config));
+        let config = Arc::new(self.shared.tls.client(node, speaks)?);
+        let mut known = self.tls.borrow_mut();
+        known.insert((node, speaks), Arc::clone(&config));
         Ok(config)
+    }
+}
+
+/// The socket of a peer's connection, before it is known what the peer speaks.
+pub(crate) fn buffered(stream: TcpStream) -> BufReader<TcpStream> {
+    BufReader::with_capacity(TRUNK_READ, stream)
+}
+
+/// Sets a socket up for many calls, of either end.
+pub(crate) fn prepare_trunk(stream: &TcpStream) {
+    set_no_delay(stream);
+    spare_pacing(stream);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(TRUNK_SILENCE);
+    let set = socket
+        .set_tcp_keepalive(&keepalive)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(TRUNK_SILENCE)));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a connection is not watched for a dead end");
     }
 }
 

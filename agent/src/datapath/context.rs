@@ -18,7 +18,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{Buffers, Connector, Dates, Lines, PeerTls, Pool};
+use super::{Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -59,8 +59,10 @@ pub struct Context {
     pub shared: Arc<Shared>,
     /// This thread's connections for calls that are relayed message by message.
     pub pool: Rc<Pool>,
-    /// This thread's connections for plain calls.
+    /// This thread's connections to the platform for plain calls.
     pub lines: Lines,
+    /// This thread's connections to neighbours for plain calls.
+    pub trunks: Trunks,
     /// This thread's spare buffers.
     pub buffers: Rc<Buffers>,
     /// This thread's text of the date.
@@ -76,7 +78,8 @@ impl Context {
         let buffers = Rc::new(Buffers::default());
         Rc::new(Context {
             pool: Rc::new(Pool::new(Rc::clone(&connector))),
-            lines: Lines::new(connector, Rc::clone(&buffers)),
+            lines: Lines::new(Rc::clone(&connector), Rc::clone(&buffers)),
+            trunks: Trunks::new(connector),
             buffers,
             dates: Dates::default(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),

@@ -1,5 +1,9 @@
 //! Headers: those of this project, those that end at each hop, and those that a proxy adds.
 
+use std::time::Duration;
+
+use dfaas_protocol::Time;
+use dfaas_protocol::policy::{Priority, Terms};
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -18,6 +22,10 @@ pub const SERVER: HeaderName = HeaderName::from_static("x-server");
 pub const HEADROOM: HeaderName = HeaderName::from_static("dfaas-headroom");
 /// On the peer channel: the call was refused and nothing was executed; the value says why.
 pub const REFUSED: HeaderName = HeaderName::from_static("dfaas-refused");
+/// On calls: within how many milliseconds the answer is of use. Between nodes, what is left of that.
+pub const DEADLINE: HeaderName = HeaderName::from_static("dfaas-deadline-ms");
+/// On the peer channel: the priority of the call.
+pub const PRIORITY: HeaderName = HeaderName::from_static("dfaas-priority");
 /// An id for each call, given where the caller gives none (OpenFaaS contract, part 4).
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 /// When a call arrived, in nanoseconds of Unix time (OpenFaaS contract, part 4).
@@ -48,7 +56,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Headers that mean something between nodes, and nothing from outside.
-const OURS: [HeaderName; 4] = [NODE_ID, FORWARDED_TO, HEADROOM, REFUSED];
+const OURS: [HeaderName; 5] = [NODE_ID, FORWARDED_TO, HEADROOM, REFUSED, PRIORITY];
 
 /// Where a call came from, as the headers say it.
 #[derive(Clone, Debug)]
@@ -188,6 +196,27 @@ pub fn attempt(head: &Parts, authority: &str, body: CallBody) -> Request<CallBod
             .insert(header::HOST, ascii(authority.to_owned()));
     }
     request
+}
+
+/// Within what time the answer to a call is of use, if the call says so.
+pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let millis = headers.get(DEADLINE)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+/// The priority that a neighbour gives a call, if it gives one.
+pub fn priority(headers: &HeaderMap) -> Option<Priority> {
+    let priority = headers.get(PRIORITY)?.to_str().ok()?.parse().ok()?;
+    Priority::new(priority)
+}
+
+/// Tells a neighbour what the call asks for; `way` is the time that its answer travels.
+pub fn tell_terms(headers: &mut HeaderMap, terms: &Terms, now: Time, way: Duration) {
+    headers.insert(PRIORITY, u64::from(terms.priority.get()).into());
+    if let Some(deadline) = terms.deadline {
+        let left = deadline.since(now).saturating_sub(way).as_millis();
+        headers.insert(DEADLINE, u64::try_from(left).unwrap_or(u64::MAX).into());
+    }
 }
 
 /// A header value from text that is known to be printable ASCII; empty if it is not.

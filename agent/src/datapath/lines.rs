@@ -1,16 +1,19 @@
-//! Lines: keep-alive connections of one thread that carry one plain call after another, bytes in and bytes out.
+//! Lines: keep-alive connections of one thread to the platform that carry one plain call after another, bytes in and bytes
+//! out.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
 
-use super::connect::{Connector, Io, Target};
-use super::{Buffers, SendError};
+use super::Buffers;
+use super::connect::Connector;
 
 /// A line that was idle for so many [`Lines::close_idle`] is closed. They come every few seconds, so that this is below
 /// the keep-alive time of the usual gateways; and no call reads the clock for it.
@@ -21,14 +24,13 @@ const IDLE_LIMIT: u64 = 4;
 pub struct Lines {
     connector: Rc<Connector>,
     buffers: Rc<Buffers>,
-    /// By target; there are few, and searching them costs less than hashing.
-    idle: RefCell<Vec<(Target, Vec<Idle>)>>,
+    idle: RefCell<Vec<Idle>>,
     rounds: Cell<u64>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    io: Io,
+    io: TcpStream,
     since: u64,
 }
 
@@ -36,12 +38,9 @@ struct Idle {
 #[derive(Debug)]
 pub struct Line {
     /// The connection.
-    pub io: Io,
-    /// What came and was not taken yet.
-    pub input: BytesMut,
+    pub io: TcpStream,
     /// Whether it carried a call before.
     pub used: bool,
-    target: Target,
 }
 
 impl Lines {
@@ -59,66 +58,53 @@ impl Lines {
     ///
     /// # Errors
     /// If no connection could be made.
-    pub async fn take(&self, target: Target) -> Result<Line, SendError> {
-        let line = |io, used| Line {
-            io,
-            input: self.buffers.take(),
-            used,
-            target,
-        };
-        while let Some(mut io) = self.pop(target) {
+    pub async fn take(&self) -> io::Result<Line> {
+        while let Some(mut io) = self.pop() {
             if is_quiet(&mut io).await {
-                return Ok(line(io, true));
+                return Ok(Line { io, used: true });
             }
         }
-        Ok(line(self.connector.connect(target).await?, false))
+        self.fresh().await
     }
 
     /// A new line, for a call that an idle one turned out not to carry.
     ///
     /// # Errors
     /// If no connection could be made.
-    pub async fn fresh(&self, target: Target) -> Result<Line, SendError> {
-        Ok(Line {
-            io: self.connector.connect(target).await?,
-            input: self.buffers.take(),
-            used: false,
-            target,
-        })
+    pub async fn fresh(&self) -> io::Result<Line> {
+        let io = self.connector.to_platform().await?;
+        Ok(Line { io, used: false })
     }
 
-    /// Takes back a line whose answer was read to its end and nothing beyond it.
-    pub fn give_back(&self, line: Line) {
+    /// An empty buffer for what a line brings.
+    pub fn buffer(&self) -> BytesMut {
+        self.buffers.take()
+    }
+
+    /// Takes back a line whose answer was read to its end and nothing beyond it, with its buffer.
+    pub fn give_back(&self, line: Line, buffer: BytesMut) {
+        self.buffers.give_back(buffer);
         let since = self.rounds.get();
-        self.buffers.give_back(line.input);
-        let one = Idle { io: line.io, since };
         let mut idle = self.idle.borrow_mut();
-        match idle.iter_mut().find(|(target, _)| *target == line.target) {
-            Some((_, lines)) => lines.push(one),
-            None => idle.push((line.target, vec![one])),
-        }
+        idle.push(Idle { io: line.io, since });
     }
 
     /// Closes lines that were idle for too long. To be called every few seconds.
     pub fn close_idle(&self) {
         let round = self.rounds.get() + 1;
         self.rounds.set(round);
-        self.idle.borrow_mut().retain_mut(|(_, lines)| {
-            lines.retain(|line| round - line.since < IDLE_LIMIT);
-            !lines.is_empty()
-        });
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|line| round - line.since < IDLE_LIMIT);
     }
 
-    fn pop(&self, target: Target) -> Option<Io> {
-        let mut idle = self.idle.borrow_mut();
-        let (_, lines) = idle.iter_mut().find(|(of, _)| *of == target)?;
-        lines.pop().map(|line| line.io)
+    fn pop(&self) -> Option<TcpStream> {
+        self.idle.borrow_mut().pop().map(|line| line.io)
     }
 }
 
 /// Whether an idle line stands: it has neither ended nor sent what nobody asked for. Where nothing came this costs no
 /// system call.
-async fn is_quiet(io: &mut Io) -> bool {
+async fn is_quiet(io: &mut TcpStream) -> bool {
     poll_fn(|cx| {
         let mut byte = [0u8; 1];
         let polled = Pin::new(&mut *io).poll_read(cx, &mut ReadBuf::new(&mut byte));

@@ -13,8 +13,32 @@ use thiserror::Error;
 
 use crate::overlay::{node_id_of, peer_id_of};
 
-/// The application protocol that both ends name, so that no other libp2p service is taken for a peer channel.
-const ALPN: &[u8] = b"dfaas-peer/1";
+/// What the two ends of a connection speak. They name it in the handshake (ALPN), so that no other libp2p service is taken
+/// for a peer channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Speaks {
+    /// HTTP/1.1, one call at a time.
+    Http,
+    /// The frames of a trunk, many calls at a time.
+    Trunk,
+}
+
+impl Speaks {
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Speaks::Http => b"dfaas-peer/1",
+            Speaks::Trunk => b"dfaas-trunk/1",
+        }
+    }
+
+    /// What a finished handshake agreed on.
+    pub fn agreed(alpn: Option<&[u8]>) -> Speaks {
+        match alpn {
+            Some(name) if name == Speaks::Trunk.alpn() => Speaks::Trunk,
+            _ => Speaks::Http,
+        }
+    }
+}
 
 /// This node's identity on the peer channel.
 #[derive(Clone)]
@@ -48,7 +72,8 @@ impl PeerTls {
     /// If no certificate can be made for the key.
     pub fn new(keypair: &Keypair) -> Result<PeerTls, PeerTlsError> {
         let mut server = libp2p_tls::make_server_config(keypair)?;
-        server.alpn_protocols = vec![ALPN.to_vec()];
+        let spoken = [Speaks::Trunk, Speaks::Http];
+        server.alpn_protocols = spoken.map(|speaks| speaks.alpn().to_vec()).into();
         // The library would write session keys to the file that SSLKEYLOGFILE names.
         server.key_log = Arc::new(NoKeyLog);
         Ok(PeerTls {
@@ -66,9 +91,9 @@ impl PeerTls {
     ///
     /// # Errors
     /// If no certificate can be made.
-    pub fn client(&self, node: NodeId) -> Result<ClientConfig, PeerTlsError> {
+    pub fn client(&self, node: NodeId, speaks: Speaks) -> Result<ClientConfig, PeerTlsError> {
         let mut client = libp2p_tls::make_client_config(&self.keypair, Some(peer_id_of(node)))?;
-        client.alpn_protocols = vec![ALPN.to_vec()];
+        client.alpn_protocols = vec![speaks.alpn().to_vec()];
         client.key_log = Arc::new(NoKeyLog);
         Ok(client)
     }

@@ -53,6 +53,9 @@ pub fn refuse(function: &str, rejection: Rejection) -> Response<AnswerBody> {
         Rejection::OverGrant => unavailable(format!(
             "function {function}: more calls than were granted to this neighbour"
         )),
+        Rejection::ByStrategy => unavailable(format!(
+            "function {function} is overloaded, and the strategy of this node sheds the call; try again"
+        )),
         Rejection::NotHere => unavailable(format!("function {function} is not deployed here")),
         Rejection::Late => unavailable(format!(
             "function {function} cannot answer before the call's deadline; nothing was executed"

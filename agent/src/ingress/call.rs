@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::policy::Terms;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
@@ -52,16 +53,26 @@ pub(super) async fn deliver(
     }
     let mut call = InFlight::new(&served, now, entry);
 
-    let mut delivery = Delivery::new();
+    let within = headers::deadline(&head.headers);
+    let terms = served.terms(context.shared.clock.at(now.into_std()), within);
+    let mut delivery = Delivery::on(terms);
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();
-            delivery.next(&served.route, context.shared.clock.now(), rng)
+            let decision = delivery.next(&served.route, context.shared.clock.now(), rng);
+            served.displace(decision, &terms)
         };
         let (run, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
-                let Some(slot) = slot(context, &served, decision, deadline).await else {
-                    return call.answered(Outcome::Refused, refuse(name, Rejection::Full));
+                let slot = match slot(&served, decision, &terms, deadline).await {
+                    Some(Some(slot)) => slot,
+                    Some(None) => {
+                        delivery.dropped_here();
+                        continue;
+                    }
+                    None => {
+                        return call.answered(Outcome::Refused, refuse(name, Rejection::Full));
+                    }
                 };
                 call.sent_here();
                 let run = run_here(context, slot, &head, &replay, deadline).await;
@@ -76,9 +87,11 @@ pub(super) async fn deliver(
                 let candidate = &served.route.there[index];
                 let address = served.addresses[index];
                 call.sent_to(candidate.node);
-                let run = forward(context, candidate, address, &head, &replay, deadline).await;
+                let sent = (&head, &replay, &terms);
+                let run = forward(context, candidate, address, sent, deadline).await;
                 if let Run::Refused | Run::Unreached = run {
                     served.counters.forward_refused();
+                    candidate.remote.refuse_one();
                 }
                 let server = || headers::ascii(address.ip().to_string());
                 let run = match run {
@@ -114,20 +127,21 @@ pub(super) async fn deliver(
     }
 }
 
-/// The slot of a call that the gate lets run, now or when its turn comes; nothing if that is not before the deadline.
+/// The slot of a call that the gate lets run, now or when its turn comes, or nothing where the queue drops it; nothing at
+/// all if that is not before the deadline.
 async fn slot(
-    context: &Context,
     served: &Served,
     decision: Decision,
+    terms: &Terms,
     deadline: Instant,
-) -> Option<Slot> {
+) -> Option<Option<Slot>> {
     let local = served.local.as_ref()?;
     match decision {
         Decision::Wait(turn, _) => {
-            let turn = local.turn(turn, context.shared.clock);
+            let turn = local.turn(turn, terms, served.service);
             tokio::time::timeout_at(deadline, turn).await.ok()
         }
-        _ => Some(local.running()),
+        _ => Some(Some(local.running())),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use memchr::memchr;
 
+use crate::datapath::plain::is_host;
+
 use super::chunked::Chunked;
 use super::refusal::Refusal;
 
@@ -189,35 +191,6 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 /// Characters of tokens (RFC 9110, 5.6.2), such as methods.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// Whether a value has the characters of a host and port (RFC 3986, 3.2), and no comma, which is a sign of two values in
-/// one.
-pub(super) fn is_host(value: &[u8]) -> bool {
-    let right = |b: &u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-                    | b':'
-                    | b'['
-                    | b']'
-            )
-    };
-    !value.is_empty() && value.iter().all(right)
 }
 
 #[cfg(test)]

@@ -16,9 +16,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch::Receiver;
 
+use crate::datapath::plain::is_host;
+
 use super::connection::drive;
 use super::guard::Guard;
-use super::head::{MAX_HEAD, is_host};
+use super::head::MAX_HEAD;
 use super::refusal::Refusal;
 use super::serve::{Session, answer};
 use super::watch::{Patience, Watch};

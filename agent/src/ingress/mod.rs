@@ -9,7 +9,6 @@ mod head;
 mod http2;
 mod in_flight;
 mod limits;
-mod path;
 mod plain;
 mod refusal;
 mod serve;
@@ -17,6 +16,5 @@ mod tls;
 mod watch;
 
 pub use front::Front;
-pub use path::function_in;
 pub use serve::serve_connection;
 pub use tls::TlsError;

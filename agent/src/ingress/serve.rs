@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::Accept;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
-use crate::datapath::{AnswerBody, Context, Replay, Target, Tunnel, relay, text};
+use crate::datapath::{AnswerBody, Asked, Context, Replay, Target, Tunnel, relay, text};
 
 use super::call::{Client, deliver};
 use super::connection::{End, drive};
@@ -30,7 +30,6 @@ use super::guard::{Guard, REFUSED, Speaks};
 use super::http2::serve_http2;
 use super::in_flight::{entry, no_route};
 use super::limits::Admitted;
-use super::path::Asked;
 use super::plain;
 use super::refusal::Refusal;
 use super::tls::H2;

@@ -3,23 +3,29 @@
 //! It is driven by events and by the tick of the period, under one lock that the data path never takes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dfaas_protocol::estimate::Limiter;
 use dfaas_protocol::gate::Gate;
-use dfaas_protocol::neighbours::Neighbours;
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
-use dfaas_protocol::strategy::{Observation, Seen, Strategy, StrategyName};
+use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::policy::Policy;
+use dfaas_protocol::strategy::{
+    Answer, Ask, NodeState, Observation, Seen, Settings, Strategy, StrategyName,
+};
 use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
-use crate::config::{Config, FunctionDefaults};
+use crate::admin::view::Calls;
+use crate::config::{Config, FunctionDefaults, ListedNeighbour};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
 use crate::routing::{CallCounters, LocalFunction, Routes, Served};
+use crate::telemetry::machine::Machine;
 
 use super::measure::{Measured, PeerCalls};
 
@@ -42,10 +48,24 @@ pub(super) struct Control {
     /// Whether the platform could say what it has when it was last asked.
     listed: bool,
     strategy: Box<dyn Strategy>,
+    settings: Settings,
+    /// When the last period was closed.
+    measured: Time,
+    machine: Machine,
+    /// What the machine used in that period.
+    pub(super) machine_state: NodeState,
+    /// What became of the last question, and how many there were.
+    answer: Option<Answer>,
+    asked: u64,
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
+    /// Where listed neighbours take calls, if not where their offers say.
+    listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
     period: Period,
+    labels: NodeLabels,
+    cordoned: bool,
+    policies: BTreeMap<FunctionName, Policy>,
     boot: u64,
     sequence: u64,
 }
@@ -60,6 +80,7 @@ pub(super) struct Local {
     /// What its labels declare.
     declared: Option<Capacity>,
     timeout: Duration,
+    replicas: u32,
 }
 
 impl Control {
@@ -73,7 +94,13 @@ impl Control {
         Control {
             neighbours: Neighbours::new(),
             strategy_name: config.strategy.name,
-            strategy: config.strategy.name.build(),
+            strategy: config.strategy.name.build(&config.strategy.settings),
+            settings: config.strategy.settings.clone(),
+            measured: shared.clock.now(),
+            machine: Machine::new(config.strategy.estimated_power),
+            machine_state: NodeState::default(),
+            answer: None,
+            asked: 0,
             functions: BTreeMap::new(),
             counters: BTreeMap::new(),
             peer_calls: BTreeMap::new(),
@@ -81,11 +108,24 @@ impl Control {
             routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
+            listed_endpoints: listed_endpoints(&config.overlay.listed),
             period: Period::from_duration(config.strategy.period),
+            labels: config.node.labels.clone(),
+            cordoned: config.node.cordoned,
+            policies: BTreeMap::new(),
             boot,
             sequence: 0,
             shared,
         }
+    }
+
+    /// A neighbour's offer arrived over a connection from `seen_at`.
+    pub(super) fn hear_offer(&mut self, from: NodeId, seen_at: IpAddr, mut offer: Offer) -> Heard {
+        if let Some(listed) = self.listed_endpoints.get(&from) {
+            offer.peer_endpoint = *listed;
+        }
+        let now = self.shared.clock.now();
+        self.neighbours.hear_offer(from, seen_at, offer, now)
     }
 
     /// The platform said what it has. Returns whether anything changed.
@@ -96,10 +136,35 @@ impl Control {
         self.functions
             .retain(|name, _| deployed.iter().any(|d| d.name == *name));
         changed |= self.functions.len() != before;
+        changed |= self.read_policies(&deployed);
         for function in deployed {
             changed |= self.deploy(function);
         }
         changed
+    }
+
+    /// Reads what the functions ask for. Returns whether that changed.
+    fn read_policies(&mut self, deployed: &[DeployedFunction]) -> bool {
+        let mut policies = BTreeMap::new();
+        for function in deployed {
+            let (policy, unusable) = Policy::from_labels(&function.labels);
+            if self.policies.get(&function.name) != Some(&policy) {
+                for error in unusable {
+                    tracing::warn!(function = %function.name, %error, "a label says nothing of use");
+                }
+            }
+            policies.insert(function.name.clone(), policy);
+        }
+        self.neighbours.set_policies(policies.clone());
+        let changed = self.policies != policies;
+        self.policies = policies;
+        changed
+    }
+
+    /// Whether neighbours may bring calls of a function here.
+    fn is_offered(&self, function: &FunctionName) -> bool {
+        let policy = self.policies.get(function);
+        policy.is_none_or(|policy| policy.is_offered_by(&self.labels))
     }
 
     fn deploy(&mut self, deployed: DeployedFunction) -> bool {
@@ -119,6 +184,7 @@ impl Control {
         {
             let changed = known.timeout != timeout;
             known.timeout = timeout;
+            known.replicas = deployed.replicas;
             return changed;
         }
         if let Some(error) = unusable {
@@ -130,20 +196,21 @@ impl Control {
         let learns = declared.is_none() && self.defaults.learn;
         let name = deployed.name.clone();
         let function = Arc::new(if learns {
-            LocalFunction::learning(name, gate)
+            LocalFunction::learning(name, gate, self.shared.clock)
         } else {
-            LocalFunction::new(name, gate)
+            LocalFunction::new(name, gate, self.shared.clock)
         });
         let now = self.shared.clock.now();
         let limiter = learns.then(|| Limiter::new(self.defaults.concurrency, now));
-        let arrived = self.counters_of(&deployed.name).read().arrived;
-        let measured = Measured::new(arrived, now);
+        let calls = self.counters_of(&deployed.name).read();
+        let measured = Measured::new(&calls, now);
         let local = Local {
             declared,
             limiter,
             function,
             measured,
             timeout,
+            replicas: deployed.replicas,
         };
         self.functions.insert(deployed.name, local);
         true
@@ -192,15 +259,37 @@ impl Control {
     /// Takes up another strategy. Calls on their way keep the route that they began with.
     pub(super) fn switch(&mut self, name: StrategyName) {
         self.strategy_name = name;
-        self.strategy = name.build();
+        self.strategy = name.build(&self.settings);
+        self.answer = None;
+        self.asked += 1;
+    }
+
+    /// A question goes out, and takes this number.
+    pub(super) fn asks(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// What became of the question with that number. Returns whether it is the last one that was asked.
+    pub(super) fn answered(&mut self, number: u64, answer: Answer) -> bool {
+        let is_last = number == self.asked;
+        if is_last {
+            self.answer = Some(answer);
+        }
+        is_last
     }
 
     /// Closes the period's measurements. Before every plan of the period, and only then.
     pub(super) fn measure(&mut self) {
         let now = self.shared.clock.now();
+        self.measured = now;
+        self.machine_state = self.machine.read(now);
         for (name, local) in &mut self.functions {
-            let arrived = self.counters.get(name).map_or(0, |c| c.read().arrived);
-            local.measured.close(arrived, local.function.served(), now);
+            let calls = self
+                .counters
+                .get(name)
+                .map_or_else(Calls::default, |c| c.read());
+            local.measured.close(&calls, local.function.served(), now);
         }
         for calls in self.peer_calls.values_mut() {
             calls.retain(|node, _| self.neighbours.get(*node).is_some());
@@ -208,8 +297,8 @@ impl Control {
         }
     }
 
-    /// Plans, and publishes the routes. Returns what each neighbour is granted.
-    pub(super) fn plan(&mut self) -> BTreeMap<NodeId, Vec<Grant>> {
+    /// Plans, and publishes the routes. Returns what each neighbour is to be told, and what is to be asked.
+    pub(super) fn plan(&mut self) -> (Vec<(NodeId, Message)>, Option<Ask>) {
         let seen: Vec<Seen> = self
             .functions
             .iter()
@@ -217,6 +306,9 @@ impl Control {
                 function: name.clone(),
                 gate: Arc::clone(&local.function.gate),
                 from_clients: local.measured.from_clients,
+                run: local.measured.run,
+                refused: local.measured.refused,
+                replicas: local.replicas,
                 for_peers: self
                     .peer_calls
                     .get(name)
@@ -227,11 +319,15 @@ impl Control {
                 service: local.measured.service(),
             })
             .collect();
-        let plan = self.strategy.plan(&Observation {
+        let seen = Observation {
             now: self.shared.clock.now(),
+            measured: self.measured,
+            node: self.machine_state,
             neighbours: &self.neighbours,
             functions: &seen,
-        });
+            answer: self.answer.as_ref(),
+        };
+        let plan = self.strategy.plan(&seen, &mut rand::rng());
         let served: Vec<Served> = plan
             .routes
             .into_iter()
@@ -241,7 +337,9 @@ impl Control {
         let lapsed = self.lapsed(&served);
         let routes = Routes::new(served, neighbours, lapsed);
         self.shared.routes.store(Arc::new(routes));
-        plan.grants
+        let grants = plan.grants.into_iter();
+        let grants = grants.map(|(node, grants)| (node, Message::Grants(grants)));
+        (grants.chain(plan.messages).collect(), plan.ask)
     }
 
     /// The functions that had a route not long ago and have none now.
@@ -259,6 +357,9 @@ impl Control {
         let now = self.shared.clock.now();
         let local = self.functions.get(&route.function);
         let timeout = local.map_or(self.shared.timeouts.request, |local| local.timeout);
+        let service = local.and_then(|local| local.measured.service());
+        let policy = self.policies.get(&route.function).cloned();
+        let offered = !self.cordoned && self.is_offered(&route.function);
         let local = local.map(|local| Arc::clone(&local.function));
         let addresses = route
             .there
@@ -283,6 +384,9 @@ impl Control {
             neighbours,
             counters,
             timeout,
+            policy: policy.unwrap_or_default(),
+            offered,
+            service,
             route,
         }
     }
@@ -299,6 +403,7 @@ impl Control {
         let functions = if self.platform_up() {
             self.functions
                 .iter()
+                .filter(|(name, _)| self.is_offered(name))
                 .map(|(name, local)| FunctionOffer {
                     function: name.clone(),
                     capacity: local.function.gate.capacity(),
@@ -315,9 +420,21 @@ impl Control {
             sequence: self.sequence,
             peer_endpoint: self.peer_endpoint,
             period: self.period,
-            labels: NodeLabels::default(),
-            cordoned: false,
+            labels: self.labels.clone(),
+            cordoned: self.cordoned,
             functions,
         })
     }
+}
+
+fn listed_endpoints(listed: &[ListedNeighbour]) -> BTreeMap<NodeId, PeerEndpoint> {
+    let endpoint = |one: &ListedNeighbour| {
+        let peer = one.peer?;
+        let endpoint = PeerEndpoint {
+            host: Some(peer.ip()),
+            port: peer.port(),
+        };
+        Some((one.node, endpoint))
+    };
+    listed.iter().filter_map(endpoint).collect()
 }

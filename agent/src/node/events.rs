@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dfaas_protocol::neighbours::Heard;
-use dfaas_protocol::strategy::StrategyName;
+use dfaas_protocol::strategy::{Ask, StrategyName};
 use dfaas_protocol::wire::Message;
 use rand::RngExt;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use crate::overlay::{Overlay, OverlayEvent};
 use crate::platform::Platform;
 
+use super::advisor::Advisor;
 use super::control::Control;
 
 /// The period varies by this share, so that nodes do not act in step.
@@ -20,18 +21,20 @@ const JITTER: f64 = 0.1;
 /// How often slots are learned anew.
 const LEARNING_STEP: Duration = Duration::from_millis(100);
 
-/// The control with the overlay that it speaks through.
+/// The control with the overlay that it speaks through, and with whom its strategy asks.
 #[derive(Clone)]
 pub(super) struct Events {
     control: Arc<Mutex<Control>>,
     overlay: Overlay,
+    advisor: Arc<Advisor>,
 }
 
 impl Events {
-    pub(super) fn new(control: Control, overlay: Overlay) -> Events {
+    pub(super) fn new(control: Control, overlay: Overlay, advisor: Advisor) -> Events {
         Events {
             control: Arc::new(Mutex::new(control)),
             overlay,
+            advisor: Arc::new(advisor),
         }
     }
 
@@ -52,12 +55,25 @@ impl Events {
             tracing::info!(%node, "a neighbour was not heard any more and is left out");
         }
         control.measure();
-        let grants = control.plan();
+        let (told, ask) = control.plan();
+        let ask = ask.map(|ask| (control.asks(), ask));
         let offer = control.offer();
         drop(control);
         self.overlay.broadcast(&offer);
-        for (node, grants) in grants {
-            self.overlay.send(node, &Message::Grants(grants));
+        for (node, message) in told {
+            self.overlay.send(node, &message);
+        }
+        if let Some((number, ask)) = ask {
+            tokio::spawn(self.clone().ask_program(number, ask));
+        }
+    }
+
+    /// Asks a program beside the agent, and plans with what it says.
+    async fn ask_program(self, number: u64, ask: Ask) {
+        let answer = self.advisor.ask(ask).await;
+        let is_last = self.control().answered(number, answer);
+        if is_last {
+            self.replan();
         }
     }
 
@@ -94,7 +110,7 @@ impl Events {
                     if is_new {
                         tracing::info!(node = %from, "a neighbour is heard");
                     }
-                    let heard = control.neighbours.hear_offer(from, seen_at, offer, now);
+                    let heard = control.hear_offer(from, seen_at, offer);
                     if is_new && let Some(round_trip) = self.overlay.round_trip(from) {
                         control.neighbours.measure(from, round_trip);
                     }
@@ -102,6 +118,15 @@ impl Events {
                 }
                 Message::Grants(grants) => {
                     control.neighbours.hear_grants(from, grants, now) == Heard::Changed
+                }
+                Message::Margin(margin) => {
+                    control.neighbours.hear_margin(from, margin, now) == Heard::Changed
+                }
+                Message::Prices(prices) => {
+                    control.neighbours.hear_prices(from, prices, now) == Heard::Changed
+                }
+                Message::Bids(bids) => {
+                    control.neighbours.hear_bids(from, bids, now) == Heard::Changed
                 }
                 Message::Farewell => {
                     tracing::info!(node = %from, "a neighbour takes no more calls");

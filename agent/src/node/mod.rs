@@ -1,5 +1,6 @@
 //! A running node: it wires the parts together, starts them, and stops them in order.
 
+mod advisor;
 mod control;
 mod events;
 mod listen;

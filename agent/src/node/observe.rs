@@ -139,7 +139,13 @@ impl Source for Observer {
     }
 
     fn metrics(&self) -> String {
-        let shared = std::sync::Arc::clone(&self.events.control().shared);
+        let (shared, machine) = {
+            let control = self.events.control();
+            (
+                std::sync::Arc::clone(&control.shared),
+                control.machine_state,
+            )
+        };
         let access = shared.access.as_ref();
         metrics::encode(
             &self.status(),
@@ -147,6 +153,7 @@ impl Source for Observer {
             &self.latencies(),
             access.map(|log| log.counters()),
             &self.events.overlay().counters(),
+            machine,
         )
     }
 

@@ -25,6 +25,7 @@ use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
 use crate::telemetry::access::AccessLog;
 
+use super::advisor::Advisor;
 use super::control::Control;
 use super::events::Events;
 use super::listen::listen;
@@ -101,7 +102,8 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     };
     let boot = rand::rng().next_u64();
     let control = Control::new(Arc::clone(&shared), &config, endpoint, boot);
-    let events = Events::new(control, overlay.clone());
+    let advisor = Advisor::new(node, &config.strategy)?;
+    let events = Events::new(control, overlay.clone(), advisor);
     events.ask_first(platform.as_ref()).await;
 
     let workers = Workers::start(&shared, &front, ingress, peer, &stopped)

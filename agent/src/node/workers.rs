@@ -100,6 +100,7 @@ async fn work(
             _ = look_over.tick() => {
                 context.pool.close_idle();
                 context.lines.close_idle();
+                context.trunks.close_idle();
             }
             _ = stop.wait_for(|stop| *stop) => break,
         }

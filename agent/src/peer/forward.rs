@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dfaas_protocol::Headroom;
+use dfaas_protocol::policy::Terms;
 use dfaas_protocol::route::Candidate;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::request::Parts;
@@ -19,8 +20,7 @@ pub async fn forward(
     context: &Context,
     candidate: &Candidate,
     address: std::net::SocketAddr,
-    head: &Parts,
-    replay: &Replay,
+    (head, replay, terms): (&Parts, &Replay, &Terms),
     deadline: Instant,
 ) -> Run {
     let held = replay.may_exceed().then(Arc::<Acceptance>::default);
@@ -28,6 +28,9 @@ pub async fn forward(
     let mut request = headers::attempt(head, &address.to_string(), body);
     let node = context.shared.node_header.clone();
     request.headers_mut().insert(NODE_ID, node);
+    let way = candidate.remote.round_trip().unwrap_or_default() / 2;
+    let now = context.shared.clock.now();
+    headers::tell_terms(request.headers_mut(), terms, now, way);
     if let Some(acceptance) = held {
         request
             .headers_mut()
@@ -70,6 +73,7 @@ pub async fn forward(
         candidate.remote.report(headroom);
     }
     if response.headers().contains_key(REFUSED) {
+        candidate.remote.refused(clock.now());
         if replay.is_whole() {
             response.into_body().discard().await;
             replay.give_up();
@@ -80,6 +84,7 @@ pub async fn forward(
             "a neighbour refused the call after its body had begun to stream; try again".into(),
         );
     }
+    candidate.remote.took();
     let mut answer = relay(response, None);
     let node = headers::ascii(candidate.node.to_string());
     answer.headers_mut().insert(FORWARDED_TO, node);

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::datapath::headers::ascii;
-use crate::datapath::{PeerTls, PeerTlsError};
+use crate::datapath::{PeerTls, PeerTlsError, Speaks};
 
 use crate::health::PATH;
 
@@ -44,7 +44,7 @@ impl Line {
     ) -> Result<Line, PeerTlsError> {
         Ok(Line {
             address,
-            tls: TlsConnector::from(Arc::new(tls.client(node)?)),
+            tls: TlsConnector::from(Arc::new(tls.client(node, Speaks::Http)?)),
             sender: None,
         })
     }

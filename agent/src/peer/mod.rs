@@ -1,12 +1,15 @@
-//! The peer channel: calls that nodes forward to one another, HTTP/1.1 over mutual TLS.
+//! The peer channel: calls that nodes forward to one another over mutual TLS. Plain calls come on trunks, many on one
+//! connection; all others by HTTP/1.1, one at a time.
 //!
-//! A forwarded call is answered, or refused at once with `DFaaS-Refused` and nothing executed; it is never forwarded
-//! again. Neighbours check each other on the channel too, at `/healthz`. Every answer carries `DFaaS-Headroom`: the feedback that keeps the sender's picture fresh.
+//! A forwarded call is answered, or refused at once and marked so, with nothing executed (`DFaaS-Refused`, or the frame of that
+//! name); it is never forwarded again. Neighbours check each other on the channel too, at `/healthz`. Every answer carries the
+//! function's headroom (`DFaaS-Headroom`, or in its first frame): the feedback that keeps the sender's picture fresh.
 
 mod check;
 mod forward;
 mod line;
 mod serve;
+mod trunk;
 
 pub use check::{Checked, check_neighbours};
 pub use forward::forward;

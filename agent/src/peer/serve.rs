@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::{Admission, Rejection, admit};
+use dfaas_protocol::{Capacity, NodeId};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
@@ -20,10 +20,14 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::headers::{self, HEADROOM, REFUSED};
-use crate::datapath::{AnswerBody, Context, PeerTls, Replay, Run, Tunnel, run_here, text};
+use crate::datapath::{
+    AnswerBody, Context, PeerTls, Replay, Run, Speaks, Tunnel, buffered, function_in,
+    prepare_trunk, run_here, text,
+};
 use crate::health;
-use crate::ingress::function_in;
 use crate::routing::Served;
+
+use super::trunk::serve_trunk;
 
 /// How long the body of a call that is refused may take to come.
 const BODY_PATIENCE: Duration = Duration::from_millis(100);
@@ -36,7 +40,9 @@ pub async fn serve_connection(
 ) {
     let acceptor = TlsAcceptor::from(context.shared.tls.server());
     let limit = context.shared.timeouts.header;
-    let stream = match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+    prepare_trunk(&stream);
+    let handshake = acceptor.accept(buffered(stream));
+    let stream = match tokio::time::timeout(limit, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a peer's handshake failed"),
         Err(_) => return tracing::debug!("a peer's handshake took too long"),
@@ -45,6 +51,9 @@ pub async fn serve_connection(
         Ok(node) => node,
         Err(error) => return tracing::debug!(%error, "a peer was not recognised"),
     };
+    if Speaks::agreed(stream.get_ref().1.alpn_protocol()) == Speaks::Trunk {
+        return serve_trunk(context, stream, from, stop).await;
+    }
     let tunnel = RefCell::new(None);
     let service = service_fn(|request| {
         let (context, tunnel) = (Rc::clone(&context), &tunnel);
@@ -115,7 +124,11 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
         served.counters.ran_for_peer();
     }
     if let Some(gate) = &served.route.here {
-        let headroom = gate.headroom(shared.clock.now());
+        let mut headroom = gate.headroom(shared.clock.now());
+        // When the neighbour reads this, the call that it answers is over.
+        if response.body().frees_slot() && matches!(gate.capacity(), Capacity::Slots(_)) {
+            headroom.free = headroom.free.saturating_add(1);
+        }
         let value = headers::ascii(headroom.to_string());
         response.headers_mut().insert(HEADROOM, value);
     }
@@ -131,13 +144,20 @@ async fn run_for(
     let Some(local) = &served.local else {
         return refuse(request, "not-here").await;
     };
+    if !served.offered {
+        return refuse(request, Rejection::Closed.as_str()).await;
+    }
     let deadline = Instant::now() + served.timeout;
     let clock = context.shared.clock;
-    let slot = match admit(&served.route, from, clock.now()) {
+    let mut terms = served.terms(clock.now(), headers::deadline(request.headers()));
+    terms.priority = headers::priority(request.headers()).unwrap_or(terms.priority);
+    let slot = match served.displace_admission(admit(&served.route, from, clock.now()), &terms) {
         Admission::Run => local.running(),
         Admission::Wait(turn) => {
-            match tokio::time::timeout_at(deadline, local.turn(turn, clock)).await {
-                Ok(slot) => slot,
+            let turn = local.turn(turn, &terms, served.service);
+            match tokio::time::timeout_at(deadline, turn).await {
+                Ok(Some(slot)) => slot,
+                Ok(None) => return refuse(request, Rejection::Dropped.as_str()).await,
                 Err(_) => return refuse(request, "waited-too-long").await,
             }
         }

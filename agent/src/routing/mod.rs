@@ -10,8 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dfaas_protocol::delivery::{Admission, Decision, Rejection, Why};
+use dfaas_protocol::gate::Turn;
+use dfaas_protocol::policy::{Policy, Terms};
 use dfaas_protocol::route::Route;
-use dfaas_protocol::{FunctionName, NodeId};
+use dfaas_protocol::{FunctionName, NodeId, Time};
 
 pub use counters::{Arrival, CLIENT_GONE, CallCounters, Outcome};
 pub use latency::{BOUNDS, Latencies, LatencySeries};
@@ -40,6 +43,44 @@ pub struct Served {
     pub counters: Arc<CallCounters>,
     /// From the arrival of a call to the head of its answer.
     pub timeout: Duration,
+    /// What the function asks for.
+    pub policy: Policy,
+    /// Whether calls of neighbours are taken.
+    pub offered: bool,
+    /// Mean time of a call here, once one has been measured.
+    pub service: Option<Duration>,
+}
+
+impl Served {
+    /// The terms of a client's call that arrived at that time, with the time that it left for its answer.
+    pub fn terms(&self, arrived: Time, deadline: Option<Duration>) -> Terms {
+        let patience = self.policy.patience(self.service);
+        Terms {
+            priority: self.policy.priority,
+            deadline: deadline.map(|within| arrived + within),
+            start_by: patience.map(|patience| arrived + patience),
+        }
+    }
+
+    /// What to do with a call that finds no room to wait: it waits in the place of one of lower priority, if there is one.
+    pub fn displace(&self, decision: Decision, terms: &Terms) -> Decision {
+        match (decision, &self.local) {
+            (Decision::Reject(Rejection::Full), Some(local)) if local.displace(terms.priority) => {
+                Decision::Wait(Turn::WhenFreed, Why::WaitHere)
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// The same for a call that a neighbour forwarded.
+    pub fn displace_admission(&self, admission: Admission, terms: &Terms) -> Admission {
+        match (admission, &self.local) {
+            (Admission::Refuse(Rejection::Full), Some(local)) if local.displace(terms.priority) => {
+                Admission::Wait(Turn::WhenFreed)
+            }
+            (other, _) => other,
+        }
+    }
 }
 
 impl Routes {

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use dfaas_protocol::HealthState;
+use dfaas_protocol::strategy::NodeState;
 
 use crate::admin::view::{Calls, Peer, Status};
 use crate::overlay::OverlayCounters;
@@ -68,6 +69,7 @@ pub fn encode(
     latencies: &[FunctionLatency],
     access: Option<AccessCounters>,
     overlay: &OverlayCounters,
+    machine: NodeState,
 ) -> String {
     let mut root = Registry::default();
     let registry = root.sub_registry_with_prefix("dfaas");
@@ -79,6 +81,7 @@ pub fn encode(
         access_log(registry, access);
     }
     overlay_traffic(registry, overlay);
+    machine_use(registry, machine);
     latency::register(&mut root, latencies);
     let mut text = String::new();
     // Writing to a string fails only if a metric's own code does, and these are plain numbers.
@@ -336,5 +339,32 @@ fn overlay_traffic(registry: &mut Registry, overlay: &OverlayCounters) {
         "overlay_restarts",
         "Restarts of the overlay after a panic",
         overlay.task_restarts,
+    );
+}
+
+/// What could be measured of the machine.
+fn machine_use(registry: &mut Registry, machine: NodeState) {
+    let mut gauge = |name: &str, help: &str, value: Option<f64>| {
+        if let Some(value) = value {
+            let gauge: Real = Gauge::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        }
+    };
+    gauge(
+        "node_cpu_percent",
+        "Use of all CPUs of the machine together",
+        machine.cpu_percent,
+    );
+    gauge(
+        "node_memory_bytes",
+        "Memory of the machine in use",
+        machine.memory_bytes,
+    );
+    let watts = machine.power_microwatts.map(|power| power / 1e6);
+    gauge(
+        "node_power_watts",
+        "Power that the machine draws, measured or estimated",
+        watts,
     );
 }

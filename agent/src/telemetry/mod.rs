@@ -3,4 +3,5 @@
 pub mod access;
 pub mod latency;
 pub mod logging;
+pub mod machine;
 pub mod metrics;

@@ -4,7 +4,6 @@
 //! text is as `Booster.save_model` writes it (versions 3 and 4 of the format).
 
 use std::collections::BTreeMap;
-use std::num::FpCategory;
 
 /// The line after the last tree.
 const END: &str = "end of trees";
@@ -22,10 +21,9 @@ const MISSING_IS_SHIFT: u8 = 2;
 pub struct Model {
     features: Vec<String>,
     link: Link,
-    /// Where each tree begins: a split, or a leaf for a tree that has no split.
-    roots: Vec<Child>,
-    splits: Vec<Split>,
-    leaves: Vec<f64>,
+    nodes: Vec<Node>,
+    /// Trees in the model's order, some of them side by side.
+    lanes: Vec<Lanes>,
 }
 
 /// Why a text is not a model that can be evaluated.
@@ -75,18 +73,29 @@ enum Link {
     Sigmoid(f64),
 }
 
+/// How many trees are walked side by side. One after the other, each step of a walk would wait for the one before.
+const LANES: usize = 8;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lanes {
+    roots: [u32; LANES],
+    /// How many of the roots are trees.
+    trees: usize,
+    /// Steps from a root to a leaf at most.
+    depth: usize,
+}
+
+/// A split or a leaf. A leaf is its own child, so that a walk may take more steps than it has splits.
 #[derive(Clone, Copy, Debug)]
-struct Split {
-    threshold: f64,
+struct Node {
+    /// The threshold of a split, the value of a leaf.
+    value: f64,
     /// Where to go when the feature is above the threshold, and when it is not.
-    children: [Child; 2],
+    children: [u32; 2],
     feature: u16,
     missing: Missing,
     missing_goes_left: bool,
 }
-
-/// A split from zero on, or a leaf below zero, as the complement of its index.
-type Child = i32;
 
 /// Which values of a feature a split takes for missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,21 +152,20 @@ impl Model {
     /// The prediction for one row of features: a value for a regression, and for two classes the probability of the
     /// positive one. A feature that the row does not reach to counts as not-a-number.
     pub fn predict(&self, row: &[f64]) -> f64 {
-        let sum: f64 = self.roots.iter().map(|root| self.leaf(*root, row)).sum();
+        let mut sum = 0.0;
+        for lanes in &self.lanes {
+            let mut at = lanes.roots;
+            for _ in 0..lanes.depth {
+                at = at.map(|node| self.nodes[node as usize].child(row));
+            }
+            for leaf in &at[..lanes.trees] {
+                sum += self.nodes[*leaf as usize].value;
+            }
+        }
         match self.link {
             Link::Identity => sum,
             Link::Sigmoid(factor) => 1.0 / (1.0 + (-factor * sum).exp()),
         }
-    }
-
-    fn leaf(&self, root: Child, row: &[f64]) -> f64 {
-        let mut at = root;
-        while let Ok(split) = usize::try_from(at) {
-            let split = &self.splits[split];
-            let value = row.get(usize::from(split.feature));
-            at = split.children[usize::from(split.goes_left(*value.unwrap_or(&f64::NAN)))];
-        }
-        self.leaves[!at as usize]
     }
 
     fn add(&mut self, tree: &Section<'_>) -> Result<(), ModelError> {
@@ -167,39 +175,63 @@ impl Model {
         if tree.number::<u32>("num_cat")? != 0 {
             return Err(ModelError::Unsupported("categorical splits".to_owned()));
         }
-        let (first_split, first_leaf) = (self.splits.len(), self.leaves.len());
         let leaves = tree.numbers::<f64>("leaf_value")?;
         let is_counted = tree.number::<usize>("num_leaves")? == leaves.len();
         if leaves.is_empty() || !is_counted || !leaves.iter().all(|l| l.is_finite()) {
             return Err(tree.wrong("leaf_value"));
         }
-        let count = leaves.len() - 1;
-        // A model that fits into memory as text has fewer than two thousand million splits.
-        let child_at = |index: usize| Child::try_from(index).map_err(|_| tree.wrong("num_leaves"));
-        let last_leaf = child_at(first_leaf + count)?;
-        self.roots.push(if count == 0 {
-            !last_leaf
-        } else {
-            child_at(first_split)?
-        });
-        self.leaves.extend(leaves);
-        if count == 0 {
-            return Ok(());
+        let splits = leaves.len() - 1;
+        // The splits of the tree come first, then its leaves.
+        let first = self.nodes.len();
+        u32::try_from(first + splits + leaves.len()).map_err(|_| tree.wrong("num_leaves"))?;
+        let node_at = |index: usize| (first + index) as u32;
+        let mut depths = vec![0; splits + leaves.len()];
+        if splits > 0 {
+            self.add_splits(tree, splits, node_at, &mut depths)?;
         }
+        for (leaf, value) in leaves.into_iter().enumerate() {
+            self.nodes.push(Node {
+                value,
+                children: [node_at(splits + leaf); 2],
+                feature: 0,
+                missing: Missing::Never,
+                missing_goes_left: false,
+            });
+        }
+        if self.lanes.last().is_none_or(|lanes| lanes.trees == LANES) {
+            self.lanes.push(Lanes::default());
+        }
+        if let Some(lanes) = self.lanes.last_mut() {
+            lanes.roots[lanes.trees] = node_at(0);
+            lanes.trees += 1;
+            lanes.depth = depths.into_iter().fold(lanes.depth, usize::max);
+        }
+        Ok(())
+    }
 
+    /// Adds a tree's splits, and enters how many steps each of its nodes is from the root.
+    fn add_splits(
+        &mut self,
+        tree: &Section<'_>,
+        count: usize,
+        node_at: impl Fn(usize) -> u32,
+        depths: &mut [usize],
+    ) -> Result<(), ModelError> {
         let features = tree.exactly::<u16>(count, "split_feature")?;
         let thresholds = tree.exactly::<f64>(count, "threshold")?;
         let types = tree.exactly::<u8>(count, "decision_type")?;
         let left = tree.exactly::<i32>(count, "left_child")?;
         let right = tree.exactly::<i32>(count, "right_child")?;
         for split in 0..count {
-            // Children come after their parents, so that no path is endless.
-            let child = |index: i32, field| match usize::try_from(index) {
-                Ok(child) if child > split && child < count => child_at(first_split + child),
-                Err(_) if !index as usize <= count => {
-                    child_at(first_leaf + !index as usize).map(|l| !l)
-                }
-                _ => Err(tree.wrong(field)),
+            // Children come after their parents, so that no path is endless. A leaf is the complement of its index.
+            let mut child = |index: i32, field| {
+                let child = match usize::try_from(index) {
+                    Ok(child) if child > split && child < count => child,
+                    Err(_) if !index as usize <= count => count + !index as usize,
+                    _ => return Err(tree.wrong(field)),
+                };
+                depths[child] = depths[child].max(depths[split] + 1);
+                Ok(node_at(child))
             };
             let kind = types[split];
             if kind & CATEGORICAL != 0 {
@@ -208,11 +240,11 @@ impl Model {
             if usize::from(features[split]) >= self.features.len() {
                 return Err(tree.wrong("split_feature"));
             }
-            if thresholds[split].classify() == FpCategory::Nan {
+            if thresholds[split].is_nan() {
                 return Err(tree.wrong("threshold"));
             }
-            self.splits.push(Split {
-                threshold: thresholds[split],
+            self.nodes.push(Node {
+                value: thresholds[split],
                 children: [
                     child(right[split], "right_child")?,
                     child(left[split], "left_child")?,
@@ -231,15 +263,21 @@ impl Model {
     }
 }
 
-impl Split {
-    fn goes_left(&self, value: f64) -> bool {
-        match self.missing {
-            // Not-a-number taken for zero.
-            Missing::Never if value.is_nan() => 0.0 <= self.threshold,
+impl Node {
+    /// The next node on the walk of a row.
+    fn child(&self, row: &[f64]) -> u32 {
+        let value = row
+            .get(usize::from(self.feature))
+            .copied()
+            .unwrap_or(f64::NAN);
+        let goes_left = match self.missing {
+            // Not-a-number is taken for zero.
+            Missing::Never => (if value.is_nan() { 0.0 } else { value }) <= self.value,
             Missing::Zero if value.is_nan() || value.abs() <= ZERO => self.missing_goes_left,
             Missing::Nan if value.is_nan() => self.missing_goes_left,
-            _ => value <= self.threshold,
-        }
+            Missing::Zero | Missing::Nan => value <= self.value,
+        };
+        self.children[usize::from(goes_left)]
     }
 }
 
@@ -294,9 +332,8 @@ impl<'a> Section<'a> {
         Ok(Model {
             features,
             link,
-            roots: Vec::new(),
-            splits: Vec::new(),
-            leaves: Vec::new(),
+            nodes: Vec::new(),
+            lanes: Vec::new(),
         })
     }
 

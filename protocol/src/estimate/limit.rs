@@ -18,8 +18,9 @@ use crate::{Slots, Time};
 
 use super::samples::{Samples, bin, level};
 
-/// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood.
-const EVIDENCE: f64 = 3.0;
+/// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood, at each
+/// [`REACH`]. More where it is far, as one that is given up by mistake there is missed by much, and soon told if it is not.
+const EVIDENCE: [f64; 3] = [6.0, 4.0, 3.0];
 /// A change to a number that is hardly likelier is not made.
 const HYSTERESIS: f64 = 0.5;
 /// Fewer calls say nothing.
@@ -268,10 +269,10 @@ impl Limiter {
         let at_least = |least: u32| self.weigh(|level| level >= f64::from(least));
         let at_most = |most: u32| self.weigh(|level| level <= f64::from(most));
         let here = self.likelihood(n);
-        let open = |other: u32| here - self.likelihood(other) < EVIDENCE;
-        for reach in REACH {
+        let open = |other: u32, evidence: f64| here - self.likelihood(other) < evidence;
+        for (reach, evidence) in REACH.into_iter().zip(EVIDENCE) {
             let below = ((f64::from(n) / reach).round() as u32).min(n - 1);
-            if below > 0 && open(below) {
+            if below > 0 && open(below, evidence) {
                 return if at_most(below) <= at_least(n) {
                     Phase::Below(below)
                 } else {
@@ -280,7 +281,7 @@ impl Limiter {
             }
             let above = (f64::from(n) * reach).round() as u32;
             let above = above.clamp(n + 1, MAX_SLOTS);
-            if open(above) {
+            if open(above, evidence) {
                 return if at_least(above) <= at_most(n) {
                     Phase::Above(above)
                 } else {

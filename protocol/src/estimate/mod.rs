@@ -3,12 +3,14 @@
 mod decayed;
 pub mod lightgbm;
 mod limit;
+mod linear;
 mod rate;
 mod samples;
 mod token_bucket;
 
 pub use decayed::DecayedMean;
 pub use limit::Limiter;
+pub use linear::LinearModel;
 pub use rate::RateMeter;
 pub use samples::Samples;
 pub use token_bucket::TokenBucket;

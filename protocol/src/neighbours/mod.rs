@@ -6,4 +6,4 @@ mod table;
 
 pub use choice::{ChoiceLimits, Known, choose};
 pub use remote::{Remote, unit_time};
-pub use table::{Heard, Neighbour, Neighbours};
+pub use table::{Heard, Neighbour, Neighbours, Offered};

@@ -24,6 +24,8 @@ pub struct Remote {
     round_trip: AtomicTime,
     service: AtomicTime,
     unit: AtomicTime,
+    sent: AtomicU64,
+    returned: AtomicU64,
     /// Refusals since the last call that was taken, and until when it is left alone.
     refusals: AtomicU32,
     rests_until: AtomicU64,
@@ -69,6 +71,8 @@ impl Remote {
             round_trip: AtomicTime::default(),
             service: AtomicTime::default(),
             unit: AtomicTime::default(),
+            sent: AtomicU64::default(),
+            returned: AtomicU64::default(),
             refusals: AtomicU32::default(),
             rests_until: AtomicU64::default(),
             health,
@@ -120,9 +124,25 @@ impl Remote {
 
     /// Counts one call down that is about to be sent there.
     pub fn take_one(&self) {
+        self.sent.fetch_add(1, Relaxed);
         let _ = self
             .free
             .fetch_update(Relaxed, Relaxed, |free| Some(free.saturating_sub(1)));
+    }
+
+    /// How many calls were sent there since the neighbour offers the function.
+    pub fn calls_sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// One that was sent there was refused, or did not arrive.
+    pub fn refuse_one(&self) {
+        self.returned.fetch_add(1, Relaxed);
+    }
+
+    /// How many were.
+    pub fn calls_refused(&self) -> u64 {
+        self.returned.load(Relaxed)
     }
 
     /// It refused a call for want of room: it is left alone for the time in which one place comes free there, for twice

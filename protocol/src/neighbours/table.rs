@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
+use crate::policy::Policy;
+use crate::trade::{Bid, Margin, Price};
 use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
 use super::Remote;
@@ -35,6 +37,12 @@ pub struct Neighbour {
     pub functions: BTreeMap<FunctionName, Offered>,
     /// What it accepts from us, for strategies that work with grants.
     pub grants: BTreeMap<FunctionName, CallRate>,
+    /// What it offers us of its spare usage, for strategies that work with margins.
+    pub margin: Margin,
+    /// What it asks for its functions' calls, for the strategy that works with prices.
+    pub prices: BTreeMap<FunctionName, Price>,
+    /// What it would pay for ours.
+    pub bids: BTreeMap<FunctionName, Bid>,
     boot: u64,
     sequence: u64,
 }
@@ -51,6 +59,14 @@ pub struct Offered {
 }
 
 impl Neighbour {
+    /// Whether the calls of a function with that policy may be sent there.
+    pub(crate) fn may_take(&self, policy: Option<&Policy>) -> bool {
+        match policy {
+            Some(policy) => policy.excludes(self).is_none(),
+            None => !self.cordoned,
+        }
+    }
+
     /// How long after its last message it expires.
     pub fn validity(&self) -> Duration {
         (self.period * SILENT_PERIODS).max(LEAST_VALIDITY)
@@ -78,6 +94,8 @@ pub enum Heard {
 #[derive(Debug, Default)]
 pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
+    /// What this node's functions ask of a neighbour.
+    policies: BTreeMap<FunctionName, Policy>,
     /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
     /// anew.
     departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
@@ -114,6 +132,9 @@ impl Neighbours {
                 functions: functions.map(|f| newly_offered(f, None, &health)).collect(),
                 health,
                 grants: BTreeMap::new(),
+                margin: Margin::default(),
+                prices: BTreeMap::new(),
+                bids: BTreeMap::new(),
                 boot: offer.boot,
                 sequence: offer.sequence,
             };
@@ -141,17 +162,48 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour's grants arrived. Grants of a node that has offered nothing yet say nothing.
+    /// A neighbour's grants arrived. What a node says that has offered nothing yet says nothing, here and below.
     pub fn hear_grants(&mut self, node: NodeId, grants: Vec<Grant>, now: Time) -> Heard {
+        let grants = grants.into_iter().map(|g| (g.function, g.rate)).collect();
+        self.hear(node, now, |entry| &mut entry.grants, grants)
+    }
+
+    /// A neighbour's margin arrived.
+    pub fn hear_margin(&mut self, node: NodeId, margin: Margin, now: Time) -> Heard {
+        self.hear(node, now, |entry| &mut entry.margin, margin)
+    }
+
+    /// A neighbour's prices arrived.
+    pub fn hear_prices(&mut self, node: NodeId, prices: Vec<Price>, now: Time) -> Heard {
+        let prices = prices
+            .into_iter()
+            .map(|p| (p.function.clone(), p))
+            .collect();
+        self.hear(node, now, |entry| &mut entry.prices, prices)
+    }
+
+    /// A neighbour's bids arrived.
+    pub fn hear_bids(&mut self, node: NodeId, bids: Vec<Bid>, now: Time) -> Heard {
+        let bids = bids.into_iter().map(|b| (b.function.clone(), b)).collect();
+        self.hear(node, now, |entry| &mut entry.bids, bids)
+    }
+
+    fn hear<T: PartialEq>(
+        &mut self,
+        node: NodeId,
+        now: Time,
+        place: impl FnOnce(&mut Neighbour) -> &mut T,
+        said: T,
+    ) -> Heard {
         let Some(entry) = self.entries.get_mut(&node) else {
             return Heard::Stale;
         };
         entry.heard = now;
-        let grants: BTreeMap<_, _> = grants.into_iter().map(|g| (g.function, g.rate)).collect();
-        if grants == entry.grants {
+        let before = place(entry);
+        if *before == said {
             return Heard::Refreshed;
         }
-        entry.grants = grants;
+        *before = said;
         Heard::Changed
     }
 
@@ -202,13 +254,28 @@ impl Neighbours {
         self.entries.values()
     }
 
-    /// The neighbours that offer a function, in the order of their ids.
+    /// What this node's functions ask of a neighbour, from now on. Returns whether that is news.
+    pub fn set_policies(&mut self, policies: BTreeMap<FunctionName, Policy>) -> bool {
+        let changed = self.policies != policies;
+        self.policies = policies;
+        changed
+    }
+
+    /// Where the calls of a function may go, if that is restricted.
+    pub(crate) fn policy(&self, function: &FunctionName) -> Option<&Policy> {
+        self.policies.get(function)
+    }
+
+    /// The neighbours that offer a function and may be sent its calls, as far as its [policy](Policy) and their cordons say,
+    /// in the order of their ids.
     pub fn offering<'a>(
         &'a self,
         function: &'a FunctionName,
     ) -> impl Iterator<Item = (&'a Neighbour, &'a Offered)> {
+        let policy = self.policy(function);
         self.entries
             .values()
+            .filter(move |n| n.may_take(policy))
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
     }
 

@@ -15,7 +15,7 @@ use super::{Observation, Plan, Rule, Strategy};
 pub struct AllLocal;
 
 impl Strategy for AllLocal {
-    fn plan(&mut self, seen: &Observation<'_>) -> Plan {
+    fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
             routes: seen.routes(|_, _, _| Box::new(Stay)),
             ..Plan::default()

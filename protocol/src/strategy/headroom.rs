@@ -32,7 +32,7 @@ const MARGIN: f32 = 0.05;
 pub struct HeadroomFirst;
 
 impl Strategy for HeadroomFirst {
-    fn plan(&mut self, seen: &Observation<'_>) -> Plan {
+    fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
             routes: seen.routes(|_, _, _| Box::new(LargestShare)),
             ..Plan::default()
@@ -99,7 +99,9 @@ impl Rule for LargestShare {
         if index.is_none() && gate.is_none() {
             // Rather one on probation, or one that refused, than none.
             index = best(route, tried, rng, |candidate| {
-                Some((false, candidate.remote.last_resort()?.share()))
+                let headroom = candidate.remote.last_resort()?;
+                let in_time = starts_in_time(&candidate.remote, headroom, tried, now);
+                in_time.then(|| (false, headroom.share()))
             });
         }
         let index = index?;

@@ -19,12 +19,13 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use crate::delivery::{Decision, Tried, Why};
+use crate::delivery::{Decision, Tried};
 use crate::estimate::TokenBucket;
 use crate::offer::Grant;
 use crate::route::Route;
 use crate::{CallRate, FunctionName, NodeId, Time};
 
+use super::shares::Overflow;
 use super::{Observation, Plan, Rule, Seen, Strategy, Weights};
 
 /// The service time to reckon with before one has been measured, for a capacity in slots.
@@ -42,7 +43,7 @@ pub struct Recalc {
 type Buckets = BTreeMap<NodeId, Arc<TokenBucket>>;
 
 impl Strategy for Recalc {
-    fn plan(&mut self, seen: &Observation<'_>) -> Plan {
+    fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         let mut grants: BTreeMap<NodeId, Vec<Grant>> = seen
             .neighbours
             .iter()
@@ -73,21 +74,22 @@ impl Strategy for Recalc {
             list.sort_by(|a, b| a.function.cmp(&b.function));
         }
         let routes = seen.routes(|function, _, there| {
-            let limit_out = |node| {
-                let neighbour = seen.neighbours.get(node)?;
-                neighbour.grants.get(function).map(|rate| rate.per_second())
-            };
             let limits: Vec<f64> = there
                 .iter()
-                .map(|candidate| limit_out(candidate.node).unwrap_or(0.0))
+                .map(|there| there.neighbour.grants.get(function))
+                .map(|limit_out| limit_out.map_or(0.0, |rate| rate.per_second()))
                 .collect();
             Box::new(Granted {
-                weights: Weights::proportional(&limits),
+                overflow: Overflow(Weights::proportional(&limits)),
                 limits_in: granted.get(function).cloned().unwrap_or_default(),
             })
         });
         self.granted = granted;
-        Plan { routes, grants }
+        Plan {
+            routes,
+            grants,
+            ..Plan::default()
+        }
     }
 }
 
@@ -124,7 +126,7 @@ fn limits_in(seen: &Observation<'_>, function: &Seen) -> Vec<(NodeId, CallRate)>
 
 #[derive(Debug)]
 struct Granted {
-    weights: Weights,
+    overflow: Overflow,
     limits_in: Buckets,
 }
 
@@ -136,19 +138,7 @@ impl Rule for Granted {
         now: Time,
         rng: &mut dyn Rng,
     ) -> Option<Decision> {
-        if let Some(gate) = &route.here
-            && !tried.here()
-            && gate.start(now)
-        {
-            return Some(Decision::Run(Why::FreeHere));
-        }
-        let open = |index: usize| {
-            let candidate = &route.there[index];
-            !tried.node(candidate.node) && candidate.remote.headroom().is_some()
-        };
-        let index = self.weights.draw(open, rng)?;
-        route.there[index].remote.take_one();
-        Some(Decision::Forward(index, Why::Drawn))
+        self.overflow.decide(route, tried, now, rng)
     }
 
     fn accepts(&self, from: NodeId, now: Time) -> bool {

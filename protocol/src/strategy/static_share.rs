@@ -6,12 +6,8 @@
 
 use rand::Rng;
 
-use crate::Time;
-use crate::delivery::{Decision, Tried, Why};
-use crate::gate::Entry;
-use crate::route::Route;
-
-use super::{Observation, Plan, Rule, Strategy, Weights};
+use super::shares::Shares;
+use super::{Observation, Plan, Strategy};
 
 const HERE: f64 = 60.0;
 const THERE: f64 = 40.0;
@@ -21,60 +17,18 @@ const THERE: f64 = 40.0;
 pub struct StaticShare;
 
 impl Strategy for StaticShare {
-    fn plan(&mut self, seen: &Observation<'_>) -> Plan {
+    fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen
-                .routes(|_, here, there| Box::new(Shares(weights(here.is_some(), there.len())))),
+            routes: seen.routes(|_, here, there| Box::new(shares(here.is_some(), there.len()))),
             ..Plan::default()
         }
     }
 }
 
-fn weights(is_here: bool, there: usize) -> Weights {
+fn shares(is_here: bool, there: usize) -> Shares {
     let here = if is_here { HERE } else { 0.0 };
     let each = THERE / there.max(1) as f64;
-    let shares: Vec<f64> = std::iter::once(here)
-        .chain(std::iter::repeat_n(each, there))
-        .collect();
-    Weights::proportional(&shares)
-}
-
-/// Weights of the node itself, first, and of its candidates.
-#[derive(Debug)]
-struct Shares(Weights);
-
-impl Rule for Shares {
-    fn decide(
-        &self,
-        route: &Route,
-        tried: &Tried,
-        now: Time,
-        rng: &mut dyn Rng,
-    ) -> Option<Decision> {
-        let reachable = |index: usize| {
-            let candidate = &route.there[index];
-            !tried.node(candidate.node) && candidate.remote.headroom().is_some()
-        };
-        let here = route.here.as_ref().filter(|_| !tried.here());
-        let open = |target: usize| match target {
-            0 => here.is_some(),
-            other => reachable(other - 1),
-        };
-        let mut target = self.0.draw(open, rng)?;
-        if target == 0
-            && let Some(gate) = here
-        {
-            match gate.enter(now) {
-                Entry::Run => return Some(Decision::Run(Why::Drawn)),
-                Entry::Wait(turn) => return Some(Decision::Wait(turn, Why::Drawn)),
-                Entry::Full => {}
-            }
-            target = self.0.draw(|other| other > 0 && open(other), rng)?;
-        }
-        let index = target - 1;
-        route.there[index].remote.take_one();
-        Some(Decision::Forward(index, Why::Drawn))
-    }
+    Shares::new(here, &vec![each; there])
 }
 
 #[cfg(test)]
@@ -83,10 +37,10 @@ mod tests {
 
     #[test]
     fn sixty_here_and_forty_there() {
-        assert_eq!(weights(true, 0).parts(), [100]);
-        assert_eq!(weights(true, 1).parts(), [60, 40]);
-        assert_eq!(weights(true, 2).parts(), [60, 20, 20]);
-        assert_eq!(weights(true, 3).parts(), [60, 14, 13, 13]);
-        assert_eq!(weights(false, 2).parts(), [0, 50, 50]);
+        assert_eq!(shares(true, 0).parts(), [100]);
+        assert_eq!(shares(true, 1).parts(), [60, 40]);
+        assert_eq!(shares(true, 2).parts(), [60, 20, 20]);
+        assert_eq!(shares(true, 3).parts(), [60, 14, 13, 13]);
+        assert_eq!(shares(false, 2).parts(), [0, 50, 50]);
     }
 }

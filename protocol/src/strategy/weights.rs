@@ -44,6 +44,11 @@ impl Weights {
         &self.0
     }
 
+    /// Whether there is nothing to draw.
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|part| *part == 0)
+    }
+
     /// Draws a target in proportion to its weight among those that `open` admits; nothing if none of them has any.
     pub fn draw(&self, open: impl Fn(usize) -> bool, rng: &mut dyn Rng) -> Option<usize> {
         let mut drawn = None;

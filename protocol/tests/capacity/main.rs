@@ -66,6 +66,12 @@ impl Many {
         self.mean(|outcome| outcome.share(from))
     }
 
+    /// The share of the seed that has the least of it.
+    fn least(&self, from: f64) -> f64 {
+        let shares = self.0.iter().map(|outcome| outcome.share(from));
+        shares.fold(f64::INFINITY, f64::min)
+    }
+
     /// The share of the time from 20 s on in which the learned number is right.
     fn right(&self, workers: u32) -> f64 {
         self.mean(|outcome| outcome.right(workers, LEARNED, END))
@@ -213,20 +219,20 @@ fn calls_that_take_longer_are_no_lesser_capacity() {
 #[test]
 #[ignore = "prints the table of measured cases"]
 fn table() {
-    const SLOTS: [u32; 7] = [1, 2, 4, 5, 8, 16, 64];
+    const SLOTS: [u32; 6] = [1, 2, 4, 8, 16, 64];
     print!("| platform | service | load |");
     SLOTS.iter().for_each(|slots| print!(" {slots} |"));
-    println!(" least served | from the first second |");
+    println!(" least served from 20 s | from 0 s |");
     println!("|---|---|---|{}", "---|".repeat(SLOTS.len() + 2));
     for model in MODELS {
         for service in SERVICES {
-            for load in [0.7, 1.0, 2.0] {
+            for load in [0.7, 2.0] {
                 print!("| {model:?} | {service:?} | {load} |");
                 let (mut least, mut least_at_once) = (f64::INFINITY, f64::INFINITY);
                 for workers in SLOTS {
                     let many = Many::of(5, |seed| case(model, service, workers, load, seed));
-                    least = many.share(LEARNED).min(least);
-                    least_at_once = many.share(0.0).min(least_at_once);
+                    least = many.least(LEARNED).min(least);
+                    least_at_once = many.least(0.0).min(least_at_once);
                     let (low, high) = many.medians();
                     print!(" {:.2}, {low} to {high} |", many.right(workers));
                 }

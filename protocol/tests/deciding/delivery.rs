@@ -161,15 +161,13 @@ proptest! {
 
 #[test]
 fn with_every_answer_a_refusal_two_neighbours_are_tried_whatever_the_strategy() {
-    for strategy in [
-        StrategyName::Headroom,
-        StrategyName::Recalc,
-        StrategyName::Static,
-    ] {
+    let forwarding = StrategyName::ALL.into_iter();
+    for strategy in forwarding.filter(|name| *name != StrategyName::AllLocal) {
         let mut site = Site::new();
         for n in 1..=5 {
             site.hears(n, &[("f", "4/4")]);
             site.is_granted(n, "f", 10.0);
+            site.is_away(n, 1);
         }
         let route = site.route(strategy, "f");
         let refused = Answer::Refused(Headroom { free: 4, size: 4 });

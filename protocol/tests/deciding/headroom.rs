@@ -1,14 +1,17 @@
 //! `headroom` against figures worked out by hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
 use dfaas_protocol::gate::{Entry, Gate, Turn};
+use dfaas_protocol::offer::ServiceTime;
+use dfaas_protocol::policy::{Policy, Terms};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::StrategyName::Headroom;
 
-use crate::site::{Site, at_ms, eject, node, rate, rng, slots};
+use crate::site::{Site, at_ms, eject, name, node, rate, rng, slots};
 
 fn next(route: &Route) -> Decision {
     Delivery::new().next(route, Time::ZERO, &mut rng())
@@ -246,4 +249,173 @@ fn tokens_are_headroom_too() {
     assert_eq!(next(), Decision::Wait(Turn::At(at_ms(1010)), Why::WaitHere));
     // -1/10 here, 0/10 there.
     assert_eq!(next(), Decision::Forward(0, Why::MoreHeadroomThere));
+}
+
+/// A neighbour with that headroom, at which so many calls may wait, and whose calls take 100 ms.
+fn hears_queue(site: &mut Site, n: u8, headroom: &str, queue: u32) {
+    site.offers(n, |function| {
+        function.headroom = headroom.parse().unwrap();
+        function.capacity = slots(function.headroom.size);
+        function.queue = queue;
+        function.service = Some(ServiceTime::from_duration(Duration::from_millis(100)));
+    });
+}
+
+#[test]
+fn a_neighbour_without_room_is_left_out_while_a_call_can_wait_here() {
+    // Eight of eight wait here: -2. There -0.5 and -1.75, but the first has no room left for more than eight.
+    let mut site = Site::new();
+    busy(&mut site, 4, 4, 7);
+    hears_queue(&mut site, 1, "-8/16", 8);
+    let route = site.route(Headroom, "f");
+    assert_eq!(next(&route), Decision::Wait(Turn::WhenFreed, Why::WaitHere));
+}
+
+#[test]
+fn where_the_queue_here_is_full_any_room_is_taken() {
+    // -0.5 here, and nobody else may wait; -1.75 there, with room for one more.
+    let mut site = Site::new();
+    busy(&mut site, 16, 16, 8);
+    hears_queue(&mut site, 1, "-7/4", 8);
+    let route = site.route(Headroom, "f");
+    let there = Decision::Forward(0, Why::MoreHeadroomThere);
+    assert_eq!(next(&route), there);
+    // Now there is no room there as far as is known, but there may be some by now.
+    assert_eq!(next(&route), there);
+}
+
+#[test]
+fn who_refused_is_left_alone_and_tried_with_one_call() {
+    let mut site = Site::new();
+    busy(&mut site, 16, 16, 8);
+    hears_queue(&mut site, 1, "-8/4", 8);
+    let route = site.route(Headroom, "f");
+    let remote = &route.there[0].remote;
+    let next = |ms| Delivery::new().next(&route, at_ms(ms), &mut rng());
+    let there = Decision::Forward(0, Why::MoreHeadroomThere);
+    let refused = Decision::Reject(Rejection::Full);
+    assert_eq!(next(0), there);
+    remote.refused(at_ms(0));
+    // 100 ms on four slots: a place comes free every 25 ms.
+    assert_eq!((next(24), next(25), next(26)), (refused, there, refused));
+    remote.refused(at_ms(30));
+    assert_eq!((next(79), next(80)), (refused, there));
+    remote.took();
+    assert_eq!((next(81), next(82)), (there, there));
+}
+
+#[test]
+fn the_nearer_of_equals_is_taken() {
+    let mut site = Site::new();
+    busy(&mut site, 4, 4, 0);
+    for n in 1..=3 {
+        site.hears(n, &[("f", "2/4")]);
+    }
+    for (n, ms) in [(1, 9), (2, 3)] {
+        site.neighbours.measure(node(n), Duration::from_millis(ms));
+    }
+    let route = site.route(Headroom, "f");
+    for index in [1, 0, 2] {
+        // Each is counted down to 1/4.
+        assert_eq!(
+            next(&route),
+            Decision::Forward(index, Why::MoreHeadroomThere)
+        );
+    }
+}
+
+#[test]
+fn a_call_is_not_sent_where_it_would_start_too_late() {
+    // Three wait there and a place comes free every 25 ms: it would start after 5 ms of way and 4 × 25 ms, and run for
+    // 100 ms.
+    let mut site = Site::new();
+    busy(&mut site, 4, 4, 8);
+    hears_queue(&mut site, 1, "-3/4", 8);
+    site.neighbours.measure(node(1), Duration::from_millis(10));
+    let route = site.route(Headroom, "f");
+    let on = |deadline_ms| {
+        let terms = Terms {
+            deadline: Some(at_ms(deadline_ms)),
+            ..Terms::default()
+        };
+        Delivery::on(terms).next(&route, Time::ZERO, &mut rng())
+    };
+    assert_eq!(on(160), Decision::Reject(Rejection::Full));
+    assert_eq!(on(204), Decision::Reject(Rejection::Full));
+    assert_eq!(on(205), Decision::Forward(0, Why::MoreHeadroomThere));
+    assert_eq!(on(0), Decision::Reject(Rejection::Late));
+}
+
+#[test]
+fn what_the_queue_dropped_is_sent_on_only_while_there_is_time() {
+    let mut site = Site::new();
+    busy(&mut site, 4, 4, 0);
+    hears_queue(&mut site, 1, "-1/4", 8);
+    let route = site.route(Headroom, "f");
+    let terms = Terms {
+        start_by: Some(at_ms(100)),
+        ..Terms::default()
+    };
+    // It would start there 2 × 25 ms later.
+    for (ms, expected) in [
+        (50, Decision::Forward(0, Why::MoreHeadroomThere)),
+        (51, Decision::Reject(Rejection::Dropped)),
+    ] {
+        let mut delivery = Delivery::on(terms);
+        delivery.dropped_here();
+        let mut rng = rng();
+        assert_eq!(delivery.next(&route, at_ms(ms), &mut rng), expected);
+        route.there[0].remote.report("-1/4".parse().unwrap());
+    }
+}
+
+#[test]
+fn fences_and_cordons_leave_neighbours_out_before_the_score() {
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let goes_to = |policy: &[(&str, &str)]| {
+        let mut site = Site::new();
+        busy(&mut site, 4, 4, 0);
+        site.neighbours.set_policies(
+            [(
+                name("f"),
+                Policy::from_labels(&labels(policy).into_iter().collect()).0,
+            )]
+            .into(),
+        );
+        // The cordoned one has the most, then those of the south, of the north, and the one that says nothing.
+        site.says(
+            1,
+            &labels(&[("region", "south"), ("disk", "ssd")]),
+            true,
+            "9/10",
+        );
+        site.says(
+            2,
+            &labels(&[("region", "south"), ("disk", "ssd")]),
+            false,
+            "8/10",
+        );
+        site.says(3, &labels(&[("region", "north")]), false, "7/10");
+        site.says(4, &[], false, "6/10");
+        match next(&site.route(Headroom, "f")) {
+            Decision::Forward(index, _) => {
+                let route = site.route(Headroom, "f");
+                (1..=4).find(|n| route.there[index].node == node(*n))
+            }
+            Decision::Wait(..) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(goes_to(&[]), Some(2));
+    assert_eq!(goes_to(&[("dfaas.region", "north")]), Some(3));
+    assert_eq!(goes_to(&[("dfaas.region", "north,south")]), Some(2));
+    assert_eq!(goes_to(&[("dfaas.require", "disk=ssd")]), Some(2));
+    let both = [("dfaas.region", "north"), ("dfaas.require", "disk=ssd")];
+    assert_eq!(goes_to(&both), None);
+    assert_eq!(goes_to(&[("dfaas.privacy", "local")]), None);
 }

@@ -5,12 +5,17 @@
 
 mod all_local;
 mod any_route;
+mod auction;
+mod balancers;
 mod delivery;
+mod external;
 mod gate;
 mod headroom;
 mod health;
+mod near;
 mod platform;
 mod recalc;
 mod site;
 mod static_share;
+mod usage;
 mod weights;

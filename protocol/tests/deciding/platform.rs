@@ -23,6 +23,7 @@ fn beside(strategy: StrategyName, neighbour: bool) -> (Route, Arc<Gate>, Arc<Hea
     if neighbour {
         site.hears(1, &[("f", "2000/2000")]);
         site.is_granted(1, "f", 1000.0);
+        site.is_away(1, 1);
     }
     (site.route(strategy, "f"), gate, platform)
 }

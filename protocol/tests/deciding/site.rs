@@ -1,26 +1,30 @@
 //! A node for a test: its functions, its neighbours and the plan that a strategy makes of them.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dfaas_protocol::delivery::{Decision, Delivery};
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period};
+use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy, StrategyName};
+use dfaas_protocol::strategy::{
+    NodeState, Observation, Plan, Seen, Settings, Strategy, StrategyName,
+};
 use dfaas_protocol::{
     CallRate, Capacity, FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Slots,
     Time,
 };
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) struct Site {
     pub(crate) now: Time,
     pub(crate) neighbours: Neighbours,
     pub(crate) functions: Vec<Seen>,
+    pub(crate) node: NodeState,
+    pub(crate) settings: Settings,
     sequence: u64,
 }
 
@@ -30,6 +34,8 @@ impl Site {
             now: Time::ZERO,
             neighbours: Neighbours::new(),
             functions: Vec::new(),
+            node: NodeState::default(),
+            settings: Settings::default(),
             sequence: 0,
         }
     }
@@ -37,33 +43,71 @@ impl Site {
     /// The local platform has the function, with a gate for that capacity and that queue.
     pub(crate) fn has(&mut self, function: &str, capacity: Capacity, queue: u32) -> Arc<Gate> {
         let gate = Arc::new(Gate::new(capacity, queue));
-        self.functions.push(Seen {
-            function: name(function),
-            gate: Arc::clone(&gate),
-            from_clients: 0.0,
-            for_peers: BTreeMap::new(),
-            service: None,
-        });
+        self.functions
+            .push(Seen::new(name(function), Arc::clone(&gate)));
         gate
     }
 
     /// The neighbour `n` offers exactly these functions, with headroom FREE/SIZE.
     pub(crate) fn hears(&mut self, n: u8, functions: &[(&str, &str)]) {
-        self.sequence += 1;
-        let mut functions: Vec<FunctionOffer> = functions
+        let functions = functions
             .iter()
-            .map(|(function, headroom)| {
-                let headroom: Headroom = headroom.parse().unwrap();
-                FunctionOffer {
-                    function: name(function),
-                    capacity: slots(headroom.size.min(1_000_000)),
-                    headroom,
-                    queue: 1000,
-                    service: None,
-                }
-            })
+            .map(|(function, headroom)| offered(function, headroom, None))
             .collect();
+        self.hears_of(n, functions);
+    }
+
+    /// The neighbour `n` offers exactly this function, whose calls take so many milliseconds there.
+    pub(crate) fn hears_of_service(&mut self, n: u8, function: &str, headroom: &str, ms: u64) {
+        let service = ServiceTime::from_duration(Duration::from_millis(ms));
+        self.hears_of(n, vec![offered(function, headroom, Some(service))]);
+    }
+
+    fn hears_of(&mut self, n: u8, mut functions: Vec<FunctionOffer>) {
         functions.sort_by(|a, b| a.function.cmp(&b.function));
+        self.hears_offer(n, functions, NodeLabels::default(), false);
+    }
+
+    /// The neighbour `n` offers `f`, as `change` says.
+    pub(crate) fn offers(&mut self, n: u8, change: impl FnOnce(&mut FunctionOffer)) {
+        let mut function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: Headroom { free: 4, size: 4 },
+            queue: 1000,
+            service: None,
+        };
+        change(&mut function);
+        self.hears_offer(n, vec![function], NodeLabels::default(), false);
+    }
+
+    /// The neighbour `n` has those labels, is cordoned or not, and offers `f` with that headroom.
+    pub(crate) fn says(
+        &mut self,
+        n: u8,
+        labels: &[(String, String)],
+        cordoned: bool,
+        headroom: &str,
+    ) {
+        let function = FunctionOffer {
+            function: name("f"),
+            capacity: slots(4),
+            headroom: headroom.parse().unwrap(),
+            queue: 1000,
+            service: None,
+        };
+        let labels = NodeLabels::new(labels.to_vec()).unwrap();
+        self.hears_offer(n, vec![function], labels, cordoned);
+    }
+
+    fn hears_offer(
+        &mut self,
+        n: u8,
+        functions: Vec<FunctionOffer>,
+        labels: NodeLabels,
+        cordoned: bool,
+    ) {
+        self.sequence += 1;
         let offer = Offer {
             boot: 1,
             sequence: self.sequence,
@@ -72,8 +116,8 @@ impl Site {
                 port: 31601,
             },
             period: Period::from_duration(Duration::from_secs(3600)),
-            labels: NodeLabels::default(),
-            cordoned: false,
+            labels,
+            cordoned,
             functions,
         };
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -89,17 +133,24 @@ impl Site {
         self.neighbours.hear_grants(node(n), vec![grant], self.now);
     }
 
+    /// The round trip to the neighbour `n` is measured.
+    pub(crate) fn is_away(&mut self, n: u8, ms: u64) {
+        self.neighbours.measure(node(n), Duration::from_millis(ms));
+    }
+
     pub(crate) fn plan(&self, strategy: &mut dyn Strategy) -> Plan {
-        strategy.plan(&Observation {
-            now: self.now,
-            neighbours: &self.neighbours,
-            functions: &self.functions,
-        })
+        self.plan_with(strategy, &mut rng())
+    }
+
+    pub(crate) fn plan_with(&self, strategy: &mut dyn Strategy, rng: &mut dyn Rng) -> Plan {
+        let mut seen = Observation::new(self.now, &self.neighbours, &self.functions);
+        seen.node = self.node;
+        strategy.plan(&seen, rng)
     }
 
     /// The route of a function under a fresh strategy.
     pub(crate) fn route(&self, strategy: StrategyName, function: &str) -> Route {
-        let plan = self.plan(&mut *strategy.build());
+        let plan = self.plan(&mut *strategy.build(&self.settings));
         route_of(plan, function)
     }
 
@@ -124,6 +175,17 @@ pub(crate) fn eject(health: &Health) {
     assert_eq!(ejected, Some(HealthState::Ejected));
 }
 
+fn offered(function: &str, headroom: &str, service: Option<ServiceTime>) -> FunctionOffer {
+    let headroom: Headroom = headroom.parse().unwrap();
+    FunctionOffer {
+        function: name(function),
+        capacity: slots(headroom.size.min(1_000_000)),
+        headroom,
+        queue: 1000,
+        service,
+    }
+}
+
 pub(crate) fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
 }
@@ -146,4 +208,31 @@ pub(crate) fn at_ms(ms: u64) -> Time {
 
 pub(crate) fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(1)
+}
+
+pub(crate) const DRAWS: usize = 10_000;
+
+/// Of 10,000 calls, how many run here and how many go to each candidate.
+pub(crate) fn split(route: &Route) -> (usize, Vec<usize>) {
+    let mut rng = rng();
+    let mut here = 0;
+    let mut there = vec![0; route.there.len()];
+    for _ in 0..DRAWS {
+        match Delivery::new().next(route, Time::ZERO, &mut rng) {
+            Decision::Run(_) => here += 1,
+            Decision::Forward(index, _) => there[index] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    (here, there)
+}
+
+/// Within five standard deviations of `percent` of the draws.
+#[track_caller]
+pub(crate) fn assert_share(count: usize, percent: f64) {
+    let share = percent / 100.0;
+    let draws = DRAWS as f64;
+    let deviation = (draws * share * (1.0 - share)).sqrt();
+    let distance = (count as f64 - draws * share).abs();
+    assert!(distance <= 5.0 * deviation, "{count} is not {percent} %");
 }

@@ -5,35 +5,7 @@ use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
 use dfaas_protocol::gate::Turn;
 use dfaas_protocol::strategy::StrategyName::Static;
 
-use crate::site::{Site, rng, slots};
-
-const DRAWS: usize = 10_000;
-
-/// Of 10,000 calls, how many run here and how many go to each candidate.
-fn split(site: &Site) -> (usize, Vec<usize>) {
-    let route = site.route(Static, "f");
-    let mut rng = rng();
-    let mut here = 0;
-    let mut there = vec![0; route.there.len()];
-    for _ in 0..DRAWS {
-        match Delivery::new().next(&route, Time::ZERO, &mut rng) {
-            Decision::Run(Why::Drawn | Why::FreeHere) => here += 1,
-            Decision::Forward(index, Why::Drawn) => there[index] += 1,
-            other => panic!("{other:?}"),
-        }
-    }
-    (here, there)
-}
-
-/// Within five standard deviations of `percent` of the draws.
-#[track_caller]
-fn assert_share(count: usize, percent: f64) {
-    let share = percent / 100.0;
-    let draws = DRAWS as f64;
-    let deviation = (draws * share * (1.0 - share)).sqrt();
-    let distance = (count as f64 - draws * share).abs();
-    assert!(distance <= 5.0 * deviation, "{count} is not {percent} %");
-}
+use crate::site::{DRAWS, Site, assert_share, rng, slots, split};
 
 #[test]
 fn sixty_here_and_forty_in_equal_parts_there() {
@@ -47,7 +19,7 @@ fn sixty_here_and_forty_in_equal_parts_there() {
         for n in 1..=neighbours {
             site.hears(n, &[("f", "4/4")]);
         }
-        let (here, there) = split(&site);
+        let (here, there) = split(&site.route(Static, "f"));
         assert_share(here, 60.0);
         assert_eq!(there.len(), parts.len());
         for (count, part) in there.into_iter().zip(parts) {
@@ -60,7 +32,7 @@ fn sixty_here_and_forty_in_equal_parts_there() {
 fn without_neighbours_all_is_here() {
     let mut site = Site::new();
     site.has("f", slots(20_000), 0);
-    assert_eq!(split(&site), (DRAWS, vec![]));
+    assert_eq!(split(&site.route(Static, "f")), (DRAWS, vec![]));
 }
 
 #[test]
@@ -69,7 +41,7 @@ fn a_neighbour_that_lacks_the_function_does_not_count() {
     site.has("f", slots(20_000), 0);
     site.hears(1, &[("f", "4/4")]);
     site.hears(2, &[("g", "4/4")]);
-    let (here, there) = split(&site);
+    let (here, there) = split(&site.route(Static, "f"));
     assert_share(here, 60.0);
     assert_eq!((there.len(), here + there[0]), (1, DRAWS));
 }
@@ -80,7 +52,7 @@ fn a_function_that_only_neighbours_have_goes_to_them_in_equal_parts() {
     for n in 1..=4 {
         site.hears(n, &[("f", "-100/4")]);
     }
-    let (here, there) = split(&site);
+    let (here, there) = split(&site.route(Static, "f"));
     assert_eq!(here, 0);
     assert_eq!(there.len(), 4);
     for count in there {

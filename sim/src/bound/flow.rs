@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// A graph of residual capacities. Each edge stands beside its reverse, which has the index with the last bit flipped.
-pub(super) struct Graph {
+pub(crate) struct Graph {
     edges: Vec<Edge>,
     leaving: Vec<Vec<usize>>,
 }
@@ -14,21 +14,21 @@ struct Edge {
 }
 
 impl Graph {
-    pub(super) fn new(vertices: usize) -> Graph {
+    pub(crate) fn new(vertices: usize) -> Graph {
         Graph {
             edges: Vec::new(),
             leaving: vec![Vec::new(); vertices],
         }
     }
 
-    pub(super) fn connect(&mut self, from: usize, to: usize, capacity: u64) {
+    pub(crate) fn connect(&mut self, from: usize, to: usize, capacity: u64) {
         self.leaving[from].push(self.edges.len());
         self.edges.push(Edge { to, left: capacity });
         self.leaving[to].push(self.edges.len());
         self.edges.push(Edge { to: from, left: 0 });
     }
 
-    pub(super) fn max_flow(&mut self, source: usize, sink: usize) -> u64 {
+    pub(crate) fn max_flow(&mut self, source: usize, sink: usize) -> u64 {
         let mut flow = 0;
         loop {
             let levels = self.levels(source);

@@ -7,7 +7,7 @@
 //! may come a little above it. Where functions of different lengths share cores, the cores are counted in calls of the
 //! shortest, and the bound is a loose one.
 
-mod flow;
+pub(crate) mod flow;
 
 use dfaas_protocol::Time;
 use serde::Serialize;

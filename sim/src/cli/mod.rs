@@ -7,6 +7,7 @@ mod progress;
 mod run;
 
 use clap::{Args, Parser, Subcommand};
+use dfaas_sim::reference::import::Import;
 use dfaas_sim::scenario::{Scenario, ScenarioError};
 
 #[derive(Parser)]
@@ -30,6 +31,8 @@ enum Command {
     Bound(bound::Bound),
     /// List the scenarios that come with the program
     List(list::List),
+    /// Run an instance of the reference's simulators, minute by minute as they do, and print their indices
+    Import(Import),
 }
 
 /// The scenario, and what is changed of it.
@@ -59,5 +62,6 @@ pub(crate) fn main() -> anyhow::Result<()> {
         Command::Compare(compare) => compare.execute(),
         Command::Bound(bound) => bound.execute(),
         Command::List(list) => list.execute(),
+        Command::Import(import) => import.run(&mut std::io::stdout().lock()),
     }
 }

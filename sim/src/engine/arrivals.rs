@@ -9,59 +9,65 @@ use rand_chacha::ChaCha8Rng;
 use crate::scenario::random::{Stream, exponential};
 use crate::scenario::{Arrivals, Service, Source};
 
-/// A source of calls in virtual time.
+/// The calls of a source, one after the other: the same for a seed, whoever takes them. The service time of a call is drawn
+/// before the next call.
 #[derive(Debug)]
-pub(crate) struct Brings {
+pub struct Brings {
     rng: ChaCha8Rng,
-    /// The rate at hand.
+    /// The place of the rate at hand, that rate, and until when it holds.
     place: usize,
+    rate: f64,
+    until: Time,
     now: Time,
     /// For even distances: the part of the way to the next call that is left.
     left: f64,
 }
 
 impl Brings {
-    pub(crate) fn new(seed: u64, index: usize) -> Brings {
+    /// The source with that place in the experiment of that seed.
+    pub fn new(seed: u64, index: usize) -> Brings {
         let mut rng = Stream::Source(index).rng(seed);
         let left = rng.random();
         Brings {
             rng,
             place: 0,
+            rate: 0.0,
+            until: Time::ZERO,
             now: Time::ZERO,
             left,
         }
     }
 
     /// When the next call arrives; nothing after `end`.
-    pub(crate) fn next(&mut self, source: &Source, end: Time) -> Option<Time> {
+    pub fn next(&mut self, source: &Source, end: Time) -> Option<Time> {
         loop {
-            let rate = source.rates.get(self.place)?.per_second;
-            let next_rate = source.rates.get(self.place + 1);
-            let until = next_rate.map_or(end, |next| next.from.min(end));
             let gap = match source.arrivals {
-                Arrivals::Poisson => exponential(1.0 / rate, &mut self.rng),
-                Arrivals::Constant => self.left / rate,
+                Arrivals::Poisson => exponential(1.0 / self.rate, &mut self.rng),
+                Arrivals::Constant => self.left / self.rate,
             };
             // A rate of zero makes the gap infinite, which is after every end.
             let at = self.now + nanos(gap);
-            if at < until {
+            if at < self.until {
                 self.now = at;
                 self.left = 1.0;
                 return Some(at);
             }
-            if until >= end {
+            if self.until >= end {
                 return None;
             }
             // A Poisson process has no memory, so it may begin anew with the new rate.
-            self.left -= rate * until.since(self.now).as_secs_f64();
+            self.left -= self.rate * self.until.since(self.now).as_secs_f64();
             self.left = self.left.max(0.0);
-            self.now = until;
+            self.now = self.until;
+            self.rate = source.rates.get(self.place)?.per_second;
             self.place += 1;
+            let next = source.rates.get(self.place);
+            self.until = next.map_or(end, |next| next.from.min(end));
         }
     }
 
     /// How long the call that arrived takes, in seconds.
-    pub(crate) fn service(&mut self, service: &Service) -> f64 {
+    pub fn service(&mut self, service: &Service) -> f64 {
         service.draw(&mut self.rng)
     }
 }

@@ -12,7 +12,7 @@ mod wires;
 
 use std::time::Duration;
 
-use dfaas_protocol::delivery::Delivery;
+use dfaas_protocol::delivery::{Delivery, MAX_ATTEMPTS};
 use dfaas_protocol::gate::Turn;
 use dfaas_protocol::wire::WireError;
 use dfaas_protocol::{Headroom, Time};
@@ -23,7 +23,8 @@ use crate::report::{Ledger, Report};
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
-use arrivals::{Brings, nanos};
+pub use arrivals::Brings;
+use arrivals::nanos;
 use calendar::Calendar;
 use calls::{Call, Calls};
 use cores::Cores;
@@ -220,6 +221,10 @@ impl<'a> World<'a> {
         let call = &mut self.calls[id];
         let origin = call.origin as usize;
         call.sent += 1;
+        assert!(
+            usize::from(call.sent) <= MAX_ATTEMPTS,
+            "a call is sent to neighbours so often at most"
+        );
         call.since = self.now;
         call.at = to as u32;
         call.at_boot = self.nodes[to].boot;
@@ -259,7 +264,7 @@ impl<'a> World<'a> {
     fn unreached(&mut self, id: CallId) {
         let call = &self.calls[id];
         let (origin, to, sent) = (call.origin as usize, call.at as usize, call.since);
-        self.ledger.unreached(origin);
+        self.ledger.unreached();
         if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
             return self.lose(id);
         }
@@ -381,13 +386,13 @@ impl<'a> World<'a> {
             return self.lose(id);
         }
         let function = usize::from(call.function);
-        self.nodes[origin].answered(function, from, headroom, self.now);
+        self.nodes[origin].answered(function, from, served, headroom, self.now);
         if served {
             let call = self.calls.take(id);
             self.ledger
                 .serve(origin, self.now.since(call.arrived), true, self.now);
         } else {
-            self.ledger.peer_refusal(origin, from, self.now);
+            self.ledger.peer_refusal(from, self.now);
             self.deliver(id);
         }
     }

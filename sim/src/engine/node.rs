@@ -1,6 +1,6 @@
 //! A node: the parts of the protocol that an agent holds. All that is said to the protocol crate is said here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
 use dfaas_protocol::estimate::RateMeter;
 use dfaas_protocol::gate::{Freed, Gate, Turn};
 use dfaas_protocol::neighbours::{Heard, Neighbours};
-use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Plan, Seen, Strategy};
+use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
 use dfaas_protocol::wire::{self, Message, WireError};
 use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
@@ -60,6 +60,8 @@ pub(crate) struct Node {
     routes: Vec<Route>,
     /// For each function of the experiment, its place among the routes.
     route_of: Vec<Option<u16>>,
+    /// When the last tick was.
+    measured: Time,
     /// What can be planned with has changed since the last plan.
     stale: bool,
     sequence: u64,
@@ -138,13 +140,8 @@ impl Node {
             .iter()
             .zip(&experiment.functions)
             .filter_map(|(local, function)| {
-                Some(Seen {
-                    function: function.name.clone(),
-                    gate: Arc::clone(&local.as_ref()?.gate),
-                    from_clients: 0.0,
-                    for_peers: BTreeMap::new(),
-                    service: None,
-                })
+                let gate = Arc::clone(&local.as_ref()?.gate);
+                Some(Seen::new(function.name.clone(), gate))
             })
             .collect();
         let strategy = policy.strategy();
@@ -157,7 +154,8 @@ impl Node {
             route_of: vec![None; functions.len()],
             functions,
             seen,
-            strategy: strategy.build(),
+            strategy: strategy.build(&Settings::default()),
+            measured: now,
             neighbours: Neighbours::new(),
             period: Period::from_duration(period),
             routes: Vec::new(),
@@ -278,12 +276,22 @@ impl Node {
     /// It is told what is left at a candidate, by its place.
     pub(crate) fn inform(&self, function: usize, place: usize, headroom: Headroom) {
         if let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)]) {
-            route.there[place].remote.report(headroom);
+            let remote = &route.there[place].remote;
+            remote.report(headroom);
+            // Who sees everything leaves nobody alone for a refusal.
+            remote.took();
         }
     }
 
-    /// A neighbour answered a call, and says what is left there.
-    pub(crate) fn answered(&self, function: usize, from: usize, headroom: Headroom, now: Time) {
+    /// A neighbour answered a call: it served or refused it, and says what is left there.
+    pub(crate) fn answered(
+        &self,
+        function: usize,
+        from: usize,
+        served: bool,
+        headroom: Headroom,
+        now: Time,
+    ) {
         let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
         else {
             return;
@@ -294,6 +302,11 @@ impl Node {
         if let Ok(place) = found {
             let remote = &route.there[place].remote;
             remote.report(headroom);
+            if served {
+                remote.took();
+            } else {
+                remote.refused(now);
+            }
             remote.health().call_succeeded(|| now);
         }
     }
@@ -360,7 +373,7 @@ impl Node {
         }))
     }
 
-    /// Measures the period that ended, plans, and returns the grants to tell, by the neighbour's index.
+    /// Measures the period that ended, plans, and returns what to tell, by the neighbour's index.
     pub(crate) fn tick(
         &mut self,
         experiment: &Experiment,
@@ -368,6 +381,8 @@ impl Node {
     ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
         self.neighbours.expire(now);
         let peers = experiment.links.neighbours(self.index);
+        let seconds = now.since(self.measured).as_secs_f64().max(1e-3);
+        self.measured = now;
         let locals = self.functions.iter_mut().flatten();
         for (local, seen) in locals.zip(&mut self.seen) {
             seen.from_clients = local.from_clients.rate(now);
@@ -378,16 +393,14 @@ impl Node {
                 .map(|(peer, rate)| (id_of(peer as usize), rate))
                 .collect();
             let (sum, count) = std::mem::take(&mut local.services);
+            seen.run = f64::from(count) / seconds;
             if count > 0 {
                 seen.service = Some(sum / count);
             }
         }
         self.plan(experiment, now)
             .into_iter()
-            .map(|(peer, grants)| {
-                let bytes = wire::encode(&Message::Grants(grants))?;
-                Ok((index_of(&peer), bytes))
-            })
+            .map(|(peer, message)| Ok((index_of(&peer), wire::encode(&message)?)))
             .collect()
     }
 
@@ -404,6 +417,9 @@ impl Node {
         let heard = match wire::decode(bytes)? {
             Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
             Message::Grants(grants) => self.neighbours.hear_grants(node, grants, now),
+            Message::Margin(margin) => self.neighbours.hear_margin(node, margin, now),
+            Message::Prices(prices) => self.neighbours.hear_prices(node, prices, now),
+            Message::Bids(bids) => self.neighbours.hear_bids(node, bids, now),
             Message::Farewell if self.neighbours.remove(node, now) => Heard::Changed,
             Message::Farewell => Heard::Stale,
         };
@@ -429,13 +445,11 @@ impl Node {
         }
     }
 
-    fn plan(&mut self, experiment: &Experiment, now: Time) -> BTreeMap<NodeId, Vec<Grant>> {
+    fn plan(&mut self, experiment: &Experiment, now: Time) -> Vec<(NodeId, Message)> {
         self.stale = false;
-        let plan: Plan = self.strategy.plan(&Observation {
-            now,
-            neighbours: &self.neighbours,
-            functions: &self.seen,
-        });
+        let mut seen = Observation::new(now, &self.neighbours, &self.seen);
+        seen.measured = self.measured;
+        let plan: Plan = self.strategy.plan(&seen, &mut self.rng);
         self.routes = plan.routes;
         let place_of = |name: &FunctionName| {
             let place = self.routes.iter().position(|route| route.function == *name);
@@ -443,6 +457,8 @@ impl Node {
         };
         let functions = experiment.functions.iter();
         self.route_of = functions.map(|function| place_of(&function.name)).collect();
-        plan.grants
+        let grants = plan.grants.into_iter();
+        let grants = grants.map(|(peer, grants)| (peer, Message::Grants(grants)));
+        grants.chain(plan.messages).collect()
     }
 }

@@ -107,7 +107,7 @@ pub struct NodeFigures {
     pub refused_peers: u64,
     /// From arrival to answer of the served calls of its clients: the mean.
     pub mean_ms: f64,
-    /// The median; nothing in runs of more than 10,000 nodes.
+    /// The median; nothing in runs of more than 1000 nodes.
     pub p50_ms: Option<f64>,
     /// What 95 % keep to, likewise.
     pub p95_ms: Option<f64>,

@@ -83,7 +83,28 @@ macro_rules! shipped {
     };
 }
 
-shipped!["grid"];
+shipped![
+    "grid",
+    "lab-bursts",
+    "lab-far-cloud",
+    "lab-full",
+    "lab-hot-spot",
+    "lab-line",
+    "lab-restart",
+    "one-step",
+    "moving-hot-spot",
+    "flash-crowd",
+    "diurnal-wave",
+    "reference-110-on-100",
+    "reference-three-nodes",
+    "heterogeneous-boards",
+    "far-cloud",
+    "scale-free-bursts",
+    "partition",
+    "rolling-restart",
+    "slow-and-lossy",
+    "lying-node",
+];
 
 impl Scenario {
     /// The scenario in that file or, where there is none, the shipped one of that name; changed by overrides `KEY=VALUE`.

@@ -13,7 +13,7 @@ use crate::load::{Load, Method, Pace};
 use crate::proxies::pin;
 
 /// Connections of the load.
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: [usize; 2] = [32, 64];
 
 /// The comparison, one line a method.
 #[derive(Debug, Serialize)]
@@ -44,15 +44,17 @@ pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Resul
         pin(agent.pid())?;
     }
     let mut rows = Vec::new();
-    for method in [Method::Get, Method::Post] {
+    let cases = [Method::Get, Method::Post].map(|method| CONNECTIONS.map(|n| (method, n)));
+    for (method, connections) in cases.into_iter().flatten() {
         let series = |target| Series {
             target,
-            case: (method, CONNECTIONS),
+            case: (method, connections),
             rounds: Vec::new(),
         };
         let (mut local, mut forwarded) = (series("local"), series("forward"));
         for round in 1..=rounds {
-            eprintln!("forward, {}, round {round} of {rounds}", method.as_str());
+            let name = method.as_str();
+            eprintln!("forward, {name}, {connections} connections, round {round} of {rounds}");
             let mut both = [
                 (&there, vec![there.pid()], &mut local),
                 (&here, vec![here.pid(), there.pid()], &mut forwarded),
@@ -63,7 +65,7 @@ pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Resul
                     target: agent.ingress().parse()?,
                     path: PATH.into(),
                     method,
-                    connections: CONNECTIONS,
+                    connections,
                     warm_up: time / 4,
                     pace: Pace::Closed(time),
                     watched,
@@ -74,7 +76,7 @@ pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Resul
         let cpu = |series: &Series| series.median(|m| m.cpu_per_100k());
         rows.push(Forward {
             method: method.as_str(),
-            connections: CONNECTIONS,
+            connections,
             local_cpu_s_per_100k: cpu(&local),
             forward_cpu_s_per_100k: cpu(&forwarded),
             ratio: cpu(&forwarded) / cpu(&local),

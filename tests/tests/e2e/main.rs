@@ -17,12 +17,16 @@ mod federation;
 mod health;
 mod http;
 mod http2;
+mod lab;
 mod large;
 mod life;
 mod overload;
+mod policy;
 mod second_tries;
 mod strangers;
+mod strategies;
 mod telemetry;
+mod trunks;
 mod upgrade;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

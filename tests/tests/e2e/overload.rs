@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dfaas_protocol::strategy::StrategyName;
 use dfaas_tests::{Agent, Site, load};
 
 /// A hundred calls a second, by label; and many slots, so that the label alone limits.
@@ -82,13 +83,10 @@ async fn a_switch_of_strategy_under_load_loses_nothing() {
     first.knows("work", 1).await;
     let time = Duration::from_secs(6);
     let running = tokio::spawn(load::constant(first.url("/function/work"), 150.0, time));
-    for strategy in ["recalc", "static", "all-local", "headroom"]
-        .iter()
-        .cycle()
-        .take(40)
-    {
+    let names = StrategyName::ALL.map(StrategyName::as_str);
+    for strategy in names.iter().cycle().take(2 * names.len()) {
         first.switch(strategy).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
     let tally = running.await.unwrap();
     assert_eq!(
@@ -161,4 +159,27 @@ async fn when_nobody_can_serve_the_client_is_told_so() {
     assert!(text.contains("function work is overloaded"), "{text}");
     assert_eq!(busy.await.unwrap().unwrap().status(), 200);
     assert_eq!(first.executions("work").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_load_is_spread_within_a_second() {
+    let _machine = crate::alone().await;
+    let first = Site::new().sleeps("work", 100, 4).start().await;
+    let second = Site::new().sleeps("work", 100, 4);
+    let second = second.joins(&first).start().await;
+    let third = Site::new().sleeps("work", 100, 4);
+    let third = third.joins(&first).start().await;
+    first.knows("work", 2).await;
+    let url = || first.url("/function/work");
+    // Each sustains 40 calls a second: at first there is half of that for one of them, then 90 for all.
+    let calm = load::constant(url(), 20.0, Duration::from_secs(2)).await;
+    assert_eq!(calm.served, calm.offered, "{calm:?}");
+    let at_once = load::constant(url(), 90.0, Duration::from_secs(1)).await;
+    assert!(at_once.forwarded > 0, "{at_once:?}");
+    let after = load::constant(url(), 90.0, Duration::from_secs(4)).await;
+    assert!(after.share() >= 0.95, "{after:?}");
+    for other in [&second, &third] {
+        // About a third of it, or a quarter at least.
+        assert!(other.executions("work").await >= 90, "{after:?}");
+    }
 }

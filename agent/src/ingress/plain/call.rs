@@ -5,11 +5,13 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::policy::{Priority, Terms};
+use dfaas_protocol::{Headroom, Time};
 use hyper::StatusCode;
 use tokio::time::Instant;
 
+use crate::datapath::plain::{Added, Answer, Failed, Head, Source, exchange, exchange_over};
 use crate::datapath::{Context, Target, refuse, text};
 use crate::health::tell;
 use crate::routing::{Outcome, Served, Slot};
@@ -17,9 +19,7 @@ use crate::telemetry::access::Entry;
 
 use super::super::in_flight::InFlight;
 use super::client::{ClientStream, GivenUp};
-use super::exchange::{Answer, Failed, exchange};
-use super::head::{Added, Head};
-use super::relay::{Signature, discard, relay, say};
+use super::relay::{Signature, relay, say};
 use super::stamp::{CallId, StartTime};
 
 /// What a connection is known by.
@@ -34,13 +34,10 @@ pub(super) struct Names {
 }
 
 /// What became of one attempt.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "answers are the rule; a box would cost each of them an allocation"
-)]
 enum Attempt {
-    Answered(Answer, Option<Slot>, Target),
-    Refused,
+    Answered(Answer, Option<Slot>),
+    /// A neighbour tells its headroom then too.
+    Refused(Option<Headroom>),
     Unreached,
     Failed(StatusCode, String),
 }
@@ -87,7 +84,7 @@ pub(super) async fn deliver(
     };
     head.write(request, &added, &mut out);
     let body = &request[head.len..head.len + head.body];
-    let mut signature = Signature {
+    let signature = Signature {
         dates: &context.dates,
         node: context.shared.node_header.as_bytes(),
         server: names.server.as_bytes(),
@@ -97,19 +94,26 @@ pub(super) async fn deliver(
         close: head.close || context.shared.is_draining(),
     };
     let common = out.len();
-    let mut delivery = Delivery::new();
     let mut time = context.shared.clock.at(now.into_std());
+    let terms = served.terms(time, None);
+    let mut delivery = Delivery::on(terms);
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();
-            delivery.next(&served.route, time, rng)
+            let decision = delivery.next(&served.route, time, rng);
+            served.displace(decision, &terms)
         };
         out.truncate(common);
         let (attempt, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
-                let slot = match slot(context, client, served, decision, time).await {
+                let slot = match slot(context, client, served, decision, &terms, time).await {
+                    Ok(None) => {
+                        delivery.dropped_here();
+                        time = context.shared.clock.now();
+                        continue;
+                    }
                     Ok(slot) => slot,
                     Err(GivenUp::Gone) => return Err(GivenUp::Gone),
                     Err(GivenUp::Late) => None,
@@ -123,7 +127,15 @@ pub(super) async fn deliver(
                 let target = Target::Platform;
                 call.sent_here();
                 let since = context.shared.clock.at(slot.since());
-                let tried = attempt(context, client, target, &out, head.head_only, Some(slot));
+                let tried = attempt(
+                    context,
+                    client,
+                    target,
+                    terms.priority,
+                    &out,
+                    head.head_only,
+                    Some(slot),
+                );
                 let (tried, told) = tried.await?;
                 match told {
                     Some(Told::Answers) => context.shared.platform.call_succeeded(),
@@ -132,7 +144,7 @@ pub(super) async fn deliver(
                     Some(Told::Stalls) | None => {}
                 }
                 match tried {
-                    Attempt::Refused => delivery.refused_here(),
+                    Attempt::Refused(_) => delivery.refused_here(),
                     Attempt::Unreached => delivery.unreached_here(),
                     Attempt::Answered(..) | Attempt::Failed(..) => {}
                 }
@@ -141,12 +153,18 @@ pub(super) async fn deliver(
             Decision::Forward(index, _) => {
                 let candidate = &served.route.there[index];
                 let target = Target::Peer(candidate.node, served.addresses[index]);
-                out.extend_from_slice(b"dfaas-node-id: ");
-                out.extend_from_slice(signature.node);
-                out.extend_from_slice(b"\r\n\r\n");
+                out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
                 call.sent_to(candidate.node);
-                let tried = attempt(context, client, target, &out, head.head_only, None);
+                let tried = attempt(
+                    context,
+                    client,
+                    target,
+                    terms.priority,
+                    &out,
+                    head.head_only,
+                    None,
+                );
                 let (tried, told) = tried.await?;
                 let (health, clock) = (candidate.remote.health(), context.shared.clock);
                 let change = match told {
@@ -156,13 +174,28 @@ pub(super) async fn deliver(
                     None => None,
                 };
                 tell(candidate.node, change);
+                let headroom = match &tried {
+                    Attempt::Answered(answer, ..) => match &answer.source {
+                        Source::Trunk(call) => call.headroom(),
+                        Source::Line(_) => None,
+                    },
+                    Attempt::Refused(headroom) => *headroom,
+                    Attempt::Unreached | Attempt::Failed(..) => None,
+                };
+                if let Some(headroom) = headroom {
+                    candidate.remote.report(headroom);
+                }
                 match &tried {
-                    Attempt::Answered(answer, ..) => {
-                        if let Some(headroom) = answer.headroom() {
-                            candidate.remote.report(headroom);
-                        }
+                    Attempt::Answered(..) => candidate.remote.took(),
+                    Attempt::Refused(_) => {
+                        candidate.remote.refused(clock.now());
+                        candidate.remote.refuse_one();
+                        served.counters.forward_refused();
                     }
-                    Attempt::Refused | Attempt::Unreached => served.counters.forward_refused(),
+                    Attempt::Unreached => {
+                        candidate.remote.refuse_one();
+                        served.counters.forward_refused();
+                    }
                     Attempt::Failed(..) => {}
                 }
                 (tried, Outcome::Forwarded)
@@ -175,19 +208,12 @@ pub(super) async fn deliver(
             }
         };
         match attempt {
-            Attempt::Answered(answer, slot, target) => {
+            Attempt::Answered(answer, slot) => {
                 let mut entry = call.ended(outcome, answer.head.status);
-                let (node, address);
-                if let Target::Peer(peer, at) = target {
-                    node = peer.to_string();
-                    address = at.ip().to_string();
-                    signature.forwarded_to = Some(node.as_bytes());
-                    signature.server = address.as_bytes();
-                }
                 let (lines, entry) = (&context.lines, &mut entry);
                 return relay(client, lines, answer, slot, signature, &mut out, entry).await;
             }
-            Attempt::Refused | Attempt::Unreached => time = context.shared.clock.now(),
+            Attempt::Refused(_) | Attempt::Unreached => time = context.shared.clock.now(),
             Attempt::Failed(status, why) => {
                 let answer = text(status, why);
                 let mut entry = call.ended(Outcome::Failed, status.as_u16());
@@ -213,31 +239,42 @@ async fn attempt(
     context: &Context,
     client: &mut ClientStream,
     target: Target,
+    priority: Priority,
     request: &[u8],
     head_only: bool,
     slot: Option<Slot>,
 ) -> Result<(Attempt, Option<Told>), GivenUp> {
-    let exchanged = exchange(&context.lines, target, request, head_only);
+    let exchanged = async {
+        match target {
+            Target::Platform => exchange(&context.lines, request, head_only).await,
+            Target::Peer(node, address) => {
+                let call = context.trunks.call(node, address, priority, request);
+                exchange_over(call, head_only).await
+            }
+        }
+    };
     match client.unless_given_up(true, exchanged).await {
-        Ok(Ok(answer)) if answer.is_refusal(target) => {
+        Ok(Ok(answer)) if target == Target::Platform && answer.is_limiter_refusal() => {
             if let Some(slot) = slot {
                 slot.refused();
             }
             let soon = Instant::now() + context.shared.timeouts.connect;
-            discard(&context.lines, answer, soon).await;
-            Ok((Attempt::Refused, Some(Told::Answers)))
+            answer.discard(&context.lines, soon).await;
+            Ok((Attempt::Refused(None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {
-            let answered = Attempt::Answered(answer, slot, target);
+            let answered = Attempt::Answered(answer, slot);
             Ok((answered, Some(Told::Answers)))
         }
-        Ok(Err(Failed::Unsent(error))) => {
+        Ok(Err(Failed::Refused(headroom))) => {
+            Ok((Attempt::Refused(headroom), Some(Told::Answers)))
+        }
+        Ok(Err(Failed::Unsent { against, why })) => {
             if let Some(slot) = slot {
                 slot.unanswered();
             }
-            tracing::debug!(?target, %error, "a call could not be sent");
-            let told = error.speaks_against_target().then_some(Told::Breaks);
-            Ok((Attempt::Unreached, told))
+            tracing::debug!(?target, why, "a call could not be sent");
+            Ok((Attempt::Unreached, against.then_some(Told::Breaks)))
         }
         Ok(Err(Failed::Broken(why))) => {
             if let Some(slot) = slot {
@@ -255,12 +292,13 @@ async fn attempt(
     }
 }
 
-/// The slot of a call that the gate lets run, now or when its turn comes; nothing if the time is over before.
+/// The slot of a call that the gate lets run, now or when its turn comes; nothing where the queue drops it.
 async fn slot(
     context: &Context,
     client: &mut ClientStream,
     served: &Served,
     decision: Decision,
+    terms: &Terms,
     time: Time,
 ) -> Result<Option<Slot>, GivenUp> {
     let Some(local) = served.local.as_ref() else {
@@ -268,8 +306,8 @@ async fn slot(
     };
     match decision {
         Decision::Wait(turn, _) => {
-            let turn = local.turn(turn, context.shared.clock);
-            client.unless_given_up(true, turn).await.map(Some)
+            let turn = local.turn(turn, terms, served.service);
+            client.unless_given_up(true, turn).await
         }
         _ => Ok(Some(
             local.running_since(context.shared.clock.instant(time)),

@@ -6,12 +6,8 @@
 //! messages (`docs/decisions.md`). The first request that is not plain takes its connection, unread, to the server that
 //! judges and serves everything: nothing is refused here, and nothing doubtful is passed on.
 
-mod answer;
 mod call;
-mod chunks;
 mod client;
-mod exchange;
-mod head;
 mod relay;
 mod stamp;
 
@@ -25,13 +21,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::datapath::Context;
+use crate::datapath::plain::{Found, Head, Limits};
 
 use super::limits::Admitted;
 use super::watch::Patience;
 
 use call::{Names, deliver};
 use client::{ClientStream, GivenUp};
-use head::{Found, Head, MAX_HEAD};
 
 pub(super) use stamp::{CallId, StartTime};
 
@@ -72,12 +68,12 @@ pub(super) async fn serve(
         }
         let mut began = false;
         let head = loop {
-            match Head::find(&client.input) {
+            match Head::find(&client.input, Limits::CLIENT) {
                 Found::Plain(head) => break head,
                 Found::Other => return End::Other(client.stream, client.input),
                 Found::Part => {}
             }
-            if client.input.len() >= MAX_HEAD {
+            if client.input.len() >= Limits::CLIENT.bytes {
                 return End::Other(client.stream, client.input);
             }
             if !client.input.is_empty() && !began {

@@ -1,17 +1,12 @@
 //! Relaying an answer to the client as it comes.
 
-use bytes::Buf;
-use tokio::io::AsyncReadExt;
-use tokio::time::Instant;
-
-use crate::datapath::{AnswerBody, Dates, Lines, READ};
+use crate::datapath::plain::{Answer, AnswerEnd, Left, Source};
+use crate::datapath::{AnswerBody, Dates, Lines};
 use crate::routing::Slot;
 use crate::telemetry::access::Entry;
+use bytes::Buf;
 
-use super::answer::Body;
-use super::chunks::Chunks;
 use super::client::{ClientStream, GivenUp};
-use super::exchange::Answer;
 
 /// What this node says on every answer to a client.
 #[derive(Debug)]
@@ -59,32 +54,6 @@ impl Signature<'_> {
     }
 }
 
-/// How much of a body is left.
-enum Left {
-    Bytes(u64),
-    Chunks(Chunks),
-    UntilClose,
-}
-
-impl Left {
-    /// How many of these bytes belong to the body.
-    fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
-        match self {
-            Left::Bytes(left) => {
-                let here = (*left).min(bytes.len() as u64);
-                *left -= here;
-                Some(here as usize)
-            }
-            Left::Chunks(chunks) => chunks.follow(bytes).ok(),
-            Left::UntilClose => Some(bytes.len()),
-        }
-    }
-
-    fn ended(&self) -> bool {
-        matches!(self, Left::Bytes(0) | Left::Chunks(Chunks::Ended))
-    }
-}
-
 /// Relays an answer. The slot is free when the other end has sent the whole. Returns whether the client's connection can
 /// take another request.
 pub(super) async fn relay(
@@ -96,8 +65,12 @@ pub(super) async fn relay(
     out: &mut Vec<u8>,
     entry: &mut Option<Entry>,
 ) -> Result<bool, GivenUp> {
-    let Answer { head, mut line } = answer;
-    signature.close |= head.body == Body::UntilClose;
+    let Answer {
+        head,
+        mut input,
+        mut source,
+    } = answer;
+    signature.close |= head.body == AnswerEnd::UntilClose;
     let keep = !signature.close;
     if head.has_call_id() {
         signature.call_id = None;
@@ -106,27 +79,32 @@ pub(super) async fn relay(
         signature.start_time = None;
     }
     out.clear();
-    head.write(&line.input, out);
-    signature.write(out, head.is_dated());
-    line.input.advance(head.len);
-    let mut left = match head.body {
-        Body::Sized(bytes) => Left::Bytes(bytes),
-        Body::Chunked => Left::Chunks(Chunks::START),
-        Body::UntilClose => Left::UntilClose,
-    };
+    head.write(&input, out);
+    if let Source::Trunk(call) = &source {
+        signature.forwarded_to = Some(call.there().node.as_bytes());
+        signature.server = call.there().ip.as_bytes();
+        signature.write(out, head.is_dated());
+    } else {
+        signature.write(out, head.is_dated());
+    }
+    input.advance(head.len);
+    let mut left = Left::of(head.body);
     loop {
-        let Some(here) = left.follow(&line.input) else {
+        let Some(here) = left.follow(&input) else {
             return Err(GivenUp::Gone); // The client sees that the answer breaks off.
         };
-        out.extend_from_slice(&line.input[..here]);
+        out.extend_from_slice(&input[..here]);
         if let Some(entry) = entry {
             entry.sends(here);
         }
-        line.input.advance(here);
+        input.advance(here);
         if left.ended() {
             drop(slot.take());
-            if head.reusable && line.input.is_empty() {
-                lines.give_back(line);
+            if head.reusable
+                && input.is_empty()
+                && let Source::Line(line) = source
+            {
+                lines.give_back(line, input);
             }
             client.write(out).await?;
             return Ok(keep);
@@ -135,11 +113,10 @@ pub(super) async fn relay(
             client.write(out).await?;
             out.clear();
         }
-        line.input.reserve(READ);
-        let read = line.io.read_buf(&mut line.input);
-        match client.unless_given_up(false, read).await? {
-            Ok(n) if n > 0 => {}
-            Ok(_) if matches!(left, Left::UntilClose) => return Ok(false),
+        let more = source.more(&mut input);
+        match client.unless_given_up(false, more).await? {
+            Ok(true) => {}
+            Ok(false) if matches!(left, Left::UntilClose) => return Ok(false),
             _ => return Err(GivenUp::Gone),
         }
     }
@@ -181,28 +158,4 @@ pub(super) async fn say(
     }
     client.write(out).await?;
     Ok(!signature.close)
-}
-
-/// Reads a refusal to its end, where that is near, so that its line can be used again.
-pub(super) async fn discard(lines: &Lines, answer: Answer, deadline: Instant) {
-    /// The most that is read of a body only to keep its line.
-    const WORTH_READING: u64 = 16 * 1024;
-    let Answer { head, mut line } = answer;
-    let Body::Sized(bytes) = head.body else {
-        return;
-    };
-    if !head.reusable || bytes > WORTH_READING {
-        return;
-    }
-    line.input.advance(head.len);
-    while (line.input.len() as u64) < bytes {
-        line.input.reserve(READ);
-        let read = tokio::time::timeout_at(deadline, line.io.read_buf(&mut line.input)).await;
-        if !matches!(read, Ok(Ok(n)) if n > 0) {
-            return;
-        }
-    }
-    if line.input.len() as u64 == bytes {
-        lines.give_back(line);
-    }
 }

@@ -1,0 +1,315 @@
+//! The head of an answer to a plain request, read and written anew for the client.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use dfaas_protocol::Headroom;
+use httparse::{ParserConfig, Response, Status};
+
+use super::request::length;
+
+/// The largest head of an answer, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_FIELDS: usize = 128;
+
+/// What was found at the beginning of the bytes that the other end sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The head is not whole yet.
+    Part,
+    /// An interim answer of so many bytes, to be skipped.
+    Interim(usize),
+    /// What is no answer, or one whose end is in doubt.
+    Broken,
+    /// An answer.
+    Answer(Head),
+}
+
+/// How the end of a body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// So many bytes.
+    Sized(u64),
+    /// It says so itself.
+    Chunked,
+    /// The connection ends with it.
+    UntilClose,
+}
+
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Its bytes, with the empty line.
+    pub(crate) len: usize,
+    /// The status.
+    pub(crate) status: u16,
+    /// How its body ends.
+    pub(crate) body: Body,
+    /// Whether the connection can be used again when the body has ended.
+    pub(crate) reusable: bool,
+    /// Whether the platform's own limit refused the call.
+    pub(crate) limiter: bool,
+    /// Whether a neighbour refused the call.
+    pub(crate) refused: bool,
+    /// The headroom that a neighbour reports.
+    pub(crate) headroom: Option<Headroom>,
+    dated: bool,
+    call_id: bool,
+    start_time: bool,
+    reason: Range<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    End,
+    Dropped,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Internal,
+    Headroom,
+    Refused,
+    Date,
+    CallId,
+    StartTime,
+    Server,
+}
+
+fn field(name: &[u8]) -> Field {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    match name.len() {
+        2 if is("te") => Field::Dropped,
+        4 if is("date") => Field::Date,
+        7 if is("upgrade") => Field::Dropped,
+        8 if is("x-server") => Field::Server,
+        9 if is("x-call-id") => Field::CallId,
+        10 if is("connection") => Field::Connection,
+        10 if is("keep-alive") => Field::Dropped,
+        12 if is("x-start-time") => Field::StartTime,
+        13 if is("dfaas-node-id") => Field::Dropped,
+        13 if is("dfaas-refused") => Field::Refused,
+        14 if is("content-length") => Field::ContentLength,
+        14 if is("dfaas-headroom") => Field::Headroom,
+        16 if is("proxy-connection") => Field::Dropped,
+        17 if is("transfer-encoding") => Field::TransferEncoding,
+        18 if is("dfaas-forwarded-to") || is("proxy-authenticate") => Field::Dropped,
+        19 if is("x-openfaas-internal") => Field::Internal,
+        19 if is("proxy-authorization") => Field::Dropped,
+        _ => Field::End,
+    }
+}
+
+impl Head {
+    /// Looks for an answer at the beginning of `bytes`. `head_only`: the request was one that is answered without a body.
+    pub(crate) fn find(bytes: &[u8], head_only: bool) -> Found {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut response = Response::new(&mut []);
+        let len = match ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut fields,
+        ) {
+            Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
+            Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
+            _ => return Found::Broken,
+        };
+        match response.code {
+            // Nobody asked for another protocol.
+            Some(101) | None => Found::Broken,
+            Some(100..=199) => Found::Interim(len),
+            Some(status) => Head::read(bytes, len, status, &response, head_only)
+                .map_or(Found::Broken, Found::Answer),
+        }
+    }
+
+    fn read(
+        bytes: &[u8],
+        len: usize,
+        status: u16,
+        response: &Response<'_, '_>,
+        head_only: bool,
+    ) -> Option<Head> {
+        let reason = response.reason.unwrap_or("");
+        let at = reason.as_ptr() as usize;
+        let start = at.saturating_sub(bytes.as_ptr() as usize);
+        let mut head = Head {
+            len,
+            status,
+            body: Body::UntilClose,
+            reusable: response.version == Some(1),
+            limiter: false,
+            refused: false,
+            headroom: None,
+            dated: false,
+            call_id: false,
+            start_time: false,
+            reason: if reason.is_empty() {
+                0..0
+            } else {
+                start..start + reason.len()
+            },
+        };
+        let mut size = None;
+        let mut chunked = false;
+        for line in &*response.headers {
+            match field(line.name.as_bytes()) {
+                Field::End | Field::Dropped | Field::Server => {}
+                Field::ContentLength => {
+                    let bytes = length(line.value)?;
+                    if size.replace(bytes).is_some_and(|before| before != bytes) {
+                        return None;
+                    }
+                }
+                Field::TransferEncoding => {
+                    if chunked || !line.value.eq_ignore_ascii_case(b"chunked") {
+                        return None;
+                    }
+                    chunked = true;
+                }
+                Field::Connection => {
+                    let closes = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"close");
+                    if line.value.split(|b| *b == b',').any(closes) {
+                        head.reusable = false;
+                    }
+                }
+                Field::Internal => head.limiter = line.value == b"faas-middleware",
+                Field::Refused => head.refused = true,
+                Field::Headroom => {
+                    head.headroom = std::str::from_utf8(line.value).ok()?.parse().ok();
+                }
+                Field::Date => head.dated = true,
+                Field::CallId => head.call_id = true,
+                Field::StartTime => head.start_time = true,
+            }
+        }
+        if head_only || matches!(status, 204 | 304) {
+            head.body = Body::Sized(0);
+        } else if chunked {
+            // Both are there: the encoding holds (RFC 9112, 6.3), and the other end is not to be trusted further.
+            head.reusable &= size.is_none();
+            head.body = Body::Chunked;
+        } else if let Some(size) = size {
+            head.body = Body::Sized(size as u64);
+        } else {
+            head.reusable = false;
+        }
+        Some(head)
+    }
+
+    /// Writes the head for the client, all but the empty line at its end.
+    pub(crate) fn write(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        let bytes = &bytes[..self.len];
+        out.extend_from_slice(b"HTTP/1.1 ");
+        let mut digits = [b'0'; 3];
+        for (place, digit) in digits.iter_mut().zip([100, 10, 1]) {
+            *place += (self.status / digit % 10) as u8;
+        }
+        out.extend_from_slice(&digits);
+        out.push(b' ');
+        out.extend_from_slice(&bytes[self.reason.clone()]);
+        out.extend_from_slice(b"\r\n");
+        let chunked = self.body == Body::Chunked;
+        let line = memchr::memchr(b'\n', bytes).unwrap_or(0);
+        let mut rest = &bytes[line + 1..];
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (one, after) = rest.split_at(end + 1);
+            rest = after;
+            let Some(colon) = memchr::memchr(b':', one) else {
+                continue; // The empty line.
+            };
+            match field(&one[..colon]) {
+                Field::Dropped
+                | Field::Connection
+                | Field::Headroom
+                | Field::Refused
+                | Field::Server => {}
+                Field::ContentLength if chunked => {}
+                _ => {
+                    let line = one.trim_ascii_end();
+                    out.extend_from_slice(line);
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+    }
+
+    /// Whether the answer says when it was made.
+    pub(crate) fn is_dated(&self) -> bool {
+        self.dated
+    }
+
+    /// Whether the answer says when its call began.
+    pub(crate) fn has_start_time(&self) -> bool {
+        self.start_time
+    }
+
+    /// Whether the answer names its call.
+    pub(crate) fn has_call_id(&self) -> bool {
+        self.call_id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(lines: &str) -> Head {
+        match Head::find(lines.replace('\n', "\r\n").as_bytes(), false) {
+            Found::Answer(head) => head,
+            other => panic!("{other:?}: {lines}"),
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_known() {
+        let sized = answer("HTTP/1.1 200 OK\nContent-Length: 12\n\n");
+        assert_eq!((sized.body, sized.reusable), (Body::Sized(12), true));
+        let chunked = answer("HTTP/1.1 200 OK\nTransfer-Encoding: Chunked\n\n");
+        assert_eq!((chunked.body, chunked.reusable), (Body::Chunked, true));
+        let open = answer("HTTP/1.1 200 OK\n\n");
+        assert_eq!((open.body, open.reusable), (Body::UntilClose, false));
+        let none = answer("HTTP/1.1 204 No Content\n\n");
+        assert_eq!((none.body, none.reusable), (Body::Sized(0), true));
+        let old = answer("HTTP/1.0 200 OK\nContent-Length: 1\n\n");
+        assert!(!old.reusable);
+        let last = answer("HTTP/1.1 200 OK\nConnection: x, Close\nContent-Length: 1\n\n");
+        assert!(!last.reusable);
+    }
+
+    #[test]
+    fn an_answer_whose_end_is_in_doubt_is_broken() {
+        for lines in [
+            "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2\n\n",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n",
+            "HTTP/1.1 200 OK\nContent-Length: x\n\n",
+            "HTTP/1.1 101 Switching Protocols\n\n",
+            "nonsense\n\n",
+        ] {
+            let text = lines.replace('\n', "\r\n");
+            assert_eq!(Head::find(text.as_bytes(), false), Found::Broken, "{lines}");
+        }
+        assert_eq!(
+            Head::find(b"HTTP/1.1 100 Continue\r\n\r\nHTTP", false),
+            Found::Interim(25)
+        );
+    }
+
+    #[test]
+    fn what_is_between_nodes_stays_there() {
+        let lines = "HTTP/1.1 200 Fine\nDFaaS-Headroom: -1/4\nDFaaS-Node-ID: forged\nX-Server: forged\nKeep-Alive: 5\n\
+                     Connection: keep-alive\nContent-Length: 2\nX-Own: kept \n\n";
+        let head = answer(lines);
+        assert_eq!(head.headroom, Some(Headroom { free: -1, size: 4 }));
+        let mut out = Vec::new();
+        head.write(lines.replace('\n', "\r\n").as_bytes(), &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Own: kept\r\n"
+        );
+        assert!(answer("HTTP/1.1 503 x\nDFaaS-Refused: full\nContent-Length: 0\n\n").refused);
+        assert!(
+            answer("HTTP/1.1 429 x\nX-OpenFaaS-Internal: faas-middleware\nContent-Length: 0\n\n")
+                .limiter
+        );
+    }
+}

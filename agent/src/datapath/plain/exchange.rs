@@ -1,0 +1,164 @@
+//! One attempt of a plain call: its bytes go out, to the platform on a line or to a neighbour on a trunk, and the head of the
+//! answer comes back.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use dfaas_protocol::Headroom;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use crate::datapath::{Line, Lines, READ, TrunkCall};
+
+use super::answer::{Body, Found, Head};
+
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    /// What came and was not taken yet, from the head on.
+    pub(crate) input: BytesMut,
+    pub(crate) source: Source,
+}
+
+/// Where an answer comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// From the platform.
+    Line(Line),
+    /// From a neighbour.
+    Trunk(TrunkCall),
+}
+
+impl Source {
+    /// Reads on. Returns whether anything came; if not, the answer has ended.
+    pub(crate) async fn more(&mut self, input: &mut BytesMut) -> io::Result<bool> {
+        match self {
+            Source::Line(line) => {
+                input.reserve(READ);
+                Ok(line.io.read_buf(input).await? > 0)
+            }
+            Source::Trunk(call) => call.more(input).await.map_err(io::Error::other),
+        }
+    }
+}
+
+/// Why an attempt had no answer.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Nothing was sent. Whether that speaks against the other end, and why it was not.
+    Unsent { against: bool, why: String },
+    /// The neighbour refused it, and nothing was executed.
+    Refused(Option<Headroom>),
+    /// Something may have been sent.
+    Broken(String),
+}
+
+/// Sends a whole request to the platform and waits for the head of its answer.
+pub(crate) async fn exchange(
+    lines: &Lines,
+    request: &[u8],
+    head_only: bool,
+) -> Result<Answer, Failed> {
+    let unsent = |error: io::Error| Failed::Unsent {
+        against: true,
+        why: error.to_string(),
+    };
+    let mut line = lines.take().await.map_err(unsent)?;
+    // One write that takes nothing at all has sent nothing: the line ended while it was idle.
+    let mut sent = match line.io.write(request).await {
+        Ok(sent) if sent > 0 => sent,
+        _ if line.used => {
+            line = lines.fresh().await.map_err(unsent)?;
+            0
+        }
+        Ok(_) => return Err(Failed::Broken("the connection takes no bytes".to_owned())),
+        Err(error) => return Err(Failed::Broken(error.to_string())),
+    };
+    while sent < request.len() {
+        match line.io.write(&request[sent..]).await {
+            Ok(0) => return Err(Failed::Broken("the connection takes no bytes".to_owned())),
+            Ok(n) => sent += n,
+            // The other end may have answered before it read everything.
+            Err(_) => break,
+        }
+    }
+    let mut answer = answer(Source::Line(line), lines.buffer(), head_only).await?;
+    answer.head.reusable &= sent == request.len();
+    Ok(answer)
+}
+
+/// Waits for the head of the answer to a call that was sent to a neighbour.
+pub(crate) async fn exchange_over(mut call: TrunkCall, head_only: bool) -> Result<Answer, Failed> {
+    call.begins().await?;
+    answer(Source::Trunk(call), BytesMut::new(), head_only).await
+}
+
+async fn answer(
+    mut source: Source,
+    mut input: BytesMut,
+    head_only: bool,
+) -> Result<Answer, Failed> {
+    loop {
+        match Head::find(&input, head_only) {
+            Found::Answer(head) => {
+                return Ok(Answer {
+                    head,
+                    input,
+                    source,
+                });
+            }
+            Found::Interim(len) => drop(input.split_to(len)),
+            Found::Broken => {
+                return Err(Failed::Broken(
+                    "the answer is not HTTP/1.1 as it should be".into(),
+                ));
+            }
+            Found::Part => match source.more(&mut input).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(Failed::Broken(
+                        "the connection was closed before an answer came".into(),
+                    ));
+                }
+                Err(error) => return Err(Failed::Broken(error.to_string())),
+            },
+        }
+    }
+}
+
+impl Answer {
+    /// Reads a refusal to its end, where that is near, so that its line can be used again.
+    pub(crate) async fn discard(self, lines: &Lines, deadline: Instant) {
+        /// The most that is read of a body only to keep its line.
+        const WORTH_READING: u64 = 16 * 1024;
+        let Answer {
+            head,
+            mut input,
+            mut source,
+        } = self;
+        let Body::Sized(bytes) = head.body else {
+            return;
+        };
+        if !head.reusable || bytes > WORTH_READING {
+            return;
+        }
+        input.advance(head.len);
+        while (input.len() as u64) < bytes {
+            let more = tokio::time::timeout_at(deadline, source.more(&mut input)).await;
+            if !matches!(more, Ok(Ok(true))) {
+                return;
+            }
+        }
+        if input.len() as u64 == bytes
+            && let Source::Line(line) = source
+        {
+            lines.give_back(line, input);
+        }
+    }
+
+    /// Whether the platform's own limit refused the call: then nothing was executed. A bare 429 is the function's own.
+    pub(crate) fn is_limiter_refusal(&self) -> bool {
+        self.head.status == 429 && self.head.limiter
+    }
+}

@@ -1,0 +1,13 @@
+//! Plain HTTP/1.1: heads that are read from bytes strictly and written anew, bodies that are followed to their end, and
+//! exchanges in which bytes go out and come in. No message is built up.
+
+mod answer;
+mod chunks;
+mod exchange;
+mod left;
+mod request;
+
+pub(crate) use answer::Body as AnswerEnd;
+pub(crate) use exchange::{Answer, Failed, Source, exchange, exchange_over};
+pub(crate) use left::Left;
+pub(crate) use request::{Added, Found, Head, Limits, is_host};

@@ -1,0 +1,13 @@
+//! Trunks: connections between two nodes that carry many calls at a time, over the mutual TLS of the peer channel.
+//!
+//! A call of its own connection costs four socket calls and two TLS records at each end of the hop. On a trunk the frames of
+//! all calls that are ready go out in one write and come in by one read. See `docs/decisions.md`.
+
+mod call;
+pub(crate) mod frame;
+mod gathering;
+mod origin;
+
+pub(crate) use call::TrunkCall;
+pub(crate) use gathering::Gathering;
+pub use origin::Trunks;

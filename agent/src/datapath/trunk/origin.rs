@@ -1,0 +1,203 @@
+//! The trunks of one thread to its neighbours, and the task of each connection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use dfaas_protocol::NodeId;
+use dfaas_protocol::policy::Priority;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::call::{Calls, There, TrunkCall};
+use super::frame::Frame;
+use super::gathering::Gathering;
+use crate::datapath::connect::{Connector, TrunkStream};
+
+/// A trunk without a call for so many [`Trunks::close_idle`] is closed. They come every few seconds.
+const IDLE_LIMIT: u64 = 12;
+/// How long the end of a connection may take to be told.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How much is read at one time.
+const READ: usize = 64 * 1024;
+/// The most that TLS sends in one record. A write of more may fail although the other end has whole records of it.
+const ONE_RECORD: usize = 16 * 1024;
+
+/// The trunks of one thread, one to each neighbour that calls were sent to not long ago.
+#[derive(Debug)]
+pub struct Trunks {
+    connector: Rc<Connector>,
+    open: RefCell<HashMap<(NodeId, SocketAddr), Open>>,
+    rounds: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct Open {
+    calls: Rc<Calls>,
+    used: u64,
+}
+
+impl Trunks {
+    /// No trunks yet.
+    pub(crate) fn new(connector: Rc<Connector>) -> Trunks {
+        Trunks {
+            connector,
+            open: RefCell::default(),
+            rounds: Cell::default(),
+        }
+    }
+
+    /// Sends a plain call to a neighbour, on a trunk that is there or on a new one.
+    pub(crate) fn call(
+        &self,
+        node: NodeId,
+        address: SocketAddr,
+        priority: Priority,
+        request: &[u8],
+    ) -> TrunkCall {
+        let mut open = self.open.borrow_mut();
+        let used = self.rounds.get();
+        if let Some(trunk) = open.get_mut(&(node, address))
+            && let Some(call) = trunk.calls.call(priority, request)
+        {
+            trunk.used = used;
+            return call;
+        }
+        let there = There {
+            node: node.to_string().into(),
+            ip: address.ip().to_string().into(),
+        };
+        let (calls, call) = Calls::with(there, priority, request);
+        let connector = Rc::clone(&self.connector);
+        tokio::task::spawn_local(run(connector, node, address, Rc::clone(&calls)));
+        open.insert((node, address), Open { calls, used });
+        call
+    }
+
+    /// Closes trunks that carried nothing for too long. To be called every few seconds.
+    pub fn close_idle(&self) {
+        let round = self.rounds.get() + 1;
+        self.rounds.set(round);
+        self.open.borrow_mut().retain(|_, trunk| {
+            if !trunk.calls.is_empty() {
+                trunk.used = round;
+            }
+            if round - trunk.used >= IDLE_LIMIT {
+                trunk.calls.close();
+            }
+            trunk.calls.takes()
+        });
+    }
+}
+
+/// The life of a trunk.
+async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls: Rc<Calls>) {
+    let stream = match connector.trunk(node, address).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let against = error.speaks_against_target();
+            return calls.end(0, against, &error.to_string());
+        }
+    };
+    let mut connection = Connection {
+        stream,
+        calls: &calls,
+        input: BytesMut::new(),
+        sent: Vec::new(),
+        at: 0,
+        batch: calls.handed(),
+        gathering: Gathering::default(),
+    };
+    let ended = poll_fn(|cx| connection.poll(cx)).await;
+    let why = match ended {
+        Ok(()) => "the neighbour closed the connection".to_owned(),
+        Err(error) => format!("the connection broke before an answer came: {error}"),
+    };
+    tracing::debug!(neighbour = %node, why, "a trunk ended");
+    let unsent = connection.first_unsent();
+    calls.end(unsent, true, &why);
+    // A courtesy to the other end, which otherwise hears of it by a reset.
+    let goodbye = poll_fn(|cx| Pin::new(&mut connection.stream).poll_shutdown(cx));
+    let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+}
+
+/// A trunk's connection.
+struct Connection<'a> {
+    stream: TrunkStream,
+    calls: &'a Calls,
+    input: BytesMut,
+    /// The frames that are being sent.
+    sent: Vec<u8>,
+    /// How many bytes of them TLS has taken.
+    at: usize,
+    /// The first call that may be among them.
+    batch: u32,
+    gathering: Gathering,
+}
+
+impl Connection<'_> {
+    /// Reads and writes until the connection ends.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Reading first: an end that has come already is not written to.
+        while let Poll::Ready(read) = self.poll_read(cx) {
+            if read? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let sent = self.at == self.sent.len();
+        if sent && self.gathering.goes_on(self.calls.waiting(), cx) {
+            return Poll::Pending;
+        }
+        if self.poll_write(cx)?.is_ready() && !self.calls.takes() && self.calls.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(READ);
+        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        let mut bytes = &self.input[..];
+        while let Some((frame, len)) = Frame::read(bytes).map_err(io::Error::other)? {
+            self.calls.take_in(frame).map_err(io::Error::other)?;
+            bytes = &bytes[len..];
+        }
+        let left = bytes.len();
+        self.input.advance(self.input.len() - left);
+        Poll::Ready(Ok(read))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.at == self.sent.len() {
+                self.batch = self.calls.handed();
+                self.at = 0;
+                if !self.calls.hand_over(&mut self.sent, cx) {
+                    return Pin::new(&mut self.stream).poll_flush(cx);
+                }
+            }
+            let rest = &self.sent[self.at..];
+            let piece = if self.at == 0 {
+                &rest[..rest.len().min(ONE_RECORD)]
+            } else {
+                rest
+            };
+            self.at += ready!(Pin::new(&mut self.stream).poll_write(cx, piece))?;
+        }
+    }
+
+    /// The first call of which nothing was sent.
+    fn first_unsent(&self) -> u32 {
+        if self.at == 0 && !self.sent.is_empty() {
+            self.batch
+        } else {
+            self.calls.handed()
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One call that came on a trunk.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use dfaas_protocol::Headroom;
+use dfaas_protocol::delivery::{Admission, Rejection, admit};
+use dfaas_protocol::policy::{Priority, Terms};
+use hyper::StatusCode;
+use tokio::time::Instant;
+
+use crate::datapath::plain::{Answer, Failed, Found, Head, Left, Limits, Source, exchange};
+use crate::datapath::trunk::frame::MAX_DATA;
+use crate::routing::{Served, Slot};
+
+use super::calls::{Calls, Ticket};
+
+/// Runs one call until it is answered, refused or given up. Returns its number.
+pub(super) async fn run(
+    calls: &Calls,
+    number: u32,
+    ticket: Rc<Ticket>,
+    priority: Priority,
+    request: Bytes,
+) -> u32 {
+    if calls.are_too_many() {
+        calls.refuse(number, None, "too-many-calls");
+        return number;
+    }
+    let mut served = pin!(serve(calls, number, &ticket, priority, &request));
+    poll_fn(|cx| {
+        if ticket.given_up.get() || served.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        ticket.task.set(Some(cx.waker().clone()));
+        Poll::Pending
+    })
+    .await;
+    number
+}
+
+async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, request: &[u8]) {
+    let shared = &calls.context.shared;
+    // Nothing but one plain request is passed on, whatever a neighbour sends.
+    let head = match Head::find(request, Limits::NEIGHBOUR) {
+        Found::Plain(head) if head.len + head.body == request.len() => head,
+        _ => return calls.refuse(number, None, "not-plain"),
+    };
+    let function = std::str::from_utf8(&request[head.function.clone()]);
+    let found = function.map(|name| shared.routes.load().find(name).cloned());
+    let Ok(Some(served)) = found else {
+        return calls.refuse(number, None, "not-here");
+    };
+    let headroom = || {
+        let gate = served.route.here.as_ref()?;
+        Some(gate.headroom(shared.clock.now()))
+    };
+    let refuse = |why| {
+        served.counters.refused_to_peer();
+        calls.refuse(number, headroom(), why);
+    };
+    if shared.is_draining() {
+        return refuse("draining");
+    }
+    let Some(ran) = served.neighbours.get(&calls.from) else {
+        return refuse("not-a-neighbour");
+    };
+    let now = Instant::now();
+    calls.limit(ticket, now + served.timeout);
+    let slot = match slot(calls, ticket, &served, priority, now).await {
+        Ok(slot) => slot,
+        Err(why) => return refuse(why),
+    };
+    let since = shared.clock.at(slot.since());
+    let health = &shared.platform;
+    let lines = &calls.context.lines;
+    let exchanged = ticket
+        .in_time(exchange(lines, request, head.head_only))
+        .await;
+    ticket.deadline.set(None);
+    let (status, why) = match exchanged {
+        Some(Ok(answer)) if answer.is_limiter_refusal() => {
+            health.call_succeeded();
+            drop(slot);
+            refuse(Rejection::PlatformRefused.as_str());
+            let soon = Instant::now() + shared.timeouts.connect;
+            return answer.discard(lines, soon).await;
+        }
+        Some(Ok(answer)) => {
+            health.call_succeeded();
+            ran.fetch_add(1, Relaxed);
+            served.counters.ran_for_peer();
+            return pass_on(calls, number, ticket, answer, slot, headroom).await;
+        }
+        Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(_)))) => {
+            tracing::debug!(?failed, "a call could not be sent");
+            health.call_failed(since);
+            drop(slot);
+            return refuse(Rejection::PlatformDown.as_str());
+        }
+        Some(Err(Failed::Broken(why))) => {
+            health.call_failed(since);
+            (StatusCode::BAD_GATEWAY, why)
+        }
+        None => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "the function did not answer in time; raise its label dfaas.timeout_ms if it needs longer"
+                .to_owned(),
+        ),
+    };
+    drop(slot);
+    ran.fetch_add(1, Relaxed);
+    served.counters.ran_for_peer();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n{}",
+        why.len() + 1,
+        if head.head_only {
+            String::new()
+        } else {
+            why + "\n"
+        },
+    );
+    calls.room(ticket, false).await;
+    calls.answer(number, headroom(), answer.as_bytes(), true);
+}
+
+/// The slot of a call, now or when its turn comes; or why there is none.
+async fn slot(
+    calls: &Calls,
+    ticket: &Ticket,
+    served: &Served,
+    priority: Priority,
+    now: Instant,
+) -> Result<Slot, &'static str> {
+    let Some(local) = &served.local else {
+        return Err("not-here");
+    };
+    if !served.offered {
+        return Err(Rejection::Closed.as_str());
+    }
+    let time = calls.context.shared.clock.at(now.into_std());
+    let terms = Terms {
+        priority,
+        ..served.terms(time, None)
+    };
+    match served.displace_admission(admit(&served.route, calls.from, time), &terms) {
+        Admission::Run => Ok(local.running_since(now.into_std())),
+        Admission::Wait(turn) => {
+            let turn = ticket.in_time(local.turn(turn, &terms, served.service));
+            let slot = turn.await.ok_or("waited-too-long")?;
+            slot.ok_or(Rejection::Dropped.as_str())
+        }
+        Admission::Refuse(rejection) => Err(rejection.as_str()),
+    }
+}
+
+/// Passes the platform's answer on as it comes.
+async fn pass_on(
+    calls: &Calls,
+    number: u32,
+    ticket: &Ticket,
+    answer: Answer,
+    slot: Slot,
+    headroom: impl Fn() -> Option<Headroom>,
+) {
+    let Answer {
+        head,
+        mut input,
+        source,
+    } = answer;
+    let mut left = Left::of(head.body);
+    let (mut slot, mut source) = (Some(slot), Some(source));
+    // Where the head ends that is still to be sent.
+    let mut body = head.len;
+    // It ends early where the framing is broken.
+    while let Some(here) = left.follow(&input[body..]) {
+        let ended = left.ended();
+        if ended {
+            drop(slot.take());
+            if head.reusable
+                && body + here == input.len()
+                && let Some(Source::Line(line)) = source.take()
+            {
+                calls.context.lines.give_back(line, BytesMut::new());
+            }
+        }
+        let bytes = &input[..body + here];
+        if body > 0 {
+            calls.room(ticket, false).await;
+            let (first, rest) = bytes.split_at(body + here.min(MAX_DATA));
+            ticket.window.set(ticket.window.get() - first.len() as u32);
+            let last = ended && rest.is_empty();
+            calls.answer(number, headroom(), first, last);
+            body = 0;
+            if !rest.is_empty() {
+                calls.send(number, ticket, rest, ended).await;
+            }
+        } else {
+            calls.send(number, ticket, bytes, ended).await;
+        }
+        if ended {
+            return calls.context.buffers.give_back(input);
+        }
+        input.clear();
+        let more = match &mut source {
+            Some(source) => source.more(&mut input).await,
+            None => break,
+        };
+        match more {
+            Ok(true) => {}
+            Ok(false) if matches!(left, Left::UntilClose) => {
+                return calls.send(number, ticket, b"", true).await;
+            }
+            _ => break,
+        }
+    }
+    calls.reset(number);
+}

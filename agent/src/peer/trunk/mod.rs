@@ -1,0 +1,105 @@
+//! Taking plain calls that a neighbour sends on a trunk, many at a time.
+//!
+//! One task serves the connection: it reads what came, polls the calls that can go on, and writes what all of them had to
+//! say in one go.
+
+mod call;
+mod calls;
+mod connection;
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use dfaas_protocol::NodeId;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
+
+use crate::datapath::Context;
+use crate::datapath::trunk::Gathering;
+
+use call::run;
+use calls::Calls;
+use connection::Connection;
+
+/// How long the other end may take to close a trunk on which nothing is left.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves one trunk until it ends, or until `stop` says that the node drains and its calls have ended.
+pub(super) async fn serve_trunk(
+    context: Rc<Context>,
+    stream: TlsStream<BufReader<TcpStream>>,
+    from: NodeId,
+    mut stop: watch::Receiver<bool>,
+) {
+    let calls = Calls::new(context, from);
+    let mut connection = Connection::new(stream, &calls);
+    let mut running = FuturesUnordered::new();
+    let mut stopped = pin!(async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    });
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let mut farewell: Option<Pin<Box<Sleep>>> = None;
+    let mut closing = false;
+    let mut gathering = Gathering::default();
+    let ended = poll_fn(|cx| -> Poll<io::Result<()>> {
+        if !closing && stopped.as_mut().poll(cx).is_ready() {
+            closing = true;
+            calls.close();
+        }
+        loop {
+            let full = calls.is_full();
+            if !full {
+                while let Poll::Ready(read) = connection.poll_read(cx) {
+                    if read? == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                    for (number, ticket, priority, request) in connection.take_calls() {
+                        running.push(run(&calls, number, ticket, priority, request));
+                    }
+                }
+            }
+            while let Poll::Ready(Some(number)) = running.poll_next_unpin(cx) {
+                calls.forget(number);
+            }
+            if let Some(next) = calls.next_deadline() {
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+                if timer.deadline() != next {
+                    timer.as_mut().reset(next);
+                }
+                if timer.as_mut().poll(cx).is_ready() {
+                    calls.pass_deadlines(Instant::now());
+                    continue;
+                }
+            }
+            if connection.has_sent_all() && gathering.goes_on(calls.waiting(), cx) {
+                return Poll::Pending;
+            }
+            ready!(connection.poll_write(cx))?;
+            // What was not read for want of room can be read now.
+            if !full {
+                break;
+            }
+        }
+        if closing && running.is_empty() {
+            let last = farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL)));
+            return last.as_mut().poll(cx).map(Ok);
+        }
+        Poll::Pending
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, neighbour = %from, "a trunk broke");
+    }
+    // A courtesy to the other end, which otherwise hears of it by a reset.
+    let goodbye = poll_fn(|cx| connection.poll_shutdown(cx));
+    let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+}

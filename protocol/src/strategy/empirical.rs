@@ -1,0 +1,100 @@
+//! `empirical`: overflow goes to neighbours by a mean of several metrics, with noise.
+//!
+//! The helpers of a function are the neighbours that offer it and have something free. Four metrics v make a distribution
+//! over them each: slots (or the burst of a rate) and what is free, v/Σv; the share that is taken and the mean service time,
+//! (1/v)/Σ(1/v), where 0 counts as 0.01 and 1 ms, and a service time that was not measured as 100 ms. w is their mean. Each
+//! helper's w then grows or shrinks, with probability 0.3 each, by U(0, 0.4)·w; weight = 100·w/Σw. A call runs here while the
+//! gate lets it start, else it goes to a helper drawn by weight.
+//!
+//! Source: the reference's strategy of that name (MAPE-K) in its first simulator. Not taken over: its metrics of CPU and
+//! memory, which an offer does not carry, and weights for neighbours that cannot help.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use crate::neighbours::Offered;
+
+use super::shares::Overflow;
+use super::{Observation, Plan, Strategy, Weights};
+
+/// How often a weight changes at random, and by how much of it at most.
+const NOISE_PROBABILITY: f64 = 0.6;
+const NOISE: f64 = 0.4;
+/// What stands in for zero, and for what was not measured.
+const LEAST_TAKEN: f64 = 0.01;
+const LEAST_SERVICE: f64 = 0.001;
+const ASSUMED_SERVICE: Duration = Duration::from_millis(100);
+
+/// The strategy `empirical`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Empirical;
+
+impl Strategy for Empirical {
+    fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
+        let routes = seen.routes(|_, _, there| {
+            let metrics: Vec<Option<[f64; 4]>> =
+                there.iter().map(|there| metrics(there.offered)).collect();
+            let mut weights = means(&metrics);
+            for weight in &mut weights {
+                if *weight > 0.0 && rng.random_bool(NOISE_PROBABILITY) {
+                    let change = *weight * rng.random_range(0.0..NOISE);
+                    *weight += if rng.random() { change } else { -change };
+                }
+            }
+            Box::new(Overflow(Weights::proportional(&weights)))
+        });
+        Plan {
+            routes,
+            ..Plan::default()
+        }
+    }
+}
+
+/// The metrics of a helper, the larger the better; nothing for one that cannot help.
+fn metrics(offered: &Offered) -> Option<[f64; 4]> {
+    let headroom = offered.remote.last_resort().filter(|h| h.free > 0)?;
+    let (size, free) = (f64::from(headroom.size), f64::from(headroom.free));
+    let service = offered.service.map_or(ASSUMED_SERVICE, |s| s.as_duration());
+    Some([
+        size,
+        free,
+        (1.0 - free / size).max(LEAST_TAKEN).recip(),
+        service.as_secs_f64().max(LEAST_SERVICE).recip(),
+    ])
+}
+
+/// The mean of the distributions that the metrics make; zero for those that cannot help.
+fn means(metrics: &[Option<[f64; 4]>]) -> Vec<f64> {
+    let mut sums = [0.0; 4];
+    for values in metrics.iter().flatten() {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+    metrics
+        .iter()
+        .map(|values| {
+            values.map_or(0.0, |values| {
+                values.iter().zip(sums).map(|(v, sum)| v / sum).sum::<f64>() / 4.0
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_is_a_quarter_of_the_weight() {
+        // Sizes 4 and 12, free 1 and 3, three quarters taken of both, 30 and 10 ms.
+        let helper =
+            |size: f64, free: f64, ms: f64| Some([size, free, 1.0 / (1.0 - free / size), 1e3 / ms]);
+        let weights = means(&[helper(4.0, 1.0, 30.0), None, helper(12.0, 3.0, 10.0)]);
+        // A quarter, a quarter, a half, a quarter; and three quarters thrice, a half.
+        assert!((weights[0] - 1.25 / 4.0).abs() < 1e-12, "{weights:?}");
+        assert!((weights[2] - 2.75 / 4.0).abs() < 1e-12, "{weights:?}");
+        assert_eq!(weights[1], 0.0);
+    }
+}

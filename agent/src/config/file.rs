@@ -166,6 +166,7 @@ pub(super) struct FunctionSection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct FunctionsSection {
     pub(super) concurrency: Option<u32>,
+    pub(super) learn: Option<bool>,
     pub(super) queue: Option<u32>,
 }
 

@@ -334,6 +334,7 @@ fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults 
             section.concurrency,
             default_slots::<16>(),
         ),
+        learn: section.learn.unwrap_or(true),
         queue,
     }
 }

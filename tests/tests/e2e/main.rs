@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod calls;
+mod capacity;
 mod corpus;
 mod crowds;
 mod demo;

@@ -5,6 +5,7 @@ mod admin;
 mod agent;
 mod check;
 mod demo;
+mod explain;
 mod peers;
 mod status;
 mod strategy;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
   dfaas demo                                           what offloading does, on this machine
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
+  dfaas explain CALL_ID                                why a call went where it went
 
 `dfaas COMMAND --help` tells more."
 )]
@@ -41,6 +43,7 @@ enum Command {
     Status(status::Show),
     Peers(peers::Show),
     Strategy(strategy::Strategy),
+    Explain(explain::Explain),
     Check(check::Check),
 }
 
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Status(show) => show.run(),
         Command::Peers(show) => show.run(),
         Command::Strategy(strategy) => strategy.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };
     match result {

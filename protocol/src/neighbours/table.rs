@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
-use crate::policy::Policy;
+use crate::policy::{Excluded, Policy};
 use crate::trade::{Bid, Margin, Price};
 use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
@@ -277,6 +277,19 @@ impl Neighbours {
             .values()
             .filter(move |n| n.may_take(policy))
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
+    }
+
+    /// The neighbours that offer a function and may not be sent its calls, and why, in the order of their ids.
+    pub fn excluded<'a>(
+        &'a self,
+        function: &'a FunctionName,
+    ) -> impl Iterator<Item = (NodeId, Excluded)> + 'a {
+        let open = Policy::default();
+        let policy = self.policy(function).cloned().unwrap_or(open);
+        self.entries
+            .values()
+            .filter(|n| n.functions.contains_key(function))
+            .filter_map(move |n| policy.excludes(n).map(|why| (n.node, why)))
     }
 
     /// How many there are.

@@ -12,6 +12,7 @@ mod calls;
 mod corpus;
 mod crowds;
 mod demo;
+mod explain;
 mod federation;
 mod health;
 mod http;

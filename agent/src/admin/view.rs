@@ -1,8 +1,12 @@
 //! What the admin address shows, as JSON. Field names are a contract with scripts: add, do not rename.
 
+mod calls;
+
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{HealthState, NodeId};
 use serde::{Deserialize, Serialize};
+
+pub use calls::{CallExplanation, CandidateExplanation, Count, Decisions, Left, StepExplanation};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

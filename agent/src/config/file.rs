@@ -187,6 +187,7 @@ pub(super) struct LogSection {
     pub(super) format: Option<String>,
     pub(super) access: Option<String>,
     pub(super) access_file: Option<PathBuf>,
+    pub(super) explain_calls: Option<usize>,
 }
 
 impl ConfigFile {

@@ -272,6 +272,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The log of calls.
     pub access: AccessLogConfig,
+    /// How many of the last calls can be explained.
+    pub explain_calls: usize,
 }
 
 /// The log of calls.

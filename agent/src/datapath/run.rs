@@ -1,5 +1,7 @@
 //! Running a call on the local platform.
 
+use std::rc::Rc;
+
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::http::request::Parts;
@@ -20,8 +22,8 @@ use super::{AnswerBody, Context, Replay, SendError, Target};
 pub enum Run {
     /// An answer, which is to be passed on whatever it says.
     Answered(Response<AnswerBody>),
-    /// Nothing was executed, and the call can be tried elsewhere.
-    Refused,
+    /// Nothing was executed, and the call can be tried elsewhere. A neighbour says why.
+    Refused(Option<Rc<str>>),
     /// No connection could be made, so that nothing was executed, and the call can be tried elsewhere.
     Unreached,
     /// It may have been executed and must not be tried again.
@@ -69,7 +71,7 @@ pub async fn run_here(
         slot.refused();
         response.into_body().discard().await;
         replay.give_up();
-        return Run::Refused;
+        return Run::Refused(None);
     }
     Run::Answered(relay(response, Some(slot)))
 }

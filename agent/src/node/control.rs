@@ -368,6 +368,7 @@ impl Control {
             .map(|neighbour| neighbour.peer_address())
             .collect();
         let counters = self.counters_of(&route.function);
+        let (explanations, function) = (self.shared.explanations.as_ref(), &route.function);
         let calls = self.peer_calls.entry(route.function.clone()).or_default();
         let neighbours: HashMap<NodeId, Arc<AtomicU64>> = self
             .neighbours
@@ -387,6 +388,8 @@ impl Control {
             policy: policy.unwrap_or_default(),
             offered,
             service,
+            number: explanations.map_or_else(Default::default, |kept| kept.number(function)),
+            excluded: self.neighbours.excluded(function).collect(),
             route,
         }
     }

@@ -13,6 +13,7 @@ mod capacity;
 mod corpus;
 mod crowds;
 mod demo;
+mod explain;
 mod federation;
 mod health;
 mod http;

@@ -26,6 +26,19 @@ impl Headroom {
     pub fn share(self) -> f32 {
         self.free as f32 / self.size.max(1) as f32
     }
+
+    /// Whether there is no room left to wait either, where so many calls may.
+    pub fn is_full(self, queue: u32) -> bool {
+        i64::from(self.free) <= -i64::from(queue)
+    }
+
+    /// As it was before a call was counted.
+    pub const fn one_more(self) -> Headroom {
+        Headroom {
+            free: self.free.saturating_add(1),
+            size: self.size,
+        }
+    }
 }
 
 impl fmt::Display for Headroom {

@@ -5,6 +5,7 @@ mod admin;
 mod agent;
 mod check;
 mod demo;
+mod explain;
 mod lab;
 mod peers;
 mod status;
@@ -28,6 +29,7 @@ use clap::{Parser, Subcommand};
   dfaas lab run SCENARIO --out DIR                     a scenario of the simulator, with real agents
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
+  dfaas explain CALL_ID                                why a call went where it went
 
 `dfaas COMMAND --help` tells more."
 )]
@@ -44,6 +46,7 @@ enum Command {
     Status(status::Show),
     Peers(peers::Show),
     Strategy(strategy::Strategy),
+    Explain(explain::Explain),
     Check(check::Check),
 }
 
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Status(show) => show.run(),
         Command::Peers(show) => show.run(),
         Command::Strategy(strategy) => strategy.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };
     finish(result.map(|()| ExitCode::SUCCESS))

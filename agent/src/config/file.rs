@@ -166,6 +166,7 @@ pub(super) struct FunctionSection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct FunctionsSection {
     pub(super) concurrency: Option<u32>,
+    pub(super) learn: Option<bool>,
     pub(super) queue: Option<u32>,
 }
 
@@ -186,6 +187,7 @@ pub(super) struct LogSection {
     pub(super) format: Option<String>,
     pub(super) access: Option<String>,
     pub(super) access_file: Option<PathBuf>,
+    pub(super) explain_calls: Option<usize>,
 }
 
 impl ConfigFile {

@@ -240,8 +240,10 @@ pub struct ServiceTimes {
 /// What holds for functions that say nothing of themselves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunctionDefaults {
-    /// The slots of a function without a capacity label.
+    /// The slots of a function without a capacity label, or those that it begins with where they are learned.
     pub concurrency: Slots,
+    /// Whether the slots of such a function are learned.
+    pub learn: bool,
     /// How many calls of a function may wait on this node.
     pub queue: u32,
 }
@@ -270,6 +272,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The log of calls.
     pub access: AccessLogConfig,
+    /// How many of the last calls can be explained.
+    pub explain_calls: usize,
 }
 
 /// The log of calls.

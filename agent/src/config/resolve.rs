@@ -98,6 +98,9 @@ impl Violations {
     }
 }
 
+/// The most calls that can be explained: with four kilobytes for each, which only calls that went far take, 400 MB.
+const MOST_EXPLAINED: usize = 100_000;
+
 /// A default number of slots; the const evaluation fails if it is none.
 pub(super) const fn default_slots<const N: u32>() -> Slots {
     const { Slots::new(N).expect("a default is at least one and at most a million") }
@@ -334,6 +337,7 @@ fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults 
             section.concurrency,
             default_slots::<16>(),
         ),
+        learn: section.learn.unwrap_or(true),
         queue,
     }
 }
@@ -371,7 +375,18 @@ fn log(v: &mut Violations, section: LogSection) -> LogConfig {
         filter,
         format,
         access: access_log(v, section.access.as_deref(), section.access_file),
+        explain_calls: explain_calls(v, section.explain_calls),
     }
+}
+
+fn explain_calls(v: &mut Violations, calls: Option<usize>) -> usize {
+    let calls = calls.unwrap_or(4096);
+    if calls > MOST_EXPLAINED {
+        v.add(format!(
+            "log.explain_calls: {calls} calls would take too much memory; give 0 (off) to {MOST_EXPLAINED}"
+        ));
+    }
+    calls
 }
 
 fn access_log(v: &mut Violations, kind: Option<&str>, file: Option<PathBuf>) -> AccessLogConfig {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
-use crate::policy::Policy;
+use crate::policy::{Excluded, Policy};
 use crate::trade::{Bid, Margin, Price};
 use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
@@ -307,6 +307,19 @@ impl Neighbours {
                 .map(|(function, candidates)| (function.clone(), candidates.into()))
                 .collect()
         })
+    }
+
+    /// The neighbours that offer a function and may not be sent its calls, and why, in the order of their ids.
+    pub fn excluded<'a>(
+        &'a self,
+        function: &'a FunctionName,
+    ) -> impl Iterator<Item = (NodeId, Excluded)> + 'a {
+        let open = Policy::default();
+        let policy = self.policy(function).cloned().unwrap_or(open);
+        self.entries
+            .values()
+            .filter(|n| n.functions.contains_key(function))
+            .filter_map(move |n| policy.excludes(n).map(|why| (n.node, why)))
     }
 
     /// How many there are.

@@ -39,7 +39,8 @@ impl Scenario {
             let holders = named.all_or(section.nodes.as_deref())?;
             let mut placed = vec![None; nodes.len()];
             for node in holders {
-                let (capacity, _) = Capacity::from_labels(&section.labels, capacities[node]);
+                let declared = Capacity::declared(&section.labels).ok().flatten();
+                let capacity = declared.unwrap_or(capacities[node]);
                 let queue = makes[node].queue;
                 placed[node] = Some(Placement { capacity, queue });
             }

@@ -1,7 +1,7 @@
 //! What a scenario must keep to: one plain sentence a rule.
 
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{Capacity, FunctionName, Slots};
+use dfaas_protocol::{Capacity, FunctionName};
 
 use super::ScenarioError;
 use super::amount::Amount;
@@ -107,10 +107,7 @@ fn check_function(function: &FunctionSection) -> Checked {
     let name = &function.name;
     FunctionName::parse(name)
         .map_err(|error| ScenarioError::invalid(format!("function {name:?}: {error}")))?;
-    let slot = Slots::new(1).map(Capacity::Slots);
-    if let Some(default) = slot
-        && let (_, Some(error)) = Capacity::from_labels(&function.labels, default)
-    {
+    if let Err(error) = Capacity::declared(&function.labels) {
         return Err(ScenarioError::invalid(format!(
             "function {name:?}: {error}"
         )));

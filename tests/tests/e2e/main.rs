@@ -9,9 +9,11 @@
 
 mod bad_input;
 mod calls;
+mod capacity;
 mod corpus;
 mod crowds;
 mod demo;
+mod explain;
 mod federation;
 mod health;
 mod http;

@@ -182,6 +182,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "a level such as info",
     ),
     ("log.format = 'xml'", "log.format", "text or json"),
+    ("log.explain_calls = 100001", "log.explain_calls", "0 (off)"),
     ("log.access = 'xml'", "log.access", "off or json"),
     (
         "log.access_file = 'x'",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{Capacity, FunctionName, Time};
 use rand::{Rng, RngExt};
@@ -54,6 +55,8 @@ impl Periods {
 pub struct Function {
     /// Its name.
     pub name: FunctionName,
+    /// Where its calls may run, how soon they should be answered, and who goes first.
+    pub policy: Policy,
     /// How long calls run on a node of speed 1.
     pub service: Service,
     /// Bytes of a request's body.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
 use rand_chacha::ChaCha8Rng;
 
@@ -82,6 +83,7 @@ impl Scenario {
         })?;
         Ok(Function {
             name,
+            policy: Policy::from_labels(&section.labels).0,
             service: self.service(&section.service)?,
             body_bytes: section.body_bytes,
             answer_bytes: section.answer_bytes,

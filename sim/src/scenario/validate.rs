@@ -1,5 +1,6 @@
 //! What a scenario must keep to: one plain sentence a rule.
 
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{Capacity, FunctionName, Slots};
 
@@ -111,6 +112,11 @@ fn check_function(function: &FunctionSection) -> Checked {
     if let Some(default) = slot
         && let (_, Some(error)) = Capacity::from_labels(&function.labels, default)
     {
+        return Err(ScenarioError::invalid(format!(
+            "function {name:?}: {error}"
+        )));
+    }
+    if let Some(error) = Policy::from_labels(&function.labels).1.first() {
         return Err(ScenarioError::invalid(format!(
             "function {name:?}: {error}"
         )));

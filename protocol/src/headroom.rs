@@ -26,6 +26,16 @@ impl Headroom {
     pub fn share(self) -> f32 {
         self.free as f32 / self.size.max(1) as f32
     }
+
+    /// The one of two in which less is free; the smaller share, if that is equal.
+    pub(crate) fn min(self, other: Headroom) -> Headroom {
+        let order = self.free.cmp(&other.free);
+        if order.then(self.share().total_cmp(&other.share())).is_le() {
+            self
+        } else {
+            other
+        }
+    }
 }
 
 impl fmt::Display for Headroom {

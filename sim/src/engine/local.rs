@@ -1,11 +1,13 @@
 //! A function on a node: its gate, the calls that wait at it, and what was measured of it.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::estimate::RateMeter;
 use dfaas_protocol::gate::{Freed, Gate};
-use dfaas_protocol::policy::{Policy, Terms};
+use dfaas_protocol::node_slots::NodeSlots;
+use dfaas_protocol::policy::{Policy, Priority, Terms};
 use dfaas_protocol::queue::{Place, Queue};
 use dfaas_protocol::{NodeLabels, Time};
 
@@ -59,9 +61,20 @@ impl Counter {
 }
 
 impl Local {
-    pub(super) fn new(placement: Placement, policy: Policy, peers: usize, now: Time) -> Local {
+    /// With the slots of its node, if functions share them.
+    pub(super) fn new(
+        placement: Placement,
+        node: Option<Arc<NodeSlots>>,
+        policy: Policy,
+        peers: usize,
+        now: Time,
+    ) -> Local {
+        let gate = Gate::new(placement.capacity, placement.queue);
         Local {
-            gate: Arc::new(Gate::new(placement.capacity, placement.queue)),
+            gate: Arc::new(match node {
+                Some(node) => gate.sharing(node),
+                None => gate,
+            }),
             is_offered: policy.is_offered_by(&NodeLabels::default()),
             policy,
             waiting: Queue::new(),
@@ -102,17 +115,31 @@ impl Local {
         left
     }
 
-    /// A slot is given up.
-    pub(super) fn release(&mut self, now: Time) -> Next {
+    /// A slot is given up; nothing if it is for all functions of the node.
+    pub(super) fn release(&mut self, now: Time) -> Option<Next> {
         match self.gate.end() {
-            Freed::Free => Next::Nobody,
-            Freed::HandedOver => match self.waiting.pop(now) {
-                Some((call, true)) => Next::Start(call),
-                Some((call, false)) => Next::Drop(call),
-                None => {
-                    unreachable!("a slot is handed over only while the gate counts one that waits")
-                }
-            },
+            Freed::Free => Some(Next::Nobody),
+            Freed::HandedOver => Some(self.next(now)),
+            Freed::Shared => None,
+        }
+    }
+
+    /// Who has a slot of the node that is free, if it is for a call of this function.
+    pub(super) fn resume(&mut self, now: Time) -> Option<Next> {
+        self.gate.resume().then(|| self.next(now))
+    }
+
+    /// Its place among those of the node that are resumed; nothing if no call waits.
+    pub(super) fn precedence(&self) -> Option<(Priority, Reverse<u32>)> {
+        let waits = !self.waiting.is_empty();
+        waits.then(|| self.gate.precedence(self.policy.priority))
+    }
+
+    fn next(&mut self, now: Time) -> Next {
+        match self.waiting.pop(now) {
+            Some((call, true)) => Next::Start(call),
+            Some((call, false)) => Next::Drop(call),
+            None => unreachable!("a slot is for one that waits only while the gate counts one"),
         }
     }
 

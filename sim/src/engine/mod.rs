@@ -417,9 +417,11 @@ impl<'a> World<'a> {
     }
 
     /// A slot is given up: whoever waits first and can still start in time has it.
-    fn release(&mut self, node: usize, function: usize) {
+    fn release(&mut self, node: usize, mut function: usize) {
         loop {
-            match self.nodes[node].release(function, self.now) {
+            let next;
+            (function, next) = self.nodes[node].release(function, self.now);
+            match next {
                 Next::Nobody => return,
                 Next::Drop(call) => self.drop_from_queue(call),
                 Next::Start(call) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
 use dfaas_protocol::gate::Turn;
 use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
 use dfaas_protocol::queue::Place;
@@ -96,13 +97,15 @@ impl Node {
     ) -> Node {
         let site = &experiment.nodes[index];
         let peers = experiment.links.neighbours(index).len();
+        let slots = site.slots.map(|slots| Arc::new(NodeSlots::new(slots)));
         let functions: Vec<Option<Local>> = site
             .functions
             .iter()
             .zip(&experiment.functions)
             .map(|(placement, function)| {
                 let policy = function.policy.clone();
-                placement.map(|placement| Local::new(placement, policy, peers, now))
+                let shared = slots.clone();
+                placement.map(|placement| Local::new(placement, shared, policy, peers, now))
             })
             .collect();
         let seen = functions
@@ -266,10 +269,31 @@ impl Node {
         }
     }
 
-    /// A slot is given up; returns who has it now.
-    pub(crate) fn release(&mut self, function: usize, now: Time) -> Next {
-        let local = self.functions[function].as_mut();
-        local.map_or(Next::Nobody, |local| local.release(now))
+    /// A slot is given up; returns who has it now, with its function.
+    pub(crate) fn release(&mut self, function: usize, now: Time) -> (usize, Next) {
+        let Some(local) = self.functions[function].as_mut() else {
+            return (function, Next::Nobody);
+        };
+        match local.release(now) {
+            Some(next) => (function, next),
+            None => self.resume(now),
+        }
+    }
+
+    /// Who has a slot that is free for all functions of the node: the first of those that wait and may have it.
+    fn resume(&mut self, now: Time) -> (usize, Next) {
+        let locals = self.functions.iter().enumerate();
+        let mut order: Vec<_> = locals
+            .filter_map(|(function, local)| Some((local.as_ref()?.precedence()?, function)))
+            .collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, function) in order {
+            let local = self.functions[function].as_mut();
+            if let Some(next) = local.and_then(|local| local.resume(now)) {
+                return (function, next);
+            }
+        }
+        (0, Next::Nobody)
     }
 
     /// What it says is left of a function.

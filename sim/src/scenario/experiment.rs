@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{Capacity, FunctionName, Time};
+use dfaas_protocol::{Capacity, FunctionName, Slots, Time};
 use rand::{Rng, RngExt};
 
 use super::file::{Arrivals, Power};
@@ -113,6 +113,8 @@ pub struct Site {
     pub group: String,
     /// Cores that its functions share; without them a call has a core of its own.
     pub cores: Option<f64>,
+    /// Calls that its functions run at one time together, as its agent is told; not told where nothing is shared.
+    pub slots: Option<Slots>,
     /// How fast calls run; they take their time divided by it.
     pub speed: f64,
     /// What it draws.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dfaas_protocol::Slots;
 use dfaas_protocol::strategy::StrategyName;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,10 @@ pub struct NodesSection {
     /// Cores that all functions of the node share: when more calls run than there are cores, all run slower.
     #[serde(default)]
     pub cores: Option<Amount>,
+    /// Calls that all functions of the node run at one time together, as `[node] slots` of an agent; not limited if it is
+    /// left out.
+    #[serde(default)]
+    pub node_slots: Option<Slots>,
     /// Calls of a function that may wait.
     #[serde(default = "queue")]
     pub queue: u32,

@@ -180,7 +180,7 @@ impl<'a> World<'a> {
         let function = &self.experiment.functions[source.function];
         let service = self.sources[index].service(&function.service);
         self.schedule_arrival(index);
-        self.ledger.offer(source.node, self.now);
+        self.ledger.offer(source.node, source.function, self.now);
         let node = &mut self.nodes[source.node];
         if !node.up {
             return self.ledger.refuse(source.node, NODE_DOWN, self.now);
@@ -409,8 +409,12 @@ impl<'a> World<'a> {
         self.release(node, function);
         if is_own {
             let call = self.calls.take(id);
-            self.ledger
-                .serve(node, self.now.since(call.arrived), false, self.now);
+            self.ledger.serve(
+                (node, function),
+                self.now.since(call.arrived),
+                false,
+                self.now,
+            );
         } else {
             self.answer(id, true);
         }
@@ -465,8 +469,12 @@ impl<'a> World<'a> {
         self.nodes[origin].answered(function, from, served, headroom, self.now);
         if served {
             let call = self.calls.take(id);
-            self.ledger
-                .serve(origin, self.now.since(call.arrived), true, self.now);
+            self.ledger.serve(
+                (origin, function),
+                self.now.since(call.arrived),
+                true,
+                self.now,
+            );
         } else {
             self.ledger.peer_refusal(from, self.now);
             self.deliver(id);

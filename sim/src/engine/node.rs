@@ -28,6 +28,8 @@ use super::local::{Local, Next};
 /// Nobody connects to it, but an offer names an address.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 31601;
+/// How much of a new mean service time enters the estimate, as in the agent.
+const SMOOTHING: f64 = 0.3;
 /// What is said of a node that is gone to somebody who sees everything.
 const GONE: Headroom = Headroom {
     free: i32::MIN / 2,
@@ -446,7 +448,10 @@ impl Node {
             let (sum, count) = std::mem::take(&mut local.services);
             seen.run = f64::from(count) / seconds;
             if count > 0 {
-                seen.service = Some(sum / count);
+                let mean = (sum / count).as_secs_f64();
+                let known = seen.service.map_or(mean, |known| known.as_secs_f64());
+                let smoothed = known + SMOOTHING * (mean - known);
+                seen.service = Some(Duration::from_secs_f64(smoothed));
                 local.service = seen.service;
             }
         }

@@ -19,6 +19,8 @@ pub struct Experiment {
     pub seed: u64,
     /// How long clients bring calls.
     pub duration: Duration,
+    /// How long an interval of the report is, if the scenario says so.
+    pub interval: Option<Duration>,
     /// The strategy that the scenario names.
     pub strategy: StrategyName,
     /// How often each strategy plans.

@@ -25,6 +25,9 @@ pub struct Scenario {
     pub seed: u64,
     /// How long clients bring calls, in seconds. What is in flight then is brought to its end.
     pub duration_s: f64,
+    /// Seconds of an interval of the report, at least a thousandth; if it is left out whole seconds, at most 600 of them.
+    #[serde(default)]
+    pub interval_s: Option<f64>,
     /// The strategy of every node, and how often it plans.
     #[serde(default)]
     pub strategy: StrategySection,

@@ -54,6 +54,7 @@ impl Scenario {
             name: self.name.clone(),
             seed: self.seed,
             duration: Duration::from_secs_f64(self.duration_s),
+            interval: self.interval_s.map(Duration::from_secs_f64),
             strategy: self.strategy.name,
             periods: self.periods(),
             functions,

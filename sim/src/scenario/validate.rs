@@ -74,6 +74,12 @@ impl Scenario {
             "seed is a number below 2 to the 63",
         )?;
         positive_seconds(self.duration_s, "duration_s")?;
+        if let Some(interval) = self.interval_s {
+            rule(
+                (1e-3..=self.duration_s).contains(&interval),
+                "interval_s is from a thousandth of a second to the duration",
+            )?;
+        }
         self.strategy()?;
         rule(!self.functions.is_empty(), "there is at least one function")?;
         for (place, function) in self.functions.iter().enumerate() {

@@ -255,7 +255,8 @@ fn sums(decisions: &Decisions) -> String {
     ]];
     let name = function(&decisions.function);
     let mut text = table(["Function", &name], rows);
-    let tables: [(&str, &[Count], fn(&str) -> String); 4] = [
+    type Words = fn(&str) -> String;
+    let tables: [(&str, &[Count], Words); 4] = [
         ("REASON", &decisions.by_reason, reason),
         ("ENDED", &decisions.by_outcome, str::to_owned),
         ("RUN AT", &decisions.by_target, target),

@@ -14,6 +14,7 @@ pub mod datapath;
 pub mod explain;
 pub mod health;
 pub mod ingress;
+mod lab;
 pub mod node;
 pub mod overlay;
 pub mod peer;

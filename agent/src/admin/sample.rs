@@ -68,6 +68,7 @@ impl Source for Sample {
             name: "resize.openfaas-fn".to_owned(),
             here: true,
             slots: Some(8),
+            learned: true,
             rate: None,
             free: Some(-2),
             size: Some(8),

@@ -80,6 +80,9 @@ pub struct FunctionStatus {
     pub here: bool,
     /// Slots, where its capacity is slots.
     pub slots: Option<u32>,
+    /// Whether these are learned; the gate may have one more or less for a moment, to learn.
+    #[serde(default)]
+    pub learned: bool,
     /// Calls a second, where its capacity is a rate.
     pub rate: Option<f64>,
     /// Its headroom here.

@@ -47,12 +47,16 @@ pub async fn run_here(
     let response = match tokio::time::timeout_at(deadline, sent).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
+            slot.unanswered();
             if error.speaks_against_target() {
                 health.call_failed(since);
             }
             return failure(&error, replay);
         }
-        Err(_) if replay.awaits_client() => return body_too_slow(),
+        Err(_) if replay.awaits_client() => {
+            slot.unanswered();
+            return body_too_slow();
+        }
         Err(_) => {
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -64,6 +68,7 @@ pub async fn run_here(
     };
     health.call_succeeded();
     if is_limiter_refusal(&response) && replay.is_whole() {
+        slot.refused();
         response.into_body().discard().await;
         replay.give_up();
         return Run::Refused(None);

@@ -35,8 +35,10 @@ impl Observer {
         let local = control.functions.get(name);
         let gate = local.map(|local| &local.function.gate);
         let headroom = gate.map(|gate| gate.headroom(now));
+        let limiter = local.and_then(|local| local.limiter.as_ref());
+        let learned = limiter.map(|limiter| limiter.learned());
         let (slots, rate) = match gate.map(|gate| gate.capacity()) {
-            Some(Capacity::Slots(slots)) => (Some(slots.get()), None),
+            Some(Capacity::Slots(slots)) => (Some(learned.unwrap_or(slots).get()), None),
             Some(Capacity::Rate(rate)) => (None, Some(rate.per_second())),
             None => (None, None),
         };
@@ -44,10 +46,11 @@ impl Observer {
             name: name.to_string(),
             here: local.is_some(),
             slots,
+            learned: learned.is_some(),
             rate,
             free: headroom.map(|h| h.free),
             size: headroom.map(|h| h.size),
-            service_ms: local.and_then(|l| l.measured.service).map(milliseconds),
+            service_ms: local.and_then(|l| l.measured.service()).map(milliseconds),
             neighbours: control.neighbours.offering(name).count(),
             calls: control
                 .counters

@@ -117,6 +117,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
     tokio::spawn(events.clone().keep_time(config.strategy.period));
+    tokio::spawn(events.clone().learn());
     tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
     tokio::spawn(events.clone().follow_platform(Arc::clone(&platform)));
     tokio::spawn(watch_platform(

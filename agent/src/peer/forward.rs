@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dfaas_protocol::Headroom;
+use dfaas_protocol::neighbours::Candidate;
 use dfaas_protocol::policy::Terms;
-use dfaas_protocol::route::Candidate;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode};

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::{Admission, Rejection, admit};
+use dfaas_protocol::{Capacity, NodeId};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
@@ -136,7 +136,11 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
         served.counters.ran_for_peer();
     }
     if let Some(gate) = &served.route.here {
-        let headroom = gate.headroom(shared.clock.now());
+        let mut headroom = gate.headroom(shared.clock.now());
+        // When the neighbour reads this, the call that it answers is over.
+        if response.body().frees_slot() && matches!(gate.capacity(), Capacity::Slots(_)) {
+            headroom.free = headroom.free.saturating_add(1);
+        }
         let value = headers::ascii(headroom.to_string());
         response.headers_mut().insert(HEADROOM, value);
     }

@@ -18,8 +18,8 @@ use rand::{Rng, RngExt};
 
 use crate::delivery::{Decision, Tried, Why};
 use crate::gate::Gate;
-use crate::neighbours::Remote;
-use crate::route::{Candidate, Route};
+use crate::neighbours::{Candidate, Remote};
+use crate::route::Route;
 use crate::{Headroom, Time};
 
 use super::{Observation, Plan, Rule, Strategy};
@@ -34,7 +34,7 @@ pub struct HeadroomFirst;
 impl Strategy for HeadroomFirst {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen.routes(|_, _, _| Box::new(LargestShare)),
+            routes: seen.routes_alike(|| Box::new(LargestShare)),
             ..Plan::default()
         }
     }

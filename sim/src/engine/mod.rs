@@ -8,6 +8,7 @@ mod event;
 mod faults;
 mod messages;
 mod node;
+mod warmth;
 mod wires;
 
 use std::time::Duration;
@@ -23,13 +24,15 @@ use crate::report::{Ledger, Report};
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
-use arrivals::{Brings, nanos};
+pub use arrivals::Brings;
+use arrivals::nanos;
 use calendar::Calendar;
 use calls::{Call, Calls};
 use cores::Cores;
 use event::{CallId, Event};
 use messages::Messages;
 use node::{Node, Step};
+use warmth::Warmth;
 use wires::Wires;
 
 /// How long a node waits for a connection that cannot be made, as in the agent.
@@ -80,6 +83,8 @@ struct World<'a> {
     nodes: Vec<Node>,
     /// For each node, the cores that its calls share, if they do.
     cores: Vec<Option<Cores>>,
+    /// What is warm, if any function goes to sleep.
+    warmth: Option<Warmth>,
     /// For each node, how fast it runs calls now.
     speeds: Vec<f64>,
     /// For each node, the share of its messages that is lost now.
@@ -111,6 +116,7 @@ impl<'a> World<'a> {
                 .iter()
                 .map(|site| site.cores.map(Cores::new))
                 .collect(),
+            warmth: Warmth::new(experiment),
             speeds: experiment.nodes.iter().map(|site| site.speed).collect(),
             losses: vec![0.0; count],
             sources: (0..experiment.sources.len())
@@ -295,7 +301,15 @@ impl<'a> World<'a> {
     fn start(&mut self, id: CallId) {
         let call = &self.calls[id];
         let node = call.at as usize;
-        let seconds = call.service / self.speeds[node];
+        let speed = self.speeds[node];
+        let mut seconds = call.service / speed;
+        if let Some(warmth) = &mut self.warmth {
+            let (wait, starts) = warmth.begin(node, usize::from(call.function), speed, self.now);
+            seconds += wait.as_secs_f64();
+            if starts {
+                self.ledger.cold_start();
+            }
+        }
         self.ledger.busy(node, seconds);
         match &mut self.cores[node] {
             None => {
@@ -342,6 +356,9 @@ impl<'a> World<'a> {
         let took = self.now.since(call.since);
         let is_own = call.at == call.origin;
         self.ledger.ran(node);
+        if let Some(warmth) = &mut self.warmth {
+            warmth.end(node, function, self.now);
+        }
         let next = self.nodes[node].served(function, took);
         if let Some(next) = next {
             self.ledger.waited(self.now.since(self.calls[next].since));

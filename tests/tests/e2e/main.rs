@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod calls;
+mod capacity;
 mod corpus;
 mod crowds;
 mod demo;
@@ -17,6 +18,7 @@ mod federation;
 mod health;
 mod http;
 mod http2;
+mod lab;
 mod large;
 mod life;
 mod overload;

@@ -267,6 +267,9 @@ async fn attempt(
     };
     match client.unless_given_up(true, exchanged).await {
         Ok(Ok(answer)) if target == Target::Platform && answer.is_limiter_refusal() => {
+            if let Some(slot) = slot {
+                slot.refused();
+            }
             let soon = Instant::now() + context.shared.timeouts.connect;
             answer.discard(&context.lines, soon).await;
             Ok((Attempt::Refused(None, None), Some(Told::Answers)))
@@ -279,10 +282,16 @@ async fn attempt(
             Ok((Attempt::Refused(headroom, Some(word)), Some(Told::Answers)))
         }
         Ok(Err(Failed::Unsent { against, why })) => {
+            if let Some(slot) = slot {
+                slot.unanswered();
+            }
             tracing::debug!(?target, why, "a call could not be sent");
             Ok((Attempt::Unreached, against.then_some(Told::Breaks)))
         }
         Ok(Err(Failed::Broken(why))) => {
+            if let Some(slot) = slot {
+                slot.unanswered();
+            }
             let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);
             Ok((failed, Some(Told::Breaks)))
         }

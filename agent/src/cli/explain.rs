@@ -247,6 +247,9 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The name of a table of sums, what is in it, and how that is shown.
+type Sum<'a> = (&'static str, &'a [Count], fn(&str) -> String);
+
 fn sums(decisions: &Decisions) -> String {
     let of = decisions.calls;
     let rows = vec![[
@@ -255,7 +258,7 @@ fn sums(decisions: &Decisions) -> String {
     ]];
     let name = function(&decisions.function);
     let mut text = table(["Function", &name], rows);
-    let tables: [(&str, &[Count], fn(&str) -> String); 4] = [
+    let tables: [Sum<'_>; 4] = [
         ("REASON", &decisions.by_reason, reason),
         ("ENDED", &decisions.by_outcome, str::to_owned),
         ("RUN AT", &decisions.by_target, target),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::delivery::Tried;
+use crate::neighbours::Candidate;
 use crate::policy::Excluded;
-use crate::route::{Candidate, Route};
+use crate::route::Route;
 use crate::{Headroom, HealthState, NodeId, Time};
 
 /// How one neighbour that has the function stood for a call.

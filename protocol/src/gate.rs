@@ -1,9 +1,12 @@
 //! The gate of a function on its own node: what runs, what waits, what is left.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::estimate::TokenBucket;
+use crate::node_slots::NodeSlots;
+use crate::policy::Priority;
 use crate::{CallRate, Capacity, Headroom, Health, HealthState, Slots, Time};
 
 /// A burst is a tenth of a second of the rate.
@@ -17,6 +20,8 @@ pub struct Gate {
     queue: u32,
     state: State,
     platform: Arc<Health>,
+    /// What it shares with the node's other functions.
+    node: Option<Arc<NodeSlots>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +64,9 @@ pub enum Freed {
     Free,
     /// It belongs to the call that waits longest; the driver must let it start.
     HandedOver,
+    /// Functions share it: the driver [resumes](Gate::resume) the gates of the node at which calls wait, in the order of
+    /// [`Gate::precedence`], until none can.
+    Shared,
 }
 
 /// What a gate with slots counts, as one word: 20 bits of slots, 21 of calls that run, 23 of calls that wait. As slots may
@@ -171,12 +179,20 @@ impl Gate {
             queue: queue.min(MAX_WAITING),
             state,
             platform: Arc::default(),
+            node: None,
         }
     }
 
     /// The gate of a function on a platform of that health.
     pub fn on(mut self, platform: Arc<Health>) -> Gate {
         self.platform = platform;
+        self
+    }
+
+    /// The gate of a function that needs a slot of its node beside its own. Only a gate with slots shares them: a rate is
+    /// kept whatever else the node runs.
+    pub fn sharing(mut self, node: Arc<NodeSlots>) -> Gate {
+        self.node = matches!(self.state, State::Slots(_)).then_some(node);
         self
     }
 
@@ -198,10 +214,16 @@ impl Gate {
     }
 
     /// Changes the slots while calls run. Fewer than run now let nothing start until enough have ended; more let calls start
-    /// that wait: the driver must start as many as this returns, those that wait longest. A rate is not changed.
+    /// that wait: the driver must start as many as this returns, those that wait longest. A rate is not changed. Where functions share
+    /// their node's slots it returns none, and the driver [resumes](Gate::resume) them.
     #[must_use = "a slot that is handed over and not taken is lost"]
     pub fn set_slots(&self, slots: Slots) -> u32 {
         match &self.state {
+            State::Slots(word) if self.node.is_some() => {
+                let slots = slots.get();
+                step(word, |c| Some(Counts { slots, ..c }));
+                0
+            }
             State::Slots(word) => step(word, |c| Some(c.resized(slots.get()).0))
                 .map_or(0, |c| c.resized(slots.get()).1),
             State::Rate { .. } => 0,
@@ -227,7 +249,9 @@ impl Gate {
     /// Starts a call if it can run now and nobody waits before it. Whoever gets `true` owes an [`end`](Gate::end).
     pub fn start(&self, now: Time) -> bool {
         match &self.state {
-            State::Slots(word) => step(word, Counts::start).is_some(),
+            State::Slots(word) => {
+                step(word, Counts::start).is_some() && (self.takes_of_node() || self.undo(word))
+            }
             State::Rate {
                 bucket, running, ..
             } => {
@@ -240,10 +264,69 @@ impl Gate {
         }
     }
 
+    fn takes_of_node(&self) -> bool {
+        self.node.as_ref().is_none_or(|node| node.take())
+    }
+
+    /// Takes back a start for which the node has no slot; always false.
+    fn undo(&self, word: &AtomicU64) -> bool {
+        step(word, |c| {
+            let running = c.running.saturating_sub(1);
+            Some(Counts { running, ..c })
+        });
+        false
+    }
+
+    /// Starts a call that waits, if it has a slot here and one of the node. Whoever gets `true` must let one start.
+    pub fn resume(&self) -> bool {
+        let (State::Slots(word), Some(_)) = (&self.state, &self.node) else {
+            return false;
+        };
+        let resumed = step(word, |c| {
+            let waiting = c.waiting.checked_sub(1)?;
+            let running = c.running + 1;
+            (running <= c.slots).then_some(Counts {
+                running,
+                waiting,
+                ..c
+            })
+        });
+        if resumed.is_none() {
+            return false;
+        }
+        let taken = self.takes_of_node();
+        if !taken {
+            step(word, |c| {
+                let (running, waiting) = (c.running.saturating_sub(1), c.waiting + 1);
+                Some(Counts {
+                    running,
+                    waiting,
+                    ..c
+                })
+            });
+        }
+        taken
+    }
+
+    /// Who is resumed first of those that share a node, the greatest first: the higher priority, then the one that runs
+    /// fewer.
+    pub fn precedence(&self, priority: Priority) -> (Priority, Reverse<u32>) {
+        (priority, Reverse(self.running()))
+    }
+
     /// Starts a call, or lets it wait if there is room. One that runs owes an [`end`](Gate::end); so does one that waited
     /// and whose turn came; one that gives up before owes a [`leave`](Gate::leave).
     pub fn enter(&self, now: Time) -> Entry {
         match &self.state {
+            State::Slots(word) if self.node.is_some() => {
+                if self.start(now) {
+                    Entry::Run
+                } else if step(word, |c| c.wait(self.queue)).is_some() {
+                    Entry::Wait(Turn::WhenFreed)
+                } else {
+                    Entry::Full
+                }
+            }
             State::Slots(word) => match step(word, |c| c.start().or(c.wait(self.queue))) {
                 Some(before) if before.has_free_slot() => Entry::Run,
                 Some(_) => Entry::Wait(Turn::WhenFreed),
@@ -268,6 +351,11 @@ impl Gate {
     /// A call ended.
     pub fn end(&self) -> Freed {
         match &self.state {
+            State::Slots(word) if let Some(node) = &self.node => {
+                self.undo(word);
+                node.give_back();
+                Freed::Shared
+            }
             State::Slots(word) => match step(word, |c| Some(c.end())) {
                 Some(before) if before.hands_over() => Freed::HandedOver,
                 _ => Freed::Free,
@@ -312,9 +400,16 @@ impl Gate {
             State::Slots(word) => {
                 let c = Counts::of(word.load(Relaxed));
                 let busy = i64::from(c.running) + i64::from(c.waiting);
-                Headroom {
+                let own = Headroom {
                     free: clamp(i64::from(c.slots) - busy),
                     size: c.slots,
+                };
+                match &self.node {
+                    Some(node) => own.min(Headroom {
+                        free: clamp(i64::from(node.free()) - i64::from(c.waiting)),
+                        size: node.slots().get(),
+                    }),
+                    None => own,
                 }
             }
             State::Rate { bucket, burst, .. } => Headroom {
@@ -442,5 +537,36 @@ mod tests {
         assert_eq!(gate.headroom(now).free, -1);
         assert!(gate.leave());
         assert_eq!(gate.headroom(now).free, 0);
+    }
+
+    #[test]
+    fn functions_that_share_a_node_share_its_headroom() {
+        let node = Arc::new(NodeSlots::new(Slots::new(4).unwrap()));
+        let [a, b] = [3, 3].map(|own| slots(own, 2).sharing(Arc::clone(&node)));
+        let free = |gate: &Gate| {
+            let Headroom { free, size } = gate.headroom(Time::ZERO);
+            (free, size)
+        };
+        assert_eq!((free(&a), free(&b)), ((3, 3), (3, 3)));
+        assert!(a.start(Time::ZERO) && a.start(Time::ZERO));
+        // One of three is left to a; two of the node's four are left to b, which are fewer than its own three.
+        assert_eq!((free(&a), free(&b)), ((1, 3), (2, 4)));
+        assert!(b.start(Time::ZERO) && b.start(Time::ZERO));
+        assert!(!a.start(Time::ZERO) && !b.start(Time::ZERO));
+        assert_eq!((a.running(), b.running()), (2, 2));
+        assert_eq!(b.enter(Time::ZERO), Entry::Wait(Turn::WhenFreed));
+        assert_eq!(b.enter(Time::ZERO), Entry::Wait(Turn::WhenFreed));
+        assert_eq!(b.enter(Time::ZERO), Entry::Full);
+        // Nothing is free on the node, and two wait for b.
+        assert_eq!((free(&a), free(&b)), ((0, 4), (-2, 4)));
+        assert!(!b.resume());
+        assert_eq!(a.end(), Freed::Shared);
+        assert!(!a.resume(), "none waits for it");
+        assert!(b.resume());
+        assert_eq!(free(&b), (-1, 3));
+        assert_eq!(a.end(), Freed::Shared);
+        assert!(!b.resume(), "it has all the slots that are its own");
+        assert!(b.leave());
+        assert_eq!((free(&a), free(&b)), ((1, 4), (0, 3)));
     }
 }

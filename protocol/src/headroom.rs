@@ -39,6 +39,16 @@ impl Headroom {
             size: self.size,
         }
     }
+
+    /// The one of two in which less is free; the smaller share, if that is equal.
+    pub(crate) fn min(self, other: Headroom) -> Headroom {
+        let order = self.free.cmp(&other.free);
+        if order.then(self.share().total_cmp(&other.share())).is_le() {
+            self
+        } else {
+            other
+        }
+    }
 }
 
 impl fmt::Display for Headroom {

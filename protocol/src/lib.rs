@@ -17,6 +17,7 @@ pub mod health;
 pub mod id;
 pub mod labels;
 pub mod neighbours;
+pub mod node_slots;
 pub mod offer;
 pub mod policy;
 pub mod queue;

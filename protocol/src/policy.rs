@@ -29,6 +29,9 @@ pub const NODE_REGION: &str = "region";
 const MAX_OBJECTIVE_MS: u64 = 3_600_000;
 /// How many mean service times 95 % of calls keep to, where service times are exponentially distributed (ln 20).
 const P95_OF_MEAN: f64 = 2.995_732;
+/// The part of an objective that is spared for what the node where a call waits does not know: the way to it and back, and
+/// the error of its service time. Without it the p95 was up to 3 % above the objective in simulation.
+const SPARED: f64 = 0.05;
 
 /// Who goes first where calls wait: from 0 to 9, the higher the sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -228,10 +231,14 @@ impl Policy {
     }
 
     /// How long a call may wait so that 95 % of the function's calls keep to its objective: what is left of it beside the
-    /// time that 95 % take to run, if service times are exponentially distributed. Nothing without an objective.
+    /// time that 95 % take to run, if service times are exponentially distributed, and beside a twentieth of it for the
+    /// way and for the error of that time. Until a service time is known, half of it. Nothing without an objective.
     pub fn patience(&self, service: Option<Duration>) -> Option<Duration> {
-        let runs = service.unwrap_or_default().mul_f64(P95_OF_MEAN);
-        Some(self.p95?.saturating_sub(runs))
+        let objective = self.p95?.mul_f64(1.0 - SPARED);
+        Some(match service {
+            Some(service) => objective.saturating_sub(service.mul_f64(P95_OF_MEAN)),
+            None => objective / 2,
+        })
     }
 }
 
@@ -335,10 +342,10 @@ mod tests {
     fn an_objective_leaves_what_the_service_time_leaves_of_it() {
         let (policy, errors) = policy(&[(P95_LABEL, "500"), (PRIORITY_LABEL, "9")]);
         assert_eq!((errors, policy.priority), (0, Priority::HIGHEST));
-        assert_eq!(policy.patience(None), Some(Duration::from_millis(500)));
-        // 500 ms less 3.00 times 100 ms.
+        assert_eq!(policy.patience(None), Some(Duration::from_micros(237_500)));
+        // 475 ms less 3.00 times 100 ms.
         let patience = policy.patience(Some(Duration::from_millis(100))).unwrap();
-        assert!((200.0..201.0).contains(&(patience.as_secs_f64() * 1e3)));
+        assert!((175.0..176.0).contains(&(patience.as_secs_f64() * 1e3)));
         let long = policy.patience(Some(Duration::from_secs(1)));
         assert_eq!(long, Some(Duration::ZERO));
     }

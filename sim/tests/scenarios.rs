@@ -81,6 +81,10 @@ fn keys_that_are_unknown_and_rules_that_do_not_hold_are_refused() {
         ),
         ("strategy.name=hedroom", "hedroom"),
         (
+            "functions.0.labels={'dfaas.priority'='10'}",
+            "dfaas.priority",
+        ),
+        (
             "faults=[{at_s=5,until_s=4,what={kind='crash',nodes=['n1']}}]",
             "before it is over",
         ),

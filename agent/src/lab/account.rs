@@ -63,7 +63,7 @@ impl Account<'_> {
         let mut ledger = Ledger::new(self.experiment);
         for (now, entry) in entries {
             match entry {
-                Entry::Offered(outcome) => ledger.offer(outcome.node, now),
+                Entry::Offered(outcome) => ledger.offer(outcome.node, outcome.function, now),
                 Entry::Ended(outcome) => self.end(&mut ledger, &places, outcome),
                 Entry::Counted(index) => self.count(&mut ledger, index),
             }
@@ -87,7 +87,8 @@ impl Account<'_> {
                 let speed = self.experiment.nodes[ran_at].speed;
                 ledger.busy(ran_at, outcome.service / speed);
                 ledger.ran(ran_at);
-                ledger.serve(node, now.since(outcome.due), at.is_some(), now);
+                let of = (node, outcome.function);
+                ledger.serve(of, now.since(outcome.due), at.is_some(), now);
             }
             End::Refused => ledger.refuse(node, REFUSED, now),
             End::NodeDown => ledger.refuse(node, NODE_DOWN, now),

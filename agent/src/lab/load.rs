@@ -24,6 +24,8 @@ const LATE: Duration = Duration::from_micros(500);
 pub(super) struct Outcome {
     /// The node that it was brought to.
     pub(super) node: usize,
+    /// Which function.
+    pub(super) function: usize,
     /// When it was due.
     pub(super) due: Time,
     /// When that was known.
@@ -72,7 +74,7 @@ pub(super) async fn bring(
             let url = format!("http://{address}/function/{}?ms={ms}", function.name);
             client.post(url).body(vec![0; function.body_bytes as usize])
         });
-        let node = source.node;
+        let (node, which) = (source.node, source.function);
         sent += 1;
         calls.spawn(async move {
             let end = match request {
@@ -81,6 +83,7 @@ pub(super) async fn bring(
             };
             Outcome {
                 node,
+                function: which,
                 due,
                 ended: Time::ZERO + start.elapsed(),
                 service,

@@ -4,6 +4,8 @@ use std::ops::{Index, IndexMut};
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::Delivery;
+use dfaas_protocol::policy::Terms;
+use dfaas_protocol::queue::Place;
 
 use super::event::CallId;
 
@@ -11,6 +13,12 @@ use super::event::CallId;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) delivery: Delivery,
+    /// What it asks for where it is.
+    pub(crate) terms: Terms,
+    /// Where it waits for a slot.
+    pub(crate) place: Option<Place>,
+    /// Which wait that is, of all.
+    pub(crate) wait: u32,
     pub(crate) arrived: Time,
     /// When it began to wait.
     pub(crate) since: Time,
@@ -55,6 +63,11 @@ impl Calls {
         call.live = false;
         self.free.push(id);
         *call
+    }
+
+    /// The call there, unless it has been answered.
+    pub(crate) fn get(&self, id: CallId) -> Option<&Call> {
+        self.places.get(id as usize).filter(|call| call.live)
     }
 
     /// How many are on their way.

@@ -18,6 +18,8 @@ pub(crate) enum Event {
     Unreached { call: CallId },
     /// A call that waited for a token may start.
     Turn { call: CallId },
+    /// A call that waits can no longer start in time, if it still waits the same wait.
+    Late { call: CallId, wait: u32 },
     /// A call has run.
     Done { call: CallId },
     /// The first of the calls that share a node's cores has run, if nothing came or went there since.

@@ -6,6 +6,7 @@ mod calls;
 mod cores;
 mod event;
 mod faults;
+mod local;
 mod messages;
 mod node;
 mod warmth;
@@ -30,6 +31,7 @@ use calendar::Calendar;
 use calls::{Call, Calls};
 use cores::Cores;
 use event::{CallId, Event};
+use local::Next;
 use messages::Messages;
 use node::{Node, Step};
 use warmth::Warmth;
@@ -39,6 +41,8 @@ use wires::Wires;
 const CONNECT: Duration = Duration::from_secs(1);
 /// Bytes of a call's head and of an answer's head, about.
 const HEAD_BYTES: u32 = 200;
+/// What comes next after a time.
+const JUST_AFTER: Duration = Duration::from_nanos(1);
 /// How many events pass between two tellings of the progress.
 const PROGRESS_EVENTS: u64 = 1 << 16;
 /// Why a call is refused whose node is gone.
@@ -93,6 +97,8 @@ struct World<'a> {
     wires: Wires,
     messages: Messages,
     ledger: Ledger,
+    /// How often a call has begun to wait.
+    waits: u32,
 }
 
 impl<'a> World<'a> {
@@ -125,6 +131,7 @@ impl<'a> World<'a> {
             wires: Wires::new(experiment),
             messages: Messages::default(),
             ledger: Ledger::new(experiment),
+            waits: 0,
         };
         world.schedule_faults();
         // Every node offers as it starts and then ticks at its own pace, so that they do not all plan at once.
@@ -148,6 +155,7 @@ impl<'a> World<'a> {
             Event::Forwarded { call } => self.forwarded(call),
             Event::Unreached { call } => self.unreached(call),
             Event::Turn { call } => self.turn(call),
+            Event::Late { call, wait } => self.late(call, wait),
             Event::Done { call } => self.done(call),
             Event::SharedDone { node, version } => self.shared_done(node as usize, version),
             Event::Answer {
@@ -178,14 +186,17 @@ impl<'a> World<'a> {
         let function = &self.experiment.functions[source.function];
         let service = self.sources[index].service(&function.service);
         self.schedule_arrival(index);
-        self.ledger.offer(source.node, self.now);
+        self.ledger.offer(source.node, source.function, self.now);
         let node = &mut self.nodes[source.node];
         if !node.up {
             return self.ledger.refuse(source.node, NODE_DOWN, self.now);
         }
-        node.take_in(source.function);
+        let terms = node.take_in(source.function, self.now);
         let call = self.calls.put(Call {
-            delivery: Delivery::new(),
+            delivery: Delivery::on(terms),
+            terms,
+            place: None,
+            wait: 0,
             arrived: self.now,
             since: self.now,
             service,
@@ -214,6 +225,7 @@ impl<'a> World<'a> {
         match step {
             Step::Run => self.start(id),
             Step::Wait(turn) => self.wait(id, turn),
+            Step::Displace(other) => self.displace(id, other),
             Step::Forward(to) => self.forward(id, to as usize),
             Step::Refuse(why) => {
                 self.calls.take(id);
@@ -257,9 +269,11 @@ impl<'a> World<'a> {
             return;
         }
         call.at_boot = node.boot;
-        match node.admit(self.experiment, function, origin, self.now) {
+        call.terms = node.terms(function, call.delivery.tried().terms(), self.now);
+        match node.admit(self.experiment, function, origin, &call.terms, self.now) {
             Step::Run => self.start(id),
             Step::Wait(turn) => self.wait(id, turn),
+            Step::Displace(other) => self.displace(id, other),
             Step::Refuse(_) => self.answer(id, false),
             Step::Forward(_) => unreachable!("an admission has no way to say forward"),
         }
@@ -278,14 +292,63 @@ impl<'a> World<'a> {
     }
 
     fn wait(&mut self, id: CallId, turn: Turn) {
+        self.waits = self.waits.wrapping_add(1);
         let call = &mut self.calls[id];
         call.since = self.now;
+        call.wait = self.waits;
+        let function = usize::from(call.function);
+        let node = &mut self.nodes[call.at as usize];
         match turn {
             Turn::WhenFreed => {
-                let function = usize::from(call.function);
-                self.nodes[call.at as usize].wait(function, id);
+                let Some((place, latest)) = node.wait(function, id, &call.terms) else {
+                    return;
+                };
+                call.place = Some(place);
+                if let Some(latest) = latest {
+                    let late = latest.max(self.now) + JUST_AFTER;
+                    let wait = call.wait;
+                    self.calendar.schedule(late, Event::Late { call: id, wait });
+                }
             }
-            Turn::At(at) => self.calendar.schedule(at, Event::Turn { call: id }),
+            Turn::At(at) => {
+                let latest = node.latest_start(function, &call.terms);
+                if latest.is_some_and(|latest| latest < at) {
+                    node.give_back(function);
+                    return self.drop_from_queue(id);
+                }
+                self.calendar.schedule(at, Event::Turn { call: id });
+            }
+        }
+    }
+
+    /// A call waits in the place of another, of lower priority.
+    fn displace(&mut self, id: CallId, other: CallId) {
+        self.wait(id, Turn::WhenFreed);
+        self.drop_from_queue(other);
+    }
+
+    /// A call that waits can no longer start in time, unless it has started or given up since.
+    fn late(&mut self, id: CallId, wait: u32) {
+        let Some(call) = self.calls.get(id).filter(|call| call.wait == wait) else {
+            return;
+        };
+        let (node, function) = (call.at as usize, usize::from(call.function));
+        if let Some(place) = call.place
+            && self.nodes[node].leave(function, place)
+        {
+            self.drop_from_queue(id);
+        }
+    }
+
+    /// A call has been taken out of a queue: nothing of it was executed.
+    fn drop_from_queue(&mut self, id: CallId) {
+        let call = &mut self.calls[id];
+        call.place = None;
+        if call.at == call.origin {
+            call.delivery.dropped_here();
+            self.deliver(id);
+        } else {
+            self.answer(id, false);
         }
     }
 
@@ -359,17 +422,35 @@ impl<'a> World<'a> {
         if let Some(warmth) = &mut self.warmth {
             warmth.end(node, function, self.now);
         }
-        let next = self.nodes[node].served(function, took);
-        if let Some(next) = next {
-            self.ledger.waited(self.now.since(self.calls[next].since));
-            self.start(next);
-        }
+        self.nodes[node].served(function, took);
+        self.release(node, function);
         if is_own {
             let call = self.calls.take(id);
-            self.ledger
-                .serve(node, self.now.since(call.arrived), false, self.now);
+            self.ledger.serve(
+                (node, function),
+                self.now.since(call.arrived),
+                false,
+                self.now,
+            );
         } else {
             self.answer(id, true);
+        }
+    }
+
+    /// A slot is given up: whoever waits first and can still start in time has it.
+    fn release(&mut self, node: usize, mut function: usize) {
+        loop {
+            let next;
+            (function, next) = self.nodes[node].release(function, self.now);
+            match next {
+                Next::Nobody => return,
+                Next::Drop(call) => self.drop_from_queue(call),
+                Next::Start(call) => {
+                    self.calls[call].place = None;
+                    self.ledger.waited(self.now.since(self.calls[call].since));
+                    return self.start(call);
+                }
+            }
         }
     }
 
@@ -405,8 +486,12 @@ impl<'a> World<'a> {
         self.nodes[origin].answered(function, from, served, headroom, self.now);
         if served {
             let call = self.calls.take(id);
-            self.ledger
-                .serve(origin, self.now.since(call.arrived), true, self.now);
+            self.ledger.serve(
+                (origin, function),
+                self.now.since(call.arrived),
+                true,
+                self.now,
+            );
         } else {
             self.ledger.peer_refusal(from, self.now);
             self.deliver(id);

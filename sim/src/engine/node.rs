@@ -1,15 +1,17 @@
 //! A node: the parts of the protocol that an agent holds. All that is said to the protocol crate is said here.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::estimate::RateMeter;
-use dfaas_protocol::gate::{Freed, Gate, Turn};
+use dfaas_protocol::gate::Turn;
 use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::policy::Terms;
+use dfaas_protocol::queue::Place;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
 use dfaas_protocol::wire::{self, Message, WireError};
@@ -21,10 +23,13 @@ use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
 use super::event::CallId;
+use super::local::{Local, Next};
 
 /// Nobody connects to it, but an offer names an address.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 31601;
+/// How much of a new mean service time enters the estimate, as in the agent.
+const SMOOTHING: f64 = 0.3;
 /// What is said of a node that is gone to somebody who sees everything.
 const GONE: Headroom = Headroom {
     free: i32::MIN / 2,
@@ -36,6 +41,8 @@ const GONE: Headroom = Headroom {
 pub(crate) enum Step {
     Run,
     Wait(Turn),
+    /// Let it wait in the place of that one, which goes.
+    Displace(CallId),
     /// Send it to that node.
     Forward(u32),
     Refuse(Rejection),
@@ -68,37 +75,6 @@ pub(crate) struct Node {
     rng: ChaCha8Rng,
 }
 
-#[derive(Debug)]
-struct Local {
-    gate: Arc<Gate>,
-    /// Calls that wait for a slot, first come first served.
-    waiting: VecDeque<CallId>,
-    from_clients: Counter,
-    /// Calls run for each neighbour, by its place among the links of this node.
-    for_peers: Vec<Counter>,
-    /// Sum and number of the service times since the last tick.
-    services: (Duration, u32),
-}
-
-#[derive(Clone, Debug)]
-struct Counter {
-    count: u64,
-    meter: RateMeter,
-}
-
-impl Counter {
-    fn new(now: Time) -> Counter {
-        Counter {
-            count: 0,
-            meter: RateMeter::new(0, now),
-        }
-    }
-
-    fn rate(&mut self, now: Time) -> f64 {
-        self.meter.read(self.count, now)
-    }
-}
-
 /// The node with that index in the experiment. Ids are in the order of the indices.
 fn id_of(index: usize) -> NodeId {
     let mut key = [0; 32];
@@ -123,17 +99,15 @@ impl Node {
     ) -> Node {
         let site = &experiment.nodes[index];
         let peers = experiment.links.neighbours(index).len();
+        let slots = site.slots.map(|slots| Arc::new(NodeSlots::new(slots)));
         let functions: Vec<Option<Local>> = site
             .functions
             .iter()
-            .map(|placement| {
-                placement.map(|placement| Local {
-                    gate: Arc::new(Gate::new(placement.capacity, placement.queue)),
-                    waiting: VecDeque::new(),
-                    from_clients: Counter::new(now),
-                    for_peers: vec![Counter::new(now); peers],
-                    services: (Duration::ZERO, 0),
-                })
+            .zip(&experiment.functions)
+            .map(|(placement, function)| {
+                let policy = function.policy.clone();
+                let shared = slots.clone();
+                placement.map(|placement| Local::new(placement, shared, policy, peers, now))
             })
             .collect();
         let seen = functions
@@ -146,6 +120,12 @@ impl Node {
             .collect();
         let strategy = policy.strategy();
         let period = experiment.periods.of(strategy);
+        let policies = experiment.functions.iter();
+        let policies: BTreeMap<_, _> = policies
+            .map(|function| (function.name.clone(), function.policy.clone()))
+            .collect();
+        let mut neighbours = Neighbours::new();
+        neighbours.set_policies(policies);
         let mut node = Node {
             index,
             up: true,
@@ -156,7 +136,7 @@ impl Node {
             seen,
             strategy: strategy.build(&Settings::default()),
             measured: now,
-            neighbours: Neighbours::new(),
+            neighbours,
             period: Period::from_duration(period),
             routes: Vec::new(),
             stale: false,
@@ -167,10 +147,14 @@ impl Node {
         node
     }
 
-    /// A client brought a call.
-    pub(crate) fn take_in(&mut self, function: usize) {
-        if let Some(local) = &mut self.functions[function] {
-            local.from_clients.count += 1;
+    /// A client brought a call; returns what it asks for.
+    pub(crate) fn take_in(&mut self, function: usize, now: Time) -> Terms {
+        match &mut self.functions[function] {
+            Some(local) => {
+                local.from_clients.count += 1;
+                local.terms(now)
+            }
+            None => Terms::default(),
         }
     }
 
@@ -191,7 +175,18 @@ impl Node {
             Decision::Run(_) => Step::Run,
             Decision::Wait(turn, _) => Step::Wait(turn),
             Decision::Forward(place, _) => Step::Forward(index_of(&route.there[place].node) as u32),
-            Decision::Reject(why) => Step::Refuse(why),
+            Decision::Reject(why) => self.refuse(function, why, delivery.tried().terms()),
+        }
+    }
+
+    /// Refuses a call, unless it can wait in the place of one of lower priority.
+    fn refuse(&mut self, function: usize, why: Rejection, terms: &Terms) -> Step {
+        let local = self.functions[function].as_mut();
+        match local.filter(|_| why == Rejection::Full) {
+            Some(local) => local
+                .displace(terms)
+                .map_or(Step::Refuse(why), Step::Displace),
+            None => Step::Refuse(why),
         }
     }
 
@@ -201,8 +196,12 @@ impl Node {
         experiment: &Experiment,
         function: usize,
         from: usize,
+        terms: &Terms,
         now: Time,
     ) -> Step {
+        if !self.is_offered(function) {
+            return Step::Refuse(Rejection::Closed);
+        }
         self.plan_if_stale(experiment, now);
         let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
         else {
@@ -211,8 +210,11 @@ impl Node {
         let step = match admit(route, id_of(from), now) {
             Admission::Run => Step::Run,
             Admission::Wait(turn) => Step::Wait(turn),
-            Admission::Refuse(why) => return Step::Refuse(why),
+            Admission::Refuse(why) => self.refuse(function, why, terms),
         };
+        if let Step::Refuse(_) = step {
+            return step;
+        }
         let place = experiment
             .links
             .neighbours(self.index)
@@ -223,27 +225,77 @@ impl Node {
         step
     }
 
-    /// A call waits for a slot.
-    pub(crate) fn wait(&mut self, function: usize, call: CallId) {
-        if let Some(local) = &mut self.functions[function] {
-            local.waiting.push_back(call);
+    /// The terms of a neighbour's call that comes now: its priority, and the objective of the function.
+    pub(crate) fn terms(&self, function: usize, asked: &Terms, now: Time) -> Terms {
+        let own = self.functions[function].as_ref();
+        Terms {
+            priority: asked.priority,
+            ..own.map_or(*asked, |local| local.terms(now))
         }
     }
 
-    /// A call has run here; returns the one that has its slot now.
-    pub(crate) fn served(&mut self, function: usize, service: Duration) -> Option<CallId> {
+    /// A call waits for a slot. Returns its place, and until when waiting is of any use.
+    pub(crate) fn wait(
+        &mut self,
+        function: usize,
+        call: CallId,
+        terms: &Terms,
+    ) -> Option<(Place, Option<Time>)> {
         let local = self.functions[function].as_mut()?;
-        local.services.0 += service;
-        local.services.1 += 1;
-        match local.gate.end() {
-            Freed::HandedOver => Some(
-                local
-                    .waiting
-                    .pop_front()
-                    .expect("a slot is handed over only while the gate counts a call that waits"),
-            ),
-            Freed::Free => None,
+        Some(local.wait(call, terms))
+    }
+
+    /// The latest start of a call that is promised a token.
+    pub(crate) fn latest_start(&self, function: usize, terms: &Terms) -> Option<Time> {
+        terms.latest_start(self.functions[function].as_ref()?.service)
+    }
+
+    /// A call that is promised a token does not use it.
+    pub(crate) fn give_back(&self, function: usize) {
+        if let Some(local) = &self.functions[function] {
+            local.gate.leave();
         }
+    }
+
+    /// A call that waits gives up. Returns whether it was still waiting.
+    pub(crate) fn leave(&mut self, function: usize, place: Place) -> bool {
+        let local = self.functions[function].as_mut();
+        local.is_some_and(|local| local.leave(place))
+    }
+
+    /// A call has run here, for so long.
+    pub(crate) fn served(&mut self, function: usize, service: Duration) {
+        if let Some(local) = self.functions[function].as_mut() {
+            local.services.0 += service;
+            local.services.1 += 1;
+        }
+    }
+
+    /// A slot is given up; returns who has it now, with its function.
+    pub(crate) fn release(&mut self, function: usize, now: Time) -> (usize, Next) {
+        let Some(local) = self.functions[function].as_mut() else {
+            return (function, Next::Nobody);
+        };
+        match local.release(now) {
+            Some(next) => (function, next),
+            None => self.resume(now),
+        }
+    }
+
+    /// Who has a slot that is free for all functions of the node: the first of those that wait and may have it.
+    fn resume(&mut self, now: Time) -> (usize, Next) {
+        let locals = self.functions.iter().enumerate();
+        let mut order: Vec<_> = locals
+            .filter_map(|(function, local)| Some((local.as_ref()?.precedence()?, function)))
+            .collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, function) in order {
+            let local = self.functions[function].as_mut();
+            if let Some(next) = local.and_then(|local| local.resume(now)) {
+                return (function, next);
+            }
+        }
+        (0, Next::Nobody)
     }
 
     /// What it says is left of a function.
@@ -341,10 +393,11 @@ impl Node {
     /// What this node offers now.
     pub(crate) fn offer(&mut self, now: Time) -> Result<Vec<u8>, WireError> {
         self.sequence += 1;
-        let mut functions: Vec<FunctionOffer> = self
-            .seen
-            .iter()
-            .map(|seen| {
+        let locals = self.functions.iter().flatten();
+        let mut functions: Vec<FunctionOffer> = locals
+            .zip(&self.seen)
+            .filter(|(local, _)| local.is_offered)
+            .map(|(_, seen)| {
                 let mut headroom = seen.gate.headroom(now);
                 if self.lies {
                     headroom.free = headroom.size as i32;
@@ -395,7 +448,11 @@ impl Node {
             let (sum, count) = std::mem::take(&mut local.services);
             seen.run = f64::from(count) / seconds;
             if count > 0 {
-                seen.service = Some(sum / count);
+                let mean = (sum / count).as_secs_f64();
+                let known = seen.service.map_or(mean, |known| known.as_secs_f64());
+                let smoothed = known + SMOOTHING * (mean - known);
+                seen.service = Some(Duration::from_secs_f64(smoothed));
+                local.service = seen.service;
             }
         }
         self.plan(experiment, now)
@@ -433,10 +490,16 @@ impl Node {
     }
 
     /// The node is gone; returns the calls that waited for a slot.
-    pub(crate) fn crash(&mut self) -> Vec<CallId> {
+    pub(crate) fn crash(&mut self, now: Time) -> Vec<CallId> {
         self.up = false;
         let locals = self.functions.iter_mut().flatten();
-        locals.flat_map(|local| local.waiting.drain(..)).collect()
+        locals.flat_map(|local| local.clear(now)).collect()
+    }
+
+    /// Whether calls of neighbours are taken. Nodes of a scenario have no labels.
+    fn is_offered(&self, function: usize) -> bool {
+        let local = self.functions[function].as_ref();
+        local.is_none_or(|local| local.is_offered)
     }
 
     fn plan_if_stale(&mut self, experiment: &Experiment, now: Time) {

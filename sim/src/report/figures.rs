@@ -25,6 +25,8 @@ pub struct Report {
     pub totals: Totals,
     /// Each node.
     pub nodes: Vec<NodeFigures>,
+    /// Each function.
+    pub functions: Vec<FunctionFigures>,
     /// Over time.
     pub intervals: Vec<Interval>,
 }
@@ -123,6 +125,19 @@ pub struct NodeFigures {
     pub message_bytes: u64,
     /// What it drew.
     pub joules: f64,
+}
+
+/// The figures of one function on all nodes.
+#[derive(Clone, Debug, Serialize)]
+pub struct FunctionFigures {
+    /// Its name.
+    pub function: String,
+    /// Calls that clients brought.
+    pub offered: u64,
+    /// Those of them that were served.
+    pub served: u64,
+    /// What 95 % of those that were served keep to.
+    pub p95_ms: f64,
 }
 
 /// The figures of all nodes in an interval of time.

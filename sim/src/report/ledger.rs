@@ -8,7 +8,7 @@ use hdrhistogram::{Counter, Histogram};
 use crate::policy::Policy;
 use crate::scenario::Experiment;
 
-use super::figures::{Interval, NodeFigures, Report, Totals, share};
+use super::figures::{FunctionFigures, Interval, NodeFigures, Report, Totals, share};
 
 /// The longest latency that is told from longer ones: an hour.
 const LONGEST_MICROS: u64 = 3_600_000_000;
@@ -26,6 +26,8 @@ pub struct Ledger {
     there: u64,
     wait: Duration,
     nodes: Vec<Account>,
+    /// For each function, calls that clients brought, and how long those took that were served.
+    functions: Vec<(u64, Histogram<u32>)>,
     interval: Duration,
     next_interval: Time,
     intervals: Vec<Interval>,
@@ -54,6 +56,10 @@ fn histogram() -> Histogram<u64> {
         .expect("the bounds are in order and 3 significant digits are at most 5")
 }
 
+fn latencies() -> Histogram<u32> {
+    Histogram::new(2).expect("2 significant digits are at most 5")
+}
+
 fn micros(duration: Duration) -> u64 {
     duration.as_micros() as u64
 }
@@ -66,7 +72,8 @@ impl Ledger {
     /// An empty ledger of an experiment.
     pub fn new(experiment: &Experiment) -> Ledger {
         let seconds = experiment.duration.as_secs_f64();
-        let interval = Duration::from_secs((seconds / MOST_INTERVALS).ceil().max(1.0) as u64);
+        let whole = Duration::from_secs((seconds / MOST_INTERVALS).ceil().max(1.0) as u64);
+        let interval = experiment.interval.unwrap_or(whole);
         let has_latencies = experiment.nodes.len() <= MOST_LATENCIES;
         let account = |_| {
             let latency = has_latencies.then(|| Histogram::new(2).ok().map(Box::new));
@@ -82,6 +89,11 @@ impl Ledger {
             there: 0,
             wait: Duration::ZERO,
             nodes: experiment.nodes.iter().map(account).collect(),
+            functions: experiment
+                .functions
+                .iter()
+                .map(|_| (0, latencies()))
+                .collect(),
             interval,
             next_interval: Time::ZERO,
             intervals: Vec::new(),
@@ -123,26 +135,36 @@ impl Ledger {
         }
     }
 
-    /// A client brought a call to a node.
-    pub fn offer(&mut self, node: usize, now: Time) {
+    /// A client brought a call of a function to a node.
+    pub fn offer(&mut self, node: usize, function: usize, now: Time) {
+        self.functions[function].0 += 1;
         self.totals.offered += 1;
         self.nodes[node].offered += 1;
         self.now(now).offered += 1;
     }
 
-    /// A call of a node's clients was answered; `there`: it had run at another node.
-    pub fn serve(&mut self, node: usize, latency: Duration, there: bool, now: Time) {
+    /// A call of a function of a node's clients was answered; `there`: it had run at another node.
+    pub fn serve(
+        &mut self,
+        (node, function): (usize, usize),
+        latency: Duration,
+        there: bool,
+        now: Time,
+    ) {
         self.totals.served += 1;
         self.there += u64::from(there);
         self.now(now).served += 1;
         let micros = micros(latency);
         self.latency.saturating_record(micros);
         self.interval_latency.saturating_record(micros);
+        // It grows as it has to, and an hour is no size that it cannot have.
+        let _ = self.functions[function]
+            .1
+            .record(micros.min(LONGEST_MICROS));
         let account = &mut self.nodes[node];
         account.served += 1;
         account.latency_sum += latency;
         if let Some(own) = &mut account.latency {
-            // It grows as it has to, and an hour is no size that it cannot have.
             let _ = own.record(micros.min(LONGEST_MICROS));
         }
     }
@@ -231,6 +253,15 @@ impl Ledger {
             .enumerate()
             .map(|(node, account)| account.figures(experiment, node, ended_s))
             .collect();
+        let functions = self.functions.iter().zip(&experiment.functions);
+        let functions = functions
+            .map(|((offered, latency), function)| FunctionFigures {
+                function: function.name.display_name().to_owned(),
+                offered: *offered,
+                served: latency.len(),
+                p95_ms: ms(latency, 0.95),
+            })
+            .collect();
         let mut totals = self.totals;
         assert_eq!(
             totals.offered,
@@ -265,6 +296,7 @@ impl Ledger {
             events,
             totals,
             nodes,
+            functions,
             intervals: self.intervals,
         }
     }

@@ -5,5 +5,5 @@ mod figures;
 mod ledger;
 mod table;
 
-pub use figures::{Interval, NodeFigures, Report, Totals};
+pub use figures::{FunctionFigures, Interval, NodeFigures, Report, Totals};
 pub use ledger::Ledger;

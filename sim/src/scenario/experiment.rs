@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{Capacity, FunctionName, Time};
+use dfaas_protocol::{Capacity, FunctionName, Slots, Time};
 use rand::{Rng, RngExt};
 
 use super::file::{Arrivals, Power};
@@ -18,6 +19,8 @@ pub struct Experiment {
     pub seed: u64,
     /// How long clients bring calls.
     pub duration: Duration,
+    /// How long an interval of the report is, if the scenario says so.
+    pub interval: Option<Duration>,
     /// The strategy that the scenario names.
     pub strategy: StrategyName,
     /// How often each strategy plans.
@@ -54,6 +57,8 @@ impl Periods {
 pub struct Function {
     /// Its name.
     pub name: FunctionName,
+    /// Where its calls may run, how soon they should be answered, and who goes first.
+    pub policy: Policy,
     /// How long calls run on a node of speed 1.
     pub service: Service,
     /// What it costs to wake it up; it never sleeps if there is nothing.
@@ -121,6 +126,8 @@ pub struct Site {
     pub group: String,
     /// Cores that its functions share; without them a call has a core of its own.
     pub cores: Option<f64>,
+    /// Calls that its functions run at one time together, as its agent is told; not told where nothing is shared.
+    pub slots: Option<Slots>,
     /// How fast calls run; they take their time divided by it.
     pub speed: f64,
     /// What it draws.

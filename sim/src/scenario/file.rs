@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dfaas_protocol::Slots;
 use dfaas_protocol::strategy::StrategyName;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,9 @@ pub struct Scenario {
     pub seed: u64,
     /// How long clients bring calls, in seconds. What is in flight then is brought to its end.
     pub duration_s: f64,
+    /// Seconds of an interval of the report, at least a thousandth; if it is left out whole seconds, at most 600 of them.
+    #[serde(default)]
+    pub interval_s: Option<f64>,
     /// The strategy of every node, and how often it plans.
     #[serde(default)]
     pub strategy: StrategySection,
@@ -153,6 +157,10 @@ pub struct NodesSection {
     /// Cores that all functions of the node share: when more calls run than there are cores, all run slower.
     #[serde(default)]
     pub cores: Option<Amount>,
+    /// Calls that all functions of the node run at one time together, as `[node] slots` of an agent; not limited if it is
+    /// left out.
+    #[serde(default)]
+    pub node_slots: Option<Slots>,
     /// Calls of a function that may wait.
     #[serde(default = "queue")]
     pub queue: u32,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
 use rand_chacha::ChaCha8Rng;
 
@@ -54,6 +55,7 @@ impl Scenario {
             name: self.name.clone(),
             seed: self.seed,
             duration: Duration::from_secs_f64(self.duration_s),
+            interval: self.interval_s.map(Duration::from_secs_f64),
             strategy: self.strategy.name,
             periods: self.periods(),
             functions,
@@ -83,6 +85,7 @@ impl Scenario {
         })?;
         Ok(Function {
             name,
+            policy: Policy::from_labels(&section.labels).0,
             service: self.service(&section.service)?,
             cold: section.cold.map(|cold| Cold {
                 start: Duration::from_secs_f64(cold.start_ms / 1e3),
@@ -131,6 +134,7 @@ struct Make {
     slots: Option<Amount>,
     rate: Option<Amount>,
     cores: Option<Amount>,
+    node_slots: Option<Slots>,
     queue: u32,
     speed: Amount,
     power: Power,
@@ -144,6 +148,7 @@ fn makes(nodes: &NodesSection) -> Vec<Make> {
         slots: nodes.slots.clone(),
         rate: nodes.rate.clone(),
         cores: nodes.cores.clone(),
+        node_slots: nodes.node_slots,
         queue: nodes.queue,
         speed: nodes.speed.clone(),
         power: nodes.power,
@@ -188,6 +193,7 @@ impl Make {
             name: self.name.clone(),
             group: self.group.clone(),
             cores,
+            slots: self.node_slots,
             speed: self.speed.draw(place, of, rng),
             power: self.power,
             functions: Vec::new(),

@@ -1,5 +1,6 @@
 //! What a scenario must keep to: one plain sentence a rule.
 
+use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{Capacity, FunctionName};
 
@@ -73,6 +74,12 @@ impl Scenario {
             "seed is a number below 2 to the 63",
         )?;
         positive_seconds(self.duration_s, "duration_s")?;
+        if let Some(interval) = self.interval_s {
+            rule(
+                (1e-3..=self.duration_s).contains(&interval),
+                "interval_s is from a thousandth of a second to the duration",
+            )?;
+        }
         self.strategy()?;
         rule(!self.functions.is_empty(), "there is at least one function")?;
         for (place, function) in self.functions.iter().enumerate() {
@@ -108,6 +115,11 @@ fn check_function(function: &FunctionSection) -> Checked {
     FunctionName::parse(name)
         .map_err(|error| ScenarioError::invalid(format!("function {name:?}: {error}")))?;
     if let Err(error) = Capacity::declared(&function.labels) {
+        return Err(ScenarioError::invalid(format!(
+            "function {name:?}: {error}"
+        )));
+    }
+    if let Some(error) = Policy::from_labels(&function.labels).1.first() {
         return Err(ScenarioError::invalid(format!(
             "function {name:?}: {error}"
         )));

@@ -14,11 +14,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use dfaas_protocol::strategy::StrategyName;
 use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use super::view::{Peer, Status, StrategyChoice};
+use super::view::{Cordon, Peer, Status, StrategyChoice};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +42,12 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If the node stops.
     fn set_strategy(&self, strategy: StrategyName) -> BoxFuture<'_, Result<(), Stopping>>;
+
+    /// Whether the node refuses calls of neighbours.
+    fn cordoned(&self) -> bool;
+
+    /// Refuses calls of neighbours from now on, or takes them again, and tells the neighbours at once.
+    fn set_cordoned(&self, cordoned: bool);
 
     /// All metrics as OpenMetrics text.
     fn metrics(&self) -> String;
@@ -74,6 +81,7 @@ fn router(source: Arc<dyn Source>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
         .route("/v1/strategy", get(strategy).put(set_strategy))
+        .route("/v1/cordon", get(cordon).put(set_cordon))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .fallback(unknown_path)
@@ -145,6 +153,18 @@ async fn set_strategy(
 }
 
 fn chosen(headers: &HeaderMap, body: &[u8]) -> Result<StrategyName, Refusal> {
+    let sent: SentChoice = sent(headers, body, "{\"strategy\": \"NAME\"}")?;
+    sent.strategy
+        .parse()
+        .map_err(|error| bad(format!("{error}")))
+}
+
+/// What a body of JSON says; `example` is what it should look like.
+fn sent<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    example: &str,
+) -> Result<T, Refusal> {
     // Browsers send JSON to another site only after they asked it, and nothing here says yes.
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -155,12 +175,27 @@ fn chosen(headers: &HeaderMap, body: &[u8]) -> Result<StrategyName, Refusal> {
         let sentence = "send JSON with the header Content-Type: application/json\n";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence.to_owned()));
     }
-    let bad = |sentence: String| (StatusCode::BAD_REQUEST, format!("{sentence}\n"));
-    let sent: SentChoice = serde_json::from_slice(body)
-        .map_err(|error| bad(format!("send {{\"strategy\": \"NAME\"}}: {error}")))?;
-    sent.strategy
-        .parse()
-        .map_err(|error| bad(format!("{error}")))
+    serde_json::from_slice(body).map_err(|error| bad(format!("send {example}: {error}")))
+}
+
+fn bad(sentence: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, format!("{sentence}\n"))
+}
+
+async fn cordon(State(source): State<Arc<dyn Source>>) -> Response {
+    json(&Cordon {
+        cordoned: source.cordoned(),
+    })
+}
+
+async fn set_cordon(
+    State(source): State<Arc<dyn Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let cordon: Cordon = sent(&headers, &body, "{\"cordoned\": true}")?;
+    source.set_cordoned(cordon.cordoned);
+    Ok(json(&cordon))
 }
 
 async fn metrics(State(source): State<Arc<dyn Source>>) -> Response {
@@ -175,8 +210,7 @@ async fn healthz(State(source): State<Arc<dyn Source>>) -> Response {
 }
 
 async fn unknown_path() -> Refusal {
-    let sentence =
-        "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /metrics and /healthz\n";
+    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /metrics and /healthz\n";
     (StatusCode::NOT_FOUND, sentence.to_owned())
 }
 

@@ -17,6 +17,7 @@ use super::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
 pub(crate) struct Sample {
     pub(crate) stopping: AtomicBool,
     strategy: Mutex<StrategyName>,
+    cordoned: AtomicBool,
 }
 
 /// Serves a sample at a free port until the test's runtime ends.
@@ -37,6 +38,7 @@ impl Sample {
         Sample {
             stopping: AtomicBool::new(false),
             strategy: Mutex::new(StrategyName::Headroom),
+            cordoned: AtomicBool::new(false),
         }
     }
 
@@ -157,6 +159,14 @@ impl Source for Sample {
             *self.chosen() = strategy;
             Ok(())
         })
+    }
+
+    fn cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
+    }
+
+    fn set_cordoned(&self, cordoned: bool) {
+        self.cordoned.store(cordoned, Ordering::Relaxed);
     }
 
     fn metrics(&self) -> String {

@@ -60,7 +60,7 @@ pub(super) struct Control {
     peer_endpoint: PeerEndpoint,
     period: Period,
     labels: NodeLabels,
-    cordoned: bool,
+    pub(super) cordoned: bool,
     policies: BTreeMap<FunctionName, Policy>,
     boot: u64,
     sequence: u64,

@@ -2,7 +2,8 @@
 //!
 //! `node` is the heart: one task that owns the neighbours and the strategy, and publishes routes. `overlay` brings it the
 //! neighbours' offers, `platform` the local functions. `ingress` and `peer` are the data path: they read the routes
-//! that the node published and never wait for it. `health` tells them what not to send to. `admin` and `telemetry` show what happens; `config` and `cli` are the
+//! that the node published and never wait for it. `health` tells them what not to send to, and `explain`
+//! keeps why each call went where it did. `admin` and `telemetry` show what happens; `config` and `cli` are the
 //! way in.
 
 pub mod admin;
@@ -10,8 +11,10 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod datapath;
+pub mod explain;
 pub mod health;
 pub mod ingress;
+mod lab;
 pub mod node;
 pub mod overlay;
 pub mod peer;

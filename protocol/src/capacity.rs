@@ -93,7 +93,7 @@ pub enum Capacity {
     Rate(CallRate),
 }
 
-/// A capacity label with a value that cannot be used. The default stands in for it.
+/// A capacity label with a value that cannot be used. The function's slots are learned then.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("label {label}={value} is not usable: give {expected}")]
 pub struct LabelError {
@@ -103,44 +103,38 @@ pub struct LabelError {
 }
 
 impl Capacity {
-    /// The capacity that a function's labels declare. [`CONCURRENCY_LABEL`] goes before [`MAXRATE_LABEL`], as it says
-    /// more; without either, or with an unusable value, it is `default`.
+    /// The capacity that a function's labels declare; nothing without either label, where it has to be learned.
+    /// [`CONCURRENCY_LABEL`] goes before [`MAXRATE_LABEL`], as it says more.
     ///
     /// # Errors
-    /// The unusable label, beside the capacity to use all the same.
-    pub fn from_labels(
-        labels: &BTreeMap<String, String>,
-        default: Capacity,
-    ) -> (Capacity, Option<LabelError>) {
-        let unusable = |label, value: &String, expected| {
-            let error = LabelError {
-                label,
-                value: value.clone(),
-                expected,
-            };
-            (default, Some(error))
+    /// If the label's value is unusable; the function is then taken for one that declares nothing.
+    pub fn declared(labels: &BTreeMap<String, String>) -> Result<Option<Capacity>, LabelError> {
+        let unusable = |label, value: &String, expected| LabelError {
+            label,
+            value: value.clone(),
+            expected,
         };
         if let Some(value) = labels.get(CONCURRENCY_LABEL) {
             return match value.trim().parse().ok().and_then(Slots::new) {
-                Some(slots) => (Capacity::Slots(slots), None),
-                None => unusable(
+                Some(slots) => Ok(Some(Capacity::Slots(slots))),
+                None => Err(unusable(
                     CONCURRENCY_LABEL,
                     value,
                     "a whole number of calls from 1 to 1000000",
-                ),
+                )),
             };
         }
         if let Some(value) = labels.get(MAXRATE_LABEL) {
             return match value.trim().parse().ok().and_then(CallRate::new) {
-                Some(rate) => (Capacity::Rate(rate), None),
-                None => unusable(
+                Some(rate) => Ok(Some(Capacity::Rate(rate))),
+                None => Err(unusable(
                     MAXRATE_LABEL,
                     value,
                     "calls a second, from 0.00001 to 1000000",
-                ),
+                )),
             };
         }
-        (default, None)
+        Ok(None)
     }
 
     /// Calls a second that this capacity sustains when a call takes `service` on average.
@@ -169,22 +163,19 @@ mod tests {
 
     #[test]
     fn labels_declare_slots_or_a_rate() {
-        let default = slots(3);
-        let (capacity, error) = Capacity::from_labels(&labels(&[]), default);
-        assert_eq!((capacity, error), (slots(3), None));
-        let (capacity, _) = Capacity::from_labels(&labels(&[("dfaas.maxrate", "100")]), default);
-        assert_eq!(capacity, Capacity::Rate(CallRate::new(100.0).unwrap()));
+        assert_eq!(Capacity::declared(&labels(&[])), Ok(None));
+        let capacity = Capacity::declared(&labels(&[("dfaas.maxrate", "100")]));
+        let rate = Capacity::Rate(CallRate::new(100.0).unwrap());
+        assert_eq!(capacity, Ok(Some(rate)));
         let both = labels(&[("dfaas.maxrate", "100"), ("dfaas.concurrency", "7")]);
-        assert_eq!(Capacity::from_labels(&both, default).0, slots(7));
+        assert_eq!(Capacity::declared(&both), Ok(Some(slots(7))));
     }
 
     #[test]
-    fn an_unusable_label_is_reported_and_the_default_stands_in() {
+    fn an_unusable_label_is_reported() {
         for value in ["0", "-1", "NaN", "inf", "many", ""] {
-            let (capacity, error) =
-                Capacity::from_labels(&labels(&[("dfaas.maxrate", value)]), slots(3));
-            assert_eq!(capacity, slots(3), "{value}");
-            assert!(error.unwrap().to_string().contains("dfaas.maxrate"));
+            let error = Capacity::declared(&labels(&[("dfaas.maxrate", value)])).unwrap_err();
+            assert!(error.to_string().contains("dfaas.maxrate"), "{value}");
         }
     }
 

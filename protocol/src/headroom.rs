@@ -36,6 +36,19 @@ impl Headroom {
             other
         }
     }
+
+    /// Whether there is no room left to wait either, where so many calls may.
+    pub fn is_full(self, queue: u32) -> bool {
+        i64::from(self.free) <= -i64::from(queue)
+    }
+
+    /// As it was before a call was counted.
+    pub const fn one_more(self) -> Headroom {
+        Headroom {
+            free: self.free.saturating_add(1),
+            size: self.size,
+        }
+    }
 }
 
 impl fmt::Display for Headroom {

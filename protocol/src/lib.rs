@@ -22,6 +22,7 @@ pub mod offer;
 pub mod policy;
 pub mod queue;
 pub mod route;
+pub mod standing;
 pub mod strategy;
 pub mod time;
 pub mod trade;

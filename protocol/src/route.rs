@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::FunctionName;
 use crate::gate::Gate;
-use crate::neighbours::Remote;
+use crate::neighbours::Candidate;
 use crate::strategy::Rule;
-use crate::{FunctionName, NodeId};
 
 /// What a plan says of one function. A call needs nothing else to be decided.
 #[derive(Debug)]
@@ -15,16 +15,7 @@ pub struct Route {
     /// Its gate, where the local platform has it.
     pub here: Option<Arc<Gate>>,
     /// The neighbours that offer it.
-    pub there: Vec<Candidate>,
+    pub there: Arc<[Candidate]>,
     /// The fast half of the strategy.
     pub rule: Box<dyn Rule>,
-}
-
-/// A neighbour that offers the function.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// Who.
-    pub node: NodeId,
-    /// Its live counters for the function.
-    pub remote: Arc<Remote>,
 }

@@ -21,7 +21,6 @@ impl Amount {
 
     /// The nearest amount in the range; zero for what is no number.
     pub fn nearest(amount: f64) -> Amount {
-        // `max` returns the other for what is no number.
         Amount(if amount > 0.0 {
             amount.min(MAX_AMOUNT)
         } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, admit};
+use dfaas_protocol::estimate::Samples;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::node_slots::NodeSlots;
@@ -171,6 +172,18 @@ fn no_decision_allocates() {
             "{strategy}: {counts:?}"
         );
     }
+}
+
+#[test]
+fn recording_a_call_to_learn_from_does_not_allocate() {
+    let samples = Samples::default();
+    let info = measure(|| {
+        for running in (0..5_000).chain([1_000_000, u32::MAX]) {
+            samples.record(running, Duration::from_micros(u64::from(running)));
+            samples.refuse();
+        }
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
 }
 
 #[test]

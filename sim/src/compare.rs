@@ -8,7 +8,7 @@ use crate::RunError;
 use crate::bound::{Reach, bound};
 use crate::engine::run;
 use crate::policy::Policy;
-use crate::report::Totals;
+use crate::report::{Report, Totals};
 use crate::scenario::Scenario;
 
 /// Runs of several policies on the same experiments.
@@ -20,6 +20,9 @@ pub struct Comparison {
     pub seeds: u64,
     /// One row a policy.
     pub rows: Vec<Row>,
+    /// The runs of the first seed, one a policy.
+    #[serde(skip)]
+    pub first: Vec<Report>,
 }
 
 /// One policy: means over the seeds, and how far off they may be.
@@ -143,6 +146,9 @@ fn student_t(samples: usize) -> f64 {
     T.get(freedom - 1).copied().unwrap_or(1.96)
 }
 
+/// What the runs of one seed came to, and the reports that are kept of them.
+type Sample = (Vec<(Policy, Means)>, Vec<Report>);
+
 /// Runs each policy with each of so many seeds, from the scenario's own on. The dispatcher runs in any case, to compare
 /// with. It uses the threads of the rayon pool that it is called in, and the result does not depend on how many they are.
 /// `done` is told after each run how many there are in all.
@@ -160,36 +166,39 @@ pub fn compare(
         all.push(Policy::Dispatcher);
     }
     let runs = seeds * all.len() as u64;
-    let of_seed = |index: u64| -> Result<Vec<(Policy, Means)>, RunError> {
+    let of_seed = |index: u64| -> Result<Sample, RunError> {
         let experiment = Scenario {
             seed: scenario.seed.wrapping_add(index),
             ..scenario.clone()
         }
         .draw()?;
-        let (bound, totals) = rayon::join(
+        let (bound, reports) = rayon::join(
             || bound(&experiment, Reach::OneHop),
             || {
                 let run = |policy: &Policy| {
                     let report = run(&experiment, *policy, &mut |_| {})?;
                     done(runs);
-                    Ok((*policy, report.totals))
+                    Ok(report)
                 };
                 all.par_iter()
                     .map(run)
                     .collect::<Result<Vec<_>, RunError>>()
             },
         );
-        let totals = totals?;
-        let dispatcher = totals
-            .iter()
-            .find(|(policy, _)| *policy == Policy::Dispatcher);
-        let (_, dispatcher) = dispatcher.expect("the dispatcher is among the policies that run");
-        let means = totals
-            .iter()
-            .map(|(policy, totals)| (*policy, Means::of(totals, bound, dispatcher)));
-        Ok(means.collect())
+        let mut reports = reports?;
+        let mut dispatcher = reports.iter();
+        let dispatcher = dispatcher.find(|report| report.strategy == Policy::Dispatcher);
+        let dispatcher = dispatcher.expect("the dispatcher is among the policies that run");
+        let means = |report: &Report| {
+            let means = Means::of(&report.totals, bound, &dispatcher.totals);
+            (report.strategy, means)
+        };
+        let means = reports.iter().map(means).collect();
+        // Of the others there would be too many to keep.
+        reports.truncate(if index == 0 { policies.len() } else { 0 });
+        Ok((means, reports))
     };
-    let samples: Vec<Vec<(Policy, Means)>> = (0..seeds)
+    let samples: Vec<Sample> = (0..seeds)
         .into_par_iter()
         .map(of_seed)
         .collect::<Result<_, _>>()?;
@@ -198,7 +207,7 @@ pub fn compare(
         .map(|strategy| {
             let own = samples
                 .iter()
-                .flatten()
+                .flat_map(|(means, _)| means)
                 .filter(|(policy, _)| policy == strategy);
             let (means, ci95) = Means::and_interval(own.map(|(_, means)| *means).collect());
             Row {
@@ -212,6 +221,7 @@ pub fn compare(
         scenario: scenario.name.clone(),
         seeds,
         rows,
+        first: samples.into_iter().flat_map(|(_, first)| first).collect(),
     })
 }
 

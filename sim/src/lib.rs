@@ -4,10 +4,12 @@
 pub mod bound;
 pub mod compare;
 pub mod engine;
+pub mod page;
 pub mod policy;
 pub mod reference;
 pub mod report;
 pub mod scenario;
+pub mod sweep;
 
 use dfaas_protocol::wire::WireError;
 use thiserror::Error;

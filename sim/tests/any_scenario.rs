@@ -88,13 +88,21 @@ fn text(case: u64) -> String {
             ],
             rng,
         );
+        let cold = one(
+            &[
+                "",
+                ",cold={start_ms=120,after_idle_s=0.2}",
+                ",cold={start_ms=0,after_idle_s=0}",
+            ],
+            rng,
+        );
         let where_ = if rng.random_bool(0.5) {
             format!(",{}", some(rng))
         } else {
             String::new()
         };
         listed.push(format!(
-            "{{name='f{function}',service={service},body_bytes=2000{labels}{where_}}}"
+            "{{name='f{function}',service={service},body_bytes=2000{cold}{labels}{where_}}}"
         ));
     }
     text += &format!("functions=[{}]\n", listed.join(","));

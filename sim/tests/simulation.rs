@@ -261,3 +261,50 @@ fn functions_that_share_cores_slow_each_other() {
     });
     assert!(quiet < 14.0 && busy > 20.0, "{quiet} and {busy}");
 }
+
+/// One node that starts an instance in 400 ms, where calls of 100 ms come at even distances.
+fn waking(rate: f64, after_idle_s: f64, more: &[&str]) -> Report {
+    let function = format!(
+        "functions=[{{name='f',service={{kind='constant',mean_ms=100}},\
+         cold={{start_ms=400,after_idle_s={after_idle_s:?}}}}}]"
+    );
+    let load = format!("load=[{{arrivals='constant',shape={{kind='constant',rate={rate:?}}}}}]");
+    let changes = ["nodes={count=1,slots=8}", "duration_s=20", &function, &load];
+    with(
+        &small(1, &[&changes[..], more].concat()),
+        StrategyName::AllLocal,
+    )
+}
+
+#[test]
+fn who_comes_after_idleness_waits_for_an_instance() {
+    // Every two seconds: each finds it asleep after one second, and only the first after ten.
+    let asleep = waking(0.5, 1.0, &[]).totals;
+    assert_eq!(asleep.cold_starts, asleep.served);
+    assert!((asleep.mean_ms - 500.0).abs() < 0.01, "{}", asleep.mean_ms);
+    let awake = waking(0.5, 10.0, &[]).totals;
+    assert_eq!((awake.cold_starts, awake.served), (1, asleep.served));
+    let mean = 100.0 + 400.0 / awake.served as f64;
+    assert!((awake.mean_ms - mean).abs() < 0.01, "{}", awake.mean_ms);
+}
+
+#[test]
+fn who_comes_while_an_instance_starts_waits_for_the_same_one() {
+    // Every 100 ms: four wait, for 400, 300, 200 and 100 ms.
+    let totals = waking(10.0, 1.0, &[]).totals;
+    assert_eq!((totals.cold_starts, totals.served), (1, totals.offered));
+    let mean = 100.0 + 1000.0 / totals.served as f64;
+    assert!((totals.mean_ms - mean).abs() < 0.01, "{}", totals.mean_ms);
+    // Half as fast, it starts half as fast: eight wait, for 800 ms and less, and run for 200.
+    let slow = waking(10.0, 1.0, &["nodes.slots=20", "nodes.speed=0.5"]).totals;
+    let mean = 200.0 + 3600.0 / slow.served as f64;
+    assert!((slow.mean_ms - mean).abs() < 0.01, "{}", slow.mean_ms);
+}
+
+#[test]
+fn a_node_that_comes_back_is_cold() {
+    let crash = "faults=[{at_s=5.05,until_s=10,what={kind='crash',nodes=['n0']}}]";
+    let totals = waking(10.0, 1.0, &[crash]).totals;
+    assert_eq!(totals.cold_starts, 2);
+    assert_eq!(totals.lost, 1);
+}

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use dfaas_protocol::FunctionName;
 use dfaas_protocol::strategy::StrategyName;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use super::view::{Cordon, Peer, Status, StrategyChoice};
+use super::view::{CallExplanation, Cordon, Decisions, Peer, Status, StrategyChoice};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,6 +51,18 @@ pub trait Source: Send + Sync + 'static {
     /// Refuses calls of neighbours from now on, or takes them again, and tells the neighbours at once.
     fn set_cordoned(&self, cordoned: bool);
 
+    /// The last calls with that id, the last one first.
+    ///
+    /// # Errors
+    /// If none is known, which says what to do.
+    fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept>;
+
+    /// Sums over a function's last calls.
+    ///
+    /// # Errors
+    /// If none is known, which says what to do.
+    fn decisions(&self, function: &FunctionName) -> Result<Decisions, NotKept>;
+
     /// All metrics as OpenMetrics text.
     fn metrics(&self) -> String;
 
@@ -61,6 +75,34 @@ pub trait Source: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the agent is stopping; try again once it has started anew")]
 pub struct Stopping;
+
+/// Nothing is kept of what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotKept {
+    /// Nothing is kept of any call.
+    #[error("no calls are kept here; set log.explain_calls above 0 and start the agent anew")]
+    Off,
+    /// Of no call with that id.
+    #[error(
+        "no call with the id {id:?} is among the last that this node keeps (at most {most}); the id is the header          X-Call-Id of the answer: ask the node that took the call in (DFaaS-Node-ID) or the one that ran it          (DFaaS-Forwarded-To), and raise log.explain_calls to keep more"
+    )]
+    Call {
+        /// The id.
+        id: String,
+        /// How many are kept.
+        most: usize,
+    },
+    /// Of no call of that function.
+    #[error(
+        "no call of {function} is among the last that this node keeps (at most {most}); `dfaas status` lists the          functions and their calls"
+    )]
+    Function {
+        /// The function.
+        function: FunctionName,
+        /// How many are kept.
+        most: usize,
+    },
+}
 
 /// Serves the admin address until `shutdown` is done and the requests that then run are answered.
 ///
@@ -82,6 +124,8 @@ fn router(source: Arc<dyn Source>) -> Router {
         .route("/v1/peers", get(peers))
         .route("/v1/strategy", get(strategy).put(set_strategy))
         .route("/v1/cordon", get(cordon).put(set_cordon))
+        .route("/v1/calls/{id}", get(call))
+        .route("/v1/functions/{name}/decisions", get(decisions))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .fallback(unknown_path)
@@ -198,6 +242,35 @@ async fn set_cordon(
     Ok(json(&cordon))
 }
 
+async fn call(
+    State(source): State<Arc<dyn Source>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let Path(id) = id.map_err(|_| bad_text("id of a call"))?;
+    let calls = source.explain_call(&id).map_err(not_kept)?;
+    Ok(json(&calls))
+}
+
+async fn decisions(
+    State(source): State<Arc<dyn Source>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let Path(name) = name.map_err(|_| bad_text("name of a function"))?;
+    let function = FunctionName::parse(&name)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("{name:?}: {error}\n")))?;
+    let decisions = source.decisions(&function).map_err(not_kept)?;
+    Ok(json(&decisions))
+}
+
+fn bad_text(what: &str) -> Refusal {
+    let sentence = format!("the {what} in the path is no text; send UTF-8, percent-encoded\n");
+    (StatusCode::BAD_REQUEST, sentence)
+}
+
+fn not_kept(error: NotKept) -> Refusal {
+    (StatusCode::NOT_FOUND, format!("{error}\n"))
+}
+
 async fn metrics(State(source): State<Arc<dyn Source>>) -> Response {
     ([(header::CONTENT_TYPE, OPENMETRICS)], source.metrics()).into_response()
 }
@@ -210,7 +283,8 @@ async fn healthz(State(source): State<Arc<dyn Source>>) -> Response {
 }
 
 async fn unknown_path() -> Refusal {
-    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /metrics and /healthz\n";
+    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/calls/ID, \
+         /v1/functions/NAME/decisions, /metrics and /healthz\n";
     (StatusCode::NOT_FOUND, sentence.to_owned())
 }
 
@@ -285,6 +359,32 @@ mod tests {
         let sent: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(sent, serde_json::to_value(sample.peers()).unwrap());
         assert_eq!(get(at, "/v1/nothing").await.0, 404);
+        let (status, _, body) = get(at, "/v1/calls/a%2Fb%201").await;
+        assert_eq!(status, 200, "{body}");
+        let sent: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let calls = sample.explain_call("a/b 1").unwrap();
+        assert_eq!(sent, serde_json::to_value(calls).unwrap());
+        let (status, _, body) = get(at, "/v1/functions/resize/decisions").await;
+        assert_eq!(status, 200, "{body}");
+        let sent: Decisions = serde_json::from_str(&body).unwrap();
+        let resize = FunctionName::parse("resize").unwrap();
+        assert_eq!(sent, sample.decisions(&resize).unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_explained_is_answered_with_what_to_do() {
+        let (at, _sample) = serve_sample().await;
+        for (path, code, advice) in [
+            ("/v1/calls/gone", 404, "X-Call-Id"),
+            ("/v1/calls/%FF", 400, "UTF-8"),
+            ("/v1/calls/", 404, "/v1/calls/ID"),
+            ("/v1/functions/other/decisions", 404, "dfaas status"),
+            ("/v1/functions/a%20b/decisions", 400, "a b"),
+        ] {
+            let (status, _, body) = get(at, path).await;
+            assert_eq!(status, code, "{path}");
+            assert!(body.contains(advice), "{path}: {body}");
+        }
     }
 
     #[tokio::test]

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{HealthState, NodeId};
+use dfaas_protocol::{FunctionName, HealthState, NodeId};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
-use super::api::{Source, Stopping, serve};
-use super::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
+use super::api::{NotKept, Source, Stopping, serve};
+use super::view::{
+    Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, FunctionStatus,
+    Left, Peer, PeerFunction, Status, StepExplanation,
+};
 
 #[derive(Debug)]
 pub(crate) struct Sample {
@@ -67,6 +70,7 @@ impl Source for Sample {
             name: "resize.openfaas-fn".to_owned(),
             here: true,
             slots: Some(8),
+            learned: true,
             rate: None,
             free: Some(-2),
             size: Some(8),
@@ -167,6 +171,91 @@ impl Source for Sample {
 
     fn set_cordoned(&self, cordoned: bool) {
         self.cordoned.store(cordoned, Ordering::Relaxed);
+    }
+
+    fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept> {
+        if id != "a/b 1" {
+            let id = id.to_owned();
+            return Err(NotKept::Call { id, most: 4096 });
+        }
+        let node = |n| NodeId::from_key([n; 32]);
+        let left = |free: i32| Left {
+            free,
+            size: 4,
+            share: free as f32 / 4.0,
+        };
+        let candidate = |n, verdict: &str, left, round_trip_ms| CandidateExplanation {
+            node_id: node(n),
+            verdict: verdict.to_owned(),
+            left,
+            round_trip_ms,
+        };
+        let first = StepExplanation {
+            what: "forward".to_owned(),
+            node: Some(node(2)),
+            reason: "more-headroom-there".to_owned(),
+            after_ms: 0.0625,
+            waited_ms: None,
+            took_ms: 4.2,
+            came_to: "refused".to_owned(),
+            said: Some("full".to_owned()),
+            here: Some(left(-2)),
+            candidates: vec![
+                candidate(2, "chosen", Some(left(1)), Some(3.125)),
+                candidate(3, "open", Some(left(0)), None),
+                candidate(4, "region", None, None),
+            ],
+            candidates_left_out: 2,
+        };
+        let second = StepExplanation {
+            node: Some(node(3)),
+            after_ms: 4.3,
+            took_ms: 107.7,
+            came_to: "answered".to_owned(),
+            said: None,
+            here: None,
+            candidates: vec![],
+            candidates_left_out: 0,
+            ..first.clone()
+        };
+        Ok(vec![CallExplanation {
+            call_id: id.to_owned(),
+            function: "resize.openfaas-fn".to_owned(),
+            from: None,
+            arrived_ms_ago: 2000.0,
+            outcome: "forwarded".to_owned(),
+            status: 200,
+            reason: "more-headroom-there".to_owned(),
+            ran_at: Some(node(3)),
+            took_ms: 112.0,
+            steps: vec![first, second],
+        }])
+    }
+
+    fn decisions(&self, function: &FunctionName) -> Result<Decisions, NotKept> {
+        if function.as_str() != "resize.openfaas-fn" {
+            let function = function.clone();
+            return Err(NotKept::Function {
+                function,
+                most: 4096,
+            });
+        }
+        let count = |of: &str, calls| Count {
+            of: of.to_owned(),
+            calls,
+        };
+        Ok(Decisions {
+            function: function.to_string(),
+            calls: 8,
+            oldest_ms_ago: 61_000.0,
+            by_reason: vec![count("free-here", 6), count("full", 2)],
+            by_outcome: vec![count("run_here", 6)],
+            by_target: vec![
+                count(&NodeId::from_key([3; 32]).to_string(), 6),
+                count("none", 2),
+            ],
+            by_refusal: vec![],
+        })
     }
 
     fn metrics(&self) -> String {

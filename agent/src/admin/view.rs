@@ -1,8 +1,12 @@
 //! What the admin address shows, as JSON. Field names are a contract with scripts: add, do not rename.
 
+mod calls;
+
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{HealthState, NodeId};
 use serde::{Deserialize, Serialize};
+
+pub use calls::{CallExplanation, CandidateExplanation, Count, Decisions, Left, StepExplanation};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +80,9 @@ pub struct FunctionStatus {
     pub here: bool,
     /// Slots, where its capacity is slots.
     pub slots: Option<u32>,
+    /// Whether these are learned; the gate may have one more or less for a moment, to learn.
+    #[serde(default)]
+    pub learned: bool,
     /// Calls a second, where its capacity is a rate.
     pub rate: Option<f64>,
     /// Its headroom here.

@@ -6,6 +6,8 @@ mod agent;
 mod check;
 mod cordon;
 mod demo;
+mod explain;
+mod lab;
 mod peers;
 mod status;
 mod strategy;
@@ -25,8 +27,10 @@ use clap::{Parser, Subcommand};
     after_help = "Examples:
   dfaas agent --platform-url http://127.0.0.1:8080     an agent beside an OpenFaaS gateway
   dfaas demo                                           what offloading does, on this machine
+  dfaas lab run SCENARIO --out DIR                     a scenario of the simulator, with real agents
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
+  dfaas explain CALL_ID                                why a call went where it went
 
 `dfaas COMMAND --help` tells more."
 )]
@@ -39,6 +43,7 @@ struct Cli {
 enum Command {
     Agent(Box<agent::Agent>),
     Demo(demo::Demo),
+    Lab(lab::Lab),
     Status(status::Show),
     Peers(peers::Show),
     Strategy(strategy::Strategy),
@@ -46,6 +51,7 @@ enum Command {
     Cordon(cordon::At),
     /// Makes an agent take calls of its neighbours again.
     Uncordon(cordon::At),
+    Explain(explain::Explain),
     Check(check::Check),
 }
 
@@ -57,15 +63,21 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Agent(agent) => agent.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Lab(lab) => return finish(lab.run()),
         Command::Status(show) => show.run(),
         Command::Peers(show) => show.run(),
         Command::Strategy(strategy) => strategy.run(),
         Command::Cordon(at) => at.run(true),
         Command::Uncordon(at) => at.run(false),
+        Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };
+    finish(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("dfaas: {error:#}");
             ExitCode::FAILURE

@@ -135,6 +135,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
 
 fn capacity(function: &FunctionStatus) -> String {
     or_dash(match (function.slots, function.rate) {
+        (Some(slots), _) if function.learned => Some(format!("{slots} slots, learned")),
         (Some(slots), _) => Some(format!("{slots} slots")),
         (None, Some(rate)) => Some(format!("{rate}/s")),
         (None, None) => None,
@@ -180,7 +181,7 @@ mod tests {
         );
         assert_eq!(
             line(&text, "resize").join(" "),
-            "resize yes 8 slots -2/8 103 ms 2 1000 700 250 40 10 33"
+            "resize yes 8 slots, learned -2/8 103 ms 2 1000 700 250 40 10 33"
         );
         assert_eq!(
             line(&text, "hash.dev").join(" "),

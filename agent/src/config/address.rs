@@ -72,6 +72,22 @@ pub(super) fn bootstrap(key: &str, text: &str) -> Result<Multiaddr, String> {
     }
 }
 
+/// Reads the multiaddress of a neighbour that is listed: as of a node to begin with, and its id must be there.
+pub(super) fn neighbour(key: &str, text: &str) -> Result<(NodeId, Multiaddr), String> {
+    let mut address = bootstrap(key, text)?;
+    let node = match address.pop() {
+        Some(Protocol::P2p(peer)) => NodeId::from_peer_id_bytes(&peer.to_bytes()).ok(),
+        _ => None,
+    };
+    let node = node.ok_or_else(|| {
+        format!(
+            "{key}: {text:?} does not say who is there; end it with /p2p/NODE, as the node's `dfaas status` \
+             shows it"
+        )
+    })?;
+    Ok((node, address))
+}
+
 fn is_transport(parts: &[Protocol<'_>]) -> bool {
     matches!(
         parts,
@@ -139,6 +155,17 @@ mod tests {
             let error = bootstrap("overlay.bootstrap", text).unwrap_err();
             assert!(error.contains("dfaas status"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_listed_neighbour_says_who_it_is() {
+        let id = "12D3KooWM6CgA9iBFZmcYAHA6A2qvbAxqfkmrYiRQuz3XEsk4Ksv";
+        let text = format!("/ip4/192.0.2.1/tcp/31600/p2p/{id}");
+        let (node, address) = neighbour("overlay.neighbours", &text).unwrap();
+        assert_eq!(node.to_string(), id);
+        assert_eq!(address.to_string(), "/ip4/192.0.2.1/tcp/31600");
+        let error = neighbour("overlay.neighbours", "/ip4/192.0.2.1/tcp/31600");
+        assert!(error.unwrap_err().contains("/p2p/NODE"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dfaas_sim::scenario::ServiceModel;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -51,6 +52,14 @@ pub(super) struct OverlaySection {
     pub(super) mdns: Option<bool>,
     pub(super) nearest: Option<usize>,
     pub(super) random: Option<usize>,
+    pub(super) neighbours: Option<Vec<NeighbourSection>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NeighbourSection {
+    pub(super) address: String,
+    pub(super) peer: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -145,6 +154,9 @@ pub(super) struct FunctionSection {
     pub(super) name: String,
     pub(super) builtin: String,
     pub(super) ms: Option<u64>,
+    pub(super) service: Option<ServiceModel>,
+    pub(super) speed: Option<f64>,
+    pub(super) seed: Option<u64>,
     pub(super) concurrency: Option<u32>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
@@ -154,6 +166,7 @@ pub(super) struct FunctionSection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct FunctionsSection {
     pub(super) concurrency: Option<u32>,
+    pub(super) learn: Option<bool>,
     pub(super) queue: Option<u32>,
 }
 
@@ -174,6 +187,7 @@ pub(super) struct LogSection {
     pub(super) format: Option<String>,
     pub(super) access: Option<String>,
     pub(super) access_file: Option<PathBuf>,
+    pub(super) explain_calls: Option<usize>,
 }
 
 impl ConfigFile {
@@ -223,9 +237,9 @@ mod tests {
                 "`plattform`",
             ),
             (
-                "[[platform.functions]]\nname = \"a\"\nbuiltin = \"echo\"\nspeed = 1",
+                "[[platform.functions]]\nname = \"a\"\nbuiltin = \"echo\"\npace = 1",
                 "line 4, column 1",
-                "`speed`",
+                "`pace`",
             ),
         ] {
             let error = read(text).unwrap_err();

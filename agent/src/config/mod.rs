@@ -21,10 +21,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dfaas_protocol::NodeLabels;
-use dfaas_protocol::Slots;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::strategy::{Settings, StrategyName};
+use dfaas_protocol::{NodeId, NodeLabels, Slots};
+use dfaas_sim::scenario::Service;
 use libp2p::Multiaddr;
 
 use crate::telemetry::machine::EstimatedPower;
@@ -98,8 +98,21 @@ pub struct OverlayConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Whether to look for nodes on the local network.
     pub mdns: bool,
-    /// How many neighbours to have.
+    /// How many neighbours to have, where they are found and chosen.
     pub neighbours: ChoiceLimits,
+    /// The neighbours, where they are listed: exactly these, and nobody is looked for. Empty where they are found.
+    pub listed: Vec<ListedNeighbour>,
+}
+
+/// A neighbour that is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedNeighbour {
+    /// Who it is.
+    pub node: NodeId,
+    /// Where its overlay is reached, without its id.
+    pub address: Multiaddr,
+    /// Where it takes forwarded calls, if not where its offers say.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Where operators look in.
@@ -198,23 +211,39 @@ pub struct EmbeddedFunction {
 }
 
 /// What a built-in function does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Builtin {
     /// Answers with the body that it was sent, as it comes in.
     Echo,
     /// Waits, then answers; the query `ms=N` overrides the time.
     Sleep(Duration),
+    /// Waits for as long as a call takes, each for a time of its own; the query `ms=N` says the time of a call on a node of
+    /// speed 1.
+    Serve(ServiceTimes),
     /// Keeps a CPU busy, then answers; the query `ms=N` overrides the time.
     Burn(Duration),
     /// Answers with the SHA-256 of the body in hexadecimal digits.
     Hash,
 }
 
+/// How long the calls of a function take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceTimes {
+    /// How they are distributed on a node of speed 1.
+    pub service: Service,
+    /// How fast this node is; calls take their time divided by it.
+    pub speed: f64,
+    /// What they are drawn from.
+    pub seed: u64,
+}
+
 /// What holds for functions that say nothing of themselves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunctionDefaults {
-    /// The slots of a function without a capacity label.
+    /// The slots of a function without a capacity label, or those that it begins with where they are learned.
     pub concurrency: Slots,
+    /// Whether the slots of such a function are learned.
+    pub learn: bool,
     /// How many calls of a function may wait on this node.
     pub queue: u32,
 }
@@ -243,6 +272,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The log of calls.
     pub access: AccessLogConfig,
+    /// How many of the last calls can be explained.
+    pub explain_calls: usize,
 }
 
 /// The log of calls.

@@ -59,7 +59,7 @@ pub struct Overrides {
     /// Reads the gateway's password from this file.
     #[arg(long, env = "DFAAS_BASIC_AUTH_PASSWORD_FILE", value_name = "FILE")]
     basic_auth_password_file: Option<PathBuf>,
-    /// Runs so many calls at one time of a function without a capacity label.
+    /// Runs so many calls at one time of a function without a capacity label, until more is learned.
     #[arg(long, env = "DFAAS_DEFAULT_CONCURRENCY", value_name = "CALLS")]
     default_concurrency: Option<u32>,
     /// Lets so many calls of a function wait on this node.

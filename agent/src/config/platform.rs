@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use dfaas_protocol::FunctionName;
+use dfaas_sim::scenario::{Service, ServiceModel};
 use hyper::Uri;
 
 use super::file::{FunctionSection, PlatformSection};
 use super::resolve::{PERIOD_MS, Violations, default_slots, loopback};
 use super::{
     BasicAuthFiles, Builtin, EmbeddedConfig, EmbeddedFunction, OpenFaasConfig, PlatformConfig,
+    ServiceTimes,
 };
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -184,21 +186,36 @@ fn embedded(v: &mut Violations, section: PlatformSection) -> PlatformConfig {
 
 fn function(v: &mut Violations, section: FunctionSection) -> EmbeddedFunction {
     let of = |key: &str| format!("platform.functions {:?}, {key}", section.name);
-    if section.ms.is_some() && matches!(section.builtin.as_str(), "echo" | "hash") {
+    if section.ms.is_some() && matches!(section.builtin.as_str(), "echo" | "hash" | "serve") {
         v.add(format!(
             "{}: belongs to sleep and burn, and this function is {}; remove the key",
             of("ms"),
             section.builtin
         ));
     }
+    let serves = section.builtin == "serve";
+    for (key, present) in [
+        ("service", section.service.is_some()),
+        ("speed", section.speed.is_some()),
+        ("seed", section.seed.is_some()),
+    ] {
+        if present && !serves {
+            v.add(format!(
+                "{}: belongs to serve, and this function is {}; remove the key",
+                of(key),
+                section.builtin
+            ));
+        }
+    }
     let builtin = match section.builtin.as_str() {
+        "serve" => Builtin::Serve(service_times(v, &section, &of)),
         "echo" => Builtin::Echo,
         "hash" => Builtin::Hash,
         "sleep" => Builtin::Sleep(v.millis(&of("ms"), section.ms, &BUILTIN_MS, 100)),
         "burn" => Builtin::Burn(v.millis(&of("ms"), section.ms, &BUILTIN_MS, 100)),
         other => {
             v.add(format!(
-                "{}: {other:?} is no built-in function; give echo, sleep, burn or hash",
+                "{}: {other:?} is no built-in function; give echo, sleep, serve, burn or hash",
                 of("builtin")
             ));
             Builtin::Echo
@@ -214,5 +231,54 @@ fn function(v: &mut Violations, section: FunctionSection) -> EmbeddedFunction {
         builtin,
         concurrency,
         labels: section.labels,
+    }
+}
+
+fn service_times(
+    v: &mut Violations,
+    section: &FunctionSection,
+    of: &impl Fn(&str) -> String,
+) -> ServiceTimes {
+    const MS: RangeInclusive<f64> = 0.001..=3_600_000.0;
+    let refusal = || {
+        format!(
+            "{}: is no distribution of times; give such as {{ kind = \"exponential\", mean_ms = 100 }}",
+            of("service")
+        )
+    };
+    let service = match &section.service {
+        Some(ServiceModel::Constant { mean_ms }) if MS.contains(mean_ms) => {
+            Ok(Service::Constant(mean_ms / 1e3))
+        }
+        Some(ServiceModel::Exponential { mean_ms }) if MS.contains(mean_ms) => {
+            Ok(Service::Exponential(mean_ms / 1e3))
+        }
+        Some(ServiceModel::Lognormal { mean_ms, sigma })
+            if MS.contains(mean_ms) && (0.0..=4.0).contains(sigma) =>
+        {
+            Ok(Service::Lognormal {
+                mu: (mean_ms / 1e3).ln() - sigma * sigma / 2.0,
+                sigma: *sigma,
+            })
+        }
+        Some(ServiceModel::Trace {
+            times_ms,
+            file: None,
+        }) if !times_ms.is_empty() && times_ms.iter().all(|ms| MS.contains(ms)) => {
+            Ok(Service::Trace(times_ms.iter().map(|ms| ms / 1e3).collect()))
+        }
+        _ => Err(refusal()),
+    };
+    let speed = section.speed.unwrap_or(1.0);
+    if !(1e-3..=1e3).contains(&speed) {
+        v.add(format!(
+            "{}: {speed} is out of range; give 0.001 to 1000",
+            of("speed")
+        ));
+    }
+    ServiceTimes {
+        service: v.check(service, Service::Constant(0.1)),
+        speed,
+        seed: section.seed.unwrap_or(0),
     }
 }

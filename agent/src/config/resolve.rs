@@ -12,13 +12,13 @@ use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, NodeSection, OverlaySection,
-    PeerSection, TimeoutsSection,
+    ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection, NodeSection,
+    OverlaySection, PeerSection, TimeoutsSection,
 };
 use super::{
-    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig, LogConfig,
-    LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts,
-    TlsFiles, address, platform, strategy,
+    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig,
+    ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig,
+    PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
 };
 
 #[cfg(test)]
@@ -97,6 +97,9 @@ impl Violations {
         }
     }
 }
+
+/// The most calls that can be explained: with four kilobytes for each, which only calls that went far take, 400 MB.
+const MOST_EXPLAINED: usize = 100_000;
 
 /// A default number of slots; the const evaluation fails if it is none.
 pub(super) const fn default_slots<const N: u32>() -> Slots {
@@ -208,6 +211,7 @@ fn peer(v: &mut Violations, section: PeerSection) -> PeerConfig {
 type ParseAddress = fn(&str, &str) -> Result<Multiaddr, String>;
 
 fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
+    let listed = listed(v, &section);
     let listen = section.listen.unwrap_or_else(|| {
         vec![
             "/ip4/0.0.0.0/tcp/31600".to_owned(),
@@ -243,9 +247,59 @@ fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
             section.bootstrap.unwrap_or_default(),
             address::bootstrap,
         ),
-        mdns: section.mdns.unwrap_or(true),
-        neighbours,
+        mdns: section.mdns.unwrap_or(listed.is_empty()),
+        neighbours: match listed.len() {
+            0 => neighbours,
+            nearest => ChoiceLimits { nearest, random: 0 },
+        },
+        listed,
     }
+}
+
+fn listed(v: &mut Violations, section: &OverlaySection) -> Vec<ListedNeighbour> {
+    const KEY: &str = "overlay.neighbours";
+    let Some(list) = &section.neighbours else {
+        return Vec::new();
+    };
+    if !(1..=MAX_NEIGHBOURS).contains(&list.len()) {
+        v.add(format!(
+            "{KEY}: lists {}; give 1 to {MAX_NEIGHBOURS} neighbours, or leave it out so that they are found",
+            list.len()
+        ));
+    }
+    let others = [
+        (
+            "bootstrap",
+            section.bootstrap.as_ref().is_some_and(|b| !b.is_empty()),
+        ),
+        ("mdns", section.mdns == Some(true)),
+        ("nearest", section.nearest.is_some()),
+        ("random", section.random.is_some()),
+    ];
+    for (key, _) in others.iter().filter(|(_, present)| *present) {
+        v.add(format!(
+            "overlay.{key}: is about finding neighbours, and {KEY} lists them; remove one of the two"
+        ));
+    }
+    let mut listed: Vec<ListedNeighbour> = Vec::new();
+    for NeighbourSection { address, peer } in list {
+        let read = address::neighbour(KEY, address).and_then(|(node, address)| {
+            let peer = peer.as_deref().map(|text| address::socket(KEY, text));
+            Ok(ListedNeighbour {
+                node,
+                address,
+                peer: peer.transpose()?,
+            })
+        });
+        match read {
+            Ok(one) if listed.iter().any(|other| other.node == one.node) => {
+                v.add(format!("{KEY}: {} is there twice; remove one", one.node));
+            }
+            Ok(one) => listed.push(one),
+            Err(sentence) => v.add(sentence),
+        }
+    }
+    listed
 }
 
 fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
@@ -283,6 +337,7 @@ fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults 
             section.concurrency,
             default_slots::<16>(),
         ),
+        learn: section.learn.unwrap_or(true),
         queue,
     }
 }
@@ -320,7 +375,18 @@ fn log(v: &mut Violations, section: LogSection) -> LogConfig {
         filter,
         format,
         access: access_log(v, section.access.as_deref(), section.access_file),
+        explain_calls: explain_calls(v, section.explain_calls),
     }
+}
+
+fn explain_calls(v: &mut Violations, calls: Option<usize>) -> usize {
+    let calls = calls.unwrap_or(4096);
+    if calls > MOST_EXPLAINED {
+        v.add(format!(
+            "log.explain_calls: {calls} calls would take too much memory; give 0 (off) to {MOST_EXPLAINED}"
+        ));
+    }
+    calls
 }
 
 fn access_log(v: &mut Violations, kind: Option<&str>, file: Option<PathBuf>) -> AccessLogConfig {

@@ -39,6 +39,17 @@ impl AnswerBody {
     pub fn logged(self, entry: Entry) -> AnswerBody {
         AnswerBody::Logged(Box::new(Logged { body: self, entry }))
     }
+
+    /// Whether a slot of this node comes free as soon as it is sent: one is held, and its length is known.
+    pub fn frees_slot(&self) -> bool {
+        match self {
+            AnswerBody::Own(_) => false,
+            AnswerBody::Relayed { body, slot } => {
+                slot.is_some() && body.size_hint().exact().is_some()
+            }
+            AnswerBody::Logged(logged) => logged.body.frees_slot(),
+        }
+    }
 }
 
 impl Body for AnswerBody {

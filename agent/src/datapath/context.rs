@@ -13,6 +13,7 @@ use rand::rngs::SmallRng;
 
 use crate::clock::Clock;
 use crate::config::Timeouts;
+use crate::explain::{Begun, Explained, Explanations, Ring};
 use crate::health::PlatformHealth;
 use crate::platform::Gateway;
 use crate::routing::Routes;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub platform: Arc<PlatformHealth>,
     /// The log of calls, where there is one.
     pub access: Option<Arc<AccessLog>>,
+    /// Why the last calls went where they did, if that is kept.
+    pub explanations: Option<Arc<Explanations>>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// The identity on the peer channel.
@@ -65,6 +68,8 @@ pub struct Context {
     pub trunks: Trunks,
     /// This thread's spare buffers.
     pub buffers: Rc<Buffers>,
+    /// What this thread's last calls came to, if that is kept.
+    pub explained: Option<Arc<Ring>>,
     /// This thread's text of the date.
     pub dates: Dates,
     /// This thread's randomness, for ties and draws; nothing secret.
@@ -81,9 +86,15 @@ impl Context {
             lines: Lines::new(Rc::clone(&connector), Rc::clone(&buffers)),
             trunks: Trunks::new(connector),
             buffers,
+            explained: shared.explanations.as_ref().map(|kept| kept.ring()),
             dates: Dates::default(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
         })
+    }
+
+    /// A call begins that is to be explained.
+    pub fn explain(&self, begun: Begun<'_>) -> Explained<'_> {
+        Explained::new(self.explained.as_deref(), self.shared.clock, begun)
     }
 }

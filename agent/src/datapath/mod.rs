@@ -33,6 +33,6 @@ pub use replay::{Acceptance, CallBody, Replay};
 pub use reply::{refuse, text};
 pub use run::{Run, run_here};
 pub(crate) use run::{body_too_slow, failure, relay};
-pub(crate) use trunk::TrunkCall;
 pub use trunk::Trunks;
+pub(crate) use trunk::{TrunkCall, is_reason};
 pub use upgrade::Tunnel;

@@ -1,5 +1,7 @@
 //! Running a call on the local platform.
 
+use std::rc::Rc;
+
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::http::request::Parts;
@@ -20,8 +22,8 @@ use super::{AnswerBody, Context, Replay, SendError, Target};
 pub enum Run {
     /// An answer, which is to be passed on whatever it says.
     Answered(Response<AnswerBody>),
-    /// Nothing was executed, and the call can be tried elsewhere.
-    Refused,
+    /// Nothing was executed, and the call can be tried elsewhere. A neighbour says why.
+    Refused(Option<Rc<str>>),
     /// No connection could be made, so that nothing was executed, and the call can be tried elsewhere.
     Unreached,
     /// It may have been executed and must not be tried again.
@@ -45,12 +47,16 @@ pub async fn run_here(
     let response = match tokio::time::timeout_at(deadline, sent).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
+            slot.unanswered();
             if error.speaks_against_target() {
                 health.call_failed(since);
             }
             return failure(&error, replay);
         }
-        Err(_) if replay.awaits_client() => return body_too_slow(),
+        Err(_) if replay.awaits_client() => {
+            slot.unanswered();
+            return body_too_slow();
+        }
         Err(_) => {
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -62,9 +68,10 @@ pub async fn run_here(
     };
     health.call_succeeded();
     if is_limiter_refusal(&response) && replay.is_whole() {
+        slot.refused();
         response.into_body().discard().await;
         replay.give_up();
-        return Run::Refused;
+        return Run::Refused(None);
     }
     Run::Answered(relay(response, Some(slot)))
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::datapath::headers::{self, CALL_ID, Origin, SERVER, START_TIME};
 use crate::datapath::{AnswerBody, Context, Replay, Run, refuse, run_here, text};
+use crate::explain::{Missed, TOO_LONG};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
 
@@ -47,11 +48,14 @@ pub(super) async fn deliver(
         stamp(CallId::new(context).as_bytes())
     });
     let replay = Replay::new(body);
+    let id = head
+        .headers
+        .get(CALL_ID)
+        .map_or(&b""[..], |id| id.as_bytes());
     if let Some(entry) = &mut entry {
-        let id = head.headers.get(CALL_ID);
-        entry.names(&served.route.function, id.map_or(b"", |id| id.as_bytes()));
+        entry.names(&served.route.function, id);
     }
-    let mut call = InFlight::new(&served, now, entry);
+    let mut call = InFlight::new(context, &served, now, id, entry);
 
     let within = headers::deadline(&head.headers);
     let terms = served.terms(context.shared.clock.at(now.into_std()), within);
@@ -59,8 +63,11 @@ pub(super) async fn deliver(
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();
-            let decision = delivery.next(&served.route, context.shared.clock.now(), rng);
-            served.displace(decision, &terms)
+            let now = context.shared.clock.now();
+            let decision = delivery.next(&served.route, now, rng);
+            let decision = served.displace(decision, &terms);
+            call.decided(decision, &delivery, now);
+            decision
         };
         let (run, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
@@ -68,16 +75,18 @@ pub(super) async fn deliver(
                     Some(Some(slot)) => slot,
                     Some(None) => {
                         delivery.dropped_here();
+                        call.missed(Missed::Dropped);
                         continue;
                     }
                     None => {
+                        call.because(TOO_LONG);
                         return call.answered(Outcome::Refused, refuse(name, Rejection::Full));
                     }
                 };
                 call.sent_here();
                 let run = run_here(context, slot, &head, &replay, deadline).await;
                 match run {
-                    Run::Refused => delivery.refused_here(),
+                    Run::Refused(_) => delivery.refused_here(),
                     Run::Unreached => delivery.unreached_here(),
                     Run::Answered(_) | Run::Failed(..) => {}
                 }
@@ -89,7 +98,7 @@ pub(super) async fn deliver(
                 call.sent_to(candidate.node);
                 let sent = (&head, &replay, &terms);
                 let run = forward(context, candidate, address, sent, deadline).await;
-                if let Run::Refused | Run::Unreached = run {
+                if let Run::Refused(_) | Run::Unreached = run {
                     served.counters.forward_refused();
                     candidate.remote.refuse_one();
                 }
@@ -119,7 +128,10 @@ pub(super) async fn deliver(
                 }
                 return call.answered(outcome, response);
             }
-            Run::Refused | Run::Unreached => {}
+            Run::Refused(word) => {
+                call.missed(Missed::Refused(word.as_deref().unwrap_or_default()));
+            }
+            Run::Unreached => call.missed(Missed::Unreached),
             Run::Failed(status, why) => {
                 return call.answered(Outcome::Failed, text(status, why));
             }

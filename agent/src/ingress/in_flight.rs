@@ -2,34 +2,71 @@
 
 use std::net::IpAddr;
 
-use dfaas_protocol::NodeId;
-use dfaas_protocol::delivery::Rejection;
+use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::{NodeId, Time};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 use tokio::time::Instant;
 
 use crate::datapath::{AnswerBody, Context, refuse};
+use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::routing::{Arrival, Outcome, Served};
 use crate::telemetry::access::Entry;
 
 /// A call in flight. Dropping it says that the client went away.
 pub(super) struct InFlight<'a> {
     arrival: Arrival<'a>,
+    served: &'a Served,
+    /// What explains it later.
+    explained: Explained<'a>,
     /// Where calls are logged.
     entry: Option<Entry>,
 }
 
 impl<'a> InFlight<'a> {
-    /// A call that arrived at `since`.
-    pub(super) fn new(served: &'a Served, since: Instant, entry: Option<Entry>) -> InFlight<'a> {
+    /// A call with that id that arrived at `since`.
+    pub(super) fn new(
+        context: &'a Context,
+        served: &'a Served,
+        since: Instant,
+        id: &[u8],
+        entry: Option<Entry>,
+    ) -> InFlight<'a> {
+        let since = since.into_std();
+        let begun = Begun {
+            id,
+            function: served.number,
+            since,
+            from: None,
+        };
         InFlight {
-            arrival: served.counters.arrive(since.into_std()),
+            arrival: served.counters.arrive(since),
+            served,
+            explained: context.explain(begun),
             entry,
         }
     }
 
+    /// That was decided for it at that time.
+    pub(super) fn decided(&mut self, decision: Decision, delivery: &Delivery, now: Time) {
+        let (route, excluded) = (&self.served.route, &self.served.excluded);
+        self.explained
+            .decided(decision, route, excluded, delivery.tried(), now);
+    }
+
+    /// What was decided came to nothing, and it is decided anew.
+    pub(super) fn missed(&mut self, missed: Missed<'_>) {
+        self.explained.missed(missed);
+    }
+
+    /// It is refused for another reason than that of the last decision.
+    pub(super) fn because(&mut self, reason: &'static str) {
+        self.explained.because(reason);
+    }
+
     /// It is sent to the local platform.
     pub(super) fn sent_here(&mut self) {
+        self.explained.sent_here();
         if let Some(entry) = &mut self.entry {
             entry.sent_here();
         }
@@ -44,7 +81,14 @@ impl<'a> InFlight<'a> {
 
     /// The call ended so, with that status. The entry is to be dropped when the answer was sent.
     pub(super) fn ended(mut self, outcome: Outcome, status: u16) -> Option<Entry> {
-        self.arrival.ended(outcome, status);
+        let took = self.arrival.ended(outcome, status);
+        let ending = match outcome {
+            Outcome::RunHere => Ending::RunHere,
+            Outcome::Forwarded => Ending::Forwarded,
+            Outcome::Refused => Ending::Refused,
+            Outcome::Failed => Ending::Failed,
+        };
+        self.explained.ended(ending, status, took);
         if let Some(entry) = &mut self.entry {
             entry.answered(outcome, status);
         }

@@ -3,12 +3,14 @@
 //! It is driven by events and by the tick of the period, under one lock that the data path never takes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dfaas_protocol::estimate::Limiter;
 use dfaas_protocol::gate::Gate;
-use dfaas_protocol::neighbours::Neighbours;
+use dfaas_protocol::neighbours::{Heard, Neighbours};
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::{
@@ -18,7 +20,7 @@ use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
 
 use crate::admin::view::Calls;
-use crate::config::{Config, FunctionDefaults};
+use crate::config::{Config, FunctionDefaults, ListedNeighbour};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
@@ -58,6 +60,8 @@ pub(super) struct Control {
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
     peer_endpoint: PeerEndpoint,
+    /// Where listed neighbours take calls, if not where their offers say.
+    listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
     period: Period,
     labels: NodeLabels,
     pub(super) cordoned: bool,
@@ -71,6 +75,10 @@ pub(super) struct Control {
 pub(super) struct Local {
     pub(super) function: Arc<LocalFunction>,
     pub(super) measured: Measured,
+    /// Learns its slots, where they are not declared.
+    pub(super) limiter: Option<Limiter>,
+    /// What its labels declare.
+    declared: Option<Capacity>,
     timeout: Duration,
     replicas: u32,
 }
@@ -100,6 +108,7 @@ impl Control {
             routed: BTreeMap::new(),
             defaults: config.functions.clone(),
             peer_endpoint,
+            listed_endpoints: listed_endpoints(&config.overlay.listed),
             period: Period::from_duration(config.strategy.period),
             labels: config.node.labels.clone(),
             cordoned: config.node.cordoned,
@@ -108,6 +117,15 @@ impl Control {
             sequence: 0,
             shared,
         }
+    }
+
+    /// A neighbour's offer arrived over a connection from `seen_at`.
+    pub(super) fn hear_offer(&mut self, from: NodeId, seen_at: IpAddr, mut offer: Offer) -> Heard {
+        if let Some(listed) = self.listed_endpoints.get(&from) {
+            offer.peer_endpoint = *listed;
+        }
+        let now = self.shared.clock.now();
+        self.neighbours.hear_offer(from, seen_at, offer, now)
     }
 
     /// The platform said what it has. Returns whether anything changed.
@@ -150,8 +168,11 @@ impl Control {
     }
 
     fn deploy(&mut self, deployed: DeployedFunction) -> bool {
-        let default = Capacity::Slots(self.defaults.concurrency);
-        let (capacity, unusable) = Capacity::from_labels(&deployed.labels, default);
+        let (declared, unusable) = match Capacity::declared(&deployed.labels) {
+            Ok(declared) => (declared, None),
+            Err(error) => (None, Some(error)),
+        };
+        let capacity = declared.unwrap_or(Capacity::Slots(self.defaults.concurrency));
         let timeout = deployed
             .labels
             .get(TIMEOUT_LABEL)
@@ -159,7 +180,7 @@ impl Control {
             .filter(|ms| *ms > 0)
             .map_or(self.shared.timeouts.request, Duration::from_millis);
         if let Some(known) = self.functions.get_mut(&deployed.name)
-            && known.function.gate.capacity() == capacity
+            && known.declared == declared
         {
             let changed = known.timeout != timeout;
             known.timeout = timeout;
@@ -167,19 +188,25 @@ impl Control {
             return changed;
         }
         if let Some(error) = unusable {
-            tracing::warn!(function = %deployed.name, %error, "the default capacity stands in");
+            tracing::warn!(function = %deployed.name, %error, "the label is left out of account");
         }
-        tracing::info!(function = %deployed.name, ?capacity, "the platform has a function");
+        tracing::info!(function = %deployed.name, ?declared, "the platform has a function");
         let health = Arc::clone(self.shared.platform.health());
         let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
-        let function = Arc::new(LocalFunction::new(
-            deployed.name.clone(),
-            gate,
-            self.shared.clock,
-        ));
+        let learns = declared.is_none() && self.defaults.learn;
+        let name = deployed.name.clone();
+        let function = Arc::new(if learns {
+            LocalFunction::learning(name, gate, self.shared.clock)
+        } else {
+            LocalFunction::new(name, gate, self.shared.clock)
+        });
+        let now = self.shared.clock.now();
+        let limiter = learns.then(|| Limiter::new(self.defaults.concurrency, now));
         let calls = self.counters_of(&deployed.name).read();
-        let measured = Measured::new(&calls, self.shared.clock.now());
+        let measured = Measured::new(&calls, now);
         let local = Local {
+            declared,
+            limiter,
             function,
             measured,
             timeout,
@@ -187,6 +214,24 @@ impl Control {
         };
         self.functions.insert(deployed.name, local);
         true
+    }
+
+    /// Learns from the calls that ended since the last time, and lets as many run as that says.
+    pub(super) fn learn(&mut self) {
+        let now = self.shared.clock.now();
+        for local in self.functions.values_mut() {
+            let function = &local.function;
+            let learned = local.limiter.as_mut().zip(function.samples());
+            if let (Some((limiter, samples)), Capacity::Slots(slots)) =
+                (learned, function.gate.capacity())
+            {
+                let full = function.gate.running() >= slots.get();
+                let to = limiter.step(samples, slots, full, now);
+                if to != slots {
+                    function.resize(to);
+                }
+            }
+        }
     }
 
     /// The platform does not say what it has: nothing is offered until it does. Returns whether that is news.
@@ -271,7 +316,7 @@ impl Control {
                     .flatten()
                     .map(|(node, calls)| (*node, calls.rate))
                     .collect(),
-                service: local.measured.service,
+                service: local.measured.service(),
             })
             .collect();
         let seen = Observation {
@@ -312,7 +357,7 @@ impl Control {
         let now = self.shared.clock.now();
         let local = self.functions.get(&route.function);
         let timeout = local.map_or(self.shared.timeouts.request, |local| local.timeout);
-        let service = local.and_then(|local| local.measured.service);
+        let service = local.and_then(|local| local.measured.service());
         let policy = self.policies.get(&route.function).cloned();
         let offered = !self.cordoned && self.is_offered(&route.function);
         let local = local.map(|local| Arc::clone(&local.function));
@@ -323,6 +368,7 @@ impl Control {
             .map(|neighbour| neighbour.peer_address())
             .collect();
         let counters = self.counters_of(&route.function);
+        let (explanations, function) = (self.shared.explanations.as_ref(), &route.function);
         let calls = self.peer_calls.entry(route.function.clone()).or_default();
         let neighbours: HashMap<NodeId, Arc<AtomicU64>> = self
             .neighbours
@@ -342,6 +388,8 @@ impl Control {
             policy: policy.unwrap_or_default(),
             offered,
             service,
+            number: explanations.map_or_else(Default::default, |kept| kept.number(function)),
+            excluded: self.neighbours.excluded(function).collect(),
             route,
         }
     }
@@ -364,7 +412,7 @@ impl Control {
                     capacity: local.function.gate.capacity(),
                     headroom: local.function.gate.headroom(now),
                     queue: local.function.gate.queue(),
-                    service: local.measured.service.map(ServiceTime::from_duration),
+                    service: local.measured.service().map(ServiceTime::from_duration),
                 })
                 .collect()
         } else {
@@ -380,4 +428,16 @@ impl Control {
             functions,
         })
     }
+}
+
+fn listed_endpoints(listed: &[ListedNeighbour]) -> BTreeMap<NodeId, PeerEndpoint> {
+    let endpoint = |one: &ListedNeighbour| {
+        let peer = one.peer?;
+        let endpoint = PeerEndpoint {
+            host: Some(peer.ip()),
+            port: peer.port(),
+        };
+        Some((one.node, endpoint))
+    };
+    listed.iter().filter_map(endpoint).collect()
 }

@@ -8,6 +8,7 @@ use dfaas_protocol::strategy::{Ask, StrategyName};
 use dfaas_protocol::wire::Message;
 use rand::RngExt;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::overlay::{Overlay, OverlayEvent};
 use crate::platform::Platform;
@@ -17,6 +18,8 @@ use super::control::Control;
 
 /// The period varies by this share, so that nodes do not act in step.
 const JITTER: f64 = 0.1;
+/// How often slots are learned anew.
+const LEARNING_STEP: Duration = Duration::from_millis(100);
 
 /// The control with the overlay that it speaks through, and with whom its strategy asks.
 #[derive(Clone)]
@@ -115,7 +118,7 @@ impl Events {
                     if is_new {
                         tracing::info!(node = %from, "a neighbour is heard");
                     }
-                    let heard = control.neighbours.hear_offer(from, seen_at, offer, now);
+                    let heard = control.hear_offer(from, seen_at, offer);
                     if is_new && let Some(round_trip) = self.overlay.round_trip(from) {
                         control.neighbours.measure(from, round_trip);
                     }
@@ -175,6 +178,16 @@ impl Events {
             self.tick();
             let factor = rand::rng().random_range(1.0 - JITTER..1.0 + JITTER);
             tokio::time::sleep(period.mul_f64(factor)).await;
+        }
+    }
+
+    /// Learns the slots of functions that declare none, for ever.
+    pub(super) async fn learn(self) {
+        let mut steps = tokio::time::interval(LEARNING_STEP);
+        steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            steps.tick().await;
+            self.control().learn();
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use dfaas_protocol::Time;
-use dfaas_protocol::estimate::RateMeter;
+use dfaas_protocol::estimate::{DecayedMean, RateMeter};
 
 use crate::admin::view::Calls;
 
-/// How much of a new mean service time enters the estimate.
-const NEW_SHARE: f64 = 0.3;
+/// For how long the time of a call counts in the mean service time.
+const SERVICE_MEMORY: Duration = Duration::from_secs(5);
 
 /// Measurements of one function of the local platform.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) struct Measured {
     pub(super) run: f64,
     /// Calls a second of clients that were refused in the last period.
     pub(super) refused: f64,
-    /// Mean time of a call, smoothed over periods.
-    pub(super) service: Option<Duration>,
+    /// Times of calls in seconds.
+    service: DecayedMean,
     arrivals: RateMeter,
     runs: RateMeter,
     refusals: RateMeter,
@@ -36,7 +36,7 @@ impl Measured {
             from_clients: 0.0,
             run: 0.0,
             refused: 0.0,
-            service: None,
+            service: DecayedMean::new(SERVICE_MEMORY),
             arrivals: RateMeter::new(calls.arrived, now),
             runs: RateMeter::new(0, now),
             refusals: RateMeter::new(calls.refused, now),
@@ -50,14 +50,15 @@ impl Measured {
         self.refused = self.refusals.read(calls.refused, now);
         self.run = self.runs.read(ended.0, now);
         let calls = ended.0.saturating_sub(self.ended.0);
-        if calls > 0 {
-            let busy = ended.1.saturating_sub(self.ended.1).as_secs_f64();
-            let mean = busy / calls as f64;
-            let known = self.service.map_or(mean, |s| s.as_secs_f64());
-            let smoothed = known + NEW_SHARE * (mean - known);
-            self.service = Some(Duration::from_secs_f64(smoothed));
-        }
+        let busy = ended.1.saturating_sub(self.ended.1).as_secs_f64();
+        self.service.add(busy, calls, now);
         self.ended = ended;
+    }
+
+    /// Mean time of a call of late, once one has ended.
+    pub(super) fn service(&self) -> Option<Duration> {
+        let mean = self.service.mean()?;
+        Duration::try_from_secs_f64(mean).ok()
     }
 }
 
@@ -104,11 +105,15 @@ mod tests {
             (measured.from_clients, measured.run, measured.refused),
             (12.0, 10.0, 2.0)
         );
-        assert_eq!(measured.service, Some(Duration::from_millis(100)));
+        assert_eq!(measured.service(), Some(Duration::from_millis(100)));
         measured.close(&calls(12, 2), (10, Duration::from_secs(1)), at(2));
         assert_eq!(measured.from_clients, 0.0);
-        assert_eq!(measured.service, Some(Duration::from_millis(100)));
-        measured.close(&calls(22, 2), (20, Duration::from_secs(3)), at(3));
-        assert_eq!(measured.service, Some(Duration::from_millis(130)));
+        assert_eq!(measured.service(), Some(Duration::from_millis(100)));
+        measured.close(&calls(22, 2), (20, Duration::from_secs(3)), at(6));
+        // Those of five seconds ago count by a factor e less.
+        let e = std::f64::consts::E;
+        let expected = (0.1 / e + 0.2) / (1.0 / e + 1.0);
+        let service = measured.service().unwrap().as_secs_f64();
+        assert!((service - expected).abs() < 1e-6, "{service}");
     }
 }

@@ -1,14 +1,18 @@
 //! What operators see of a node and may set.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{Capacity, FunctionName};
 use futures::future::BoxFuture;
 
-use crate::admin::api::{Source, Stopping};
-use crate::admin::view::{Addresses, Calls, FunctionStatus, Peer, PeerFunction, Status};
+use crate::admin::api::{NotKept, Source, Stopping};
+use crate::admin::view::{
+    Addresses, CallExplanation, Calls, Decisions, FunctionStatus, Peer, PeerFunction, Status,
+};
+use crate::explain::Explanations;
 use crate::telemetry::latency::FunctionLatency;
 use crate::telemetry::metrics;
 
@@ -31,8 +35,10 @@ impl Observer {
         let local = control.functions.get(name);
         let gate = local.map(|local| &local.function.gate);
         let headroom = gate.map(|gate| gate.headroom(now));
+        let limiter = local.and_then(|local| local.limiter.as_ref());
+        let learned = limiter.map(|limiter| limiter.learned());
         let (slots, rate) = match gate.map(|gate| gate.capacity()) {
-            Some(Capacity::Slots(slots)) => (Some(slots.get()), None),
+            Some(Capacity::Slots(slots)) => (Some(learned.unwrap_or(slots).get()), None),
             Some(Capacity::Rate(rate)) => (None, Some(rate.per_second())),
             None => (None, None),
         };
@@ -40,10 +46,11 @@ impl Observer {
             name: name.to_string(),
             here: local.is_some(),
             slots,
+            learned: learned.is_some(),
             rate,
             free: headroom.map(|h| h.free),
             size: headroom.map(|h| h.size),
-            service_ms: local.and_then(|l| l.measured.service).map(milliseconds),
+            service_ms: local.and_then(|l| l.measured.service()).map(milliseconds),
             neighbours: control.neighbours.offering(name).count(),
             calls: control
                 .counters
@@ -54,6 +61,11 @@ impl Observer {
 }
 
 impl Observer {
+    fn explanations(&self) -> Result<Arc<Explanations>, NotKept> {
+        let kept = self.events.control().shared.explanations.clone();
+        kept.ok_or(NotKept::Off)
+    }
+
     fn latencies(&self) -> Vec<FunctionLatency> {
         let control = self.events.control();
         let counters = control.counters.iter();
@@ -124,6 +136,24 @@ impl Source for Observer {
                     .collect(),
             })
             .collect()
+    }
+
+    fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept> {
+        let kept = self.explanations()?;
+        let calls = kept.calls(id);
+        if calls.is_empty() {
+            let (id, most) = (id.to_owned(), kept.most());
+            return Err(NotKept::Call { id, most });
+        }
+        Ok(calls)
+    }
+
+    fn decisions(&self, function: &FunctionName) -> Result<Decisions, NotKept> {
+        let kept = self.explanations()?;
+        kept.decisions(function).ok_or_else(|| NotKept::Function {
+            function: function.clone(),
+            most: kept.most(),
+        })
     }
 
     fn strategy(&self) -> StrategyName {

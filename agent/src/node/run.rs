@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, Shared};
+use crate::explain::Explanations;
 use crate::health::{PlatformHealth, watch_platform};
 use crate::ingress::Front;
 use crate::overlay::{Identity, Overlay};
@@ -69,6 +70,12 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         gateway: platform.gateway().clone(),
         platform: Arc::new(PlatformHealth::new(clock)),
         access: access.clone(),
+        explanations: Explanations::new(
+            node,
+            clock,
+            config.log.explain_calls,
+            config.ingress.threads,
+        ),
         timeouts: config.timeouts.clone(),
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
@@ -110,6 +117,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
     tokio::spawn(events.clone().keep_time(config.strategy.period));
+    tokio::spawn(events.clone().learn());
     tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
     tokio::spawn(events.clone().follow_platform(Arc::clone(&platform)));
     tokio::spawn(watch_platform(

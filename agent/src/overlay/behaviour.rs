@@ -10,7 +10,6 @@ use futures::FutureExt;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
-use libp2p::identity::Keypair;
 use libp2p::kad::store::MemoryStore;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
@@ -20,6 +19,7 @@ use libp2p::{
 };
 use tokio::sync::Notify;
 
+use super::Setup;
 use super::fresh_ports::FreshPorts;
 
 /// The name under which nodes tell each other their addresses.
@@ -39,6 +39,8 @@ const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(1500);
 const MAX_CONNECTIONS: u32 = 512;
 const MAX_HALF_OPEN: u32 = 128;
 const MAX_CONNECTIONS_PER_PEER: u32 = 4;
+/// Nodes whose addresses are remembered from what they say of themselves.
+const ADDRESSES: usize = 100;
 
 /// Everything that a connection speaks.
 #[derive(NetworkBehaviour)]
@@ -46,7 +48,7 @@ pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     ping: ping::Behaviour,
     identify: identify::Behaviour,
-    pub(super) kad: kad::Behaviour<MemoryStore>,
+    pub(super) kad: Toggle<kad::Behaviour<MemoryStore>>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) offers: libp2p_stream::Behaviour,
 }
@@ -54,10 +56,10 @@ pub(super) struct Behaviour {
 /// A swarm that does not listen yet. `panicked` is told when the task of one of its connections panics: the swarm
 /// would keep that connection for ever.
 pub(super) fn swarm(
-    keypair: &Keypair,
-    with_mdns: bool,
+    setup: &Setup,
     panicked: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>, Box<dyn Error + Send + Sync>> {
+    let keypair = &setup.keypair;
     let us = keypair.public().to_peer_id();
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let streams = FreshPorts(tcp)
@@ -85,23 +87,21 @@ pub(super) fn swarm(
     };
     let config =
         swarm::Config::with_executor(executor).with_idle_connection_timeout(IDLE_CONNECTION);
-    let behaviour = behaviour(keypair, us, with_mdns);
+    let behaviour = behaviour(setup, us);
     Ok(Swarm::new(transport, behaviour, us, config))
 }
 
-fn behaviour(keypair: &Keypair, us: PeerId, with_mdns: bool) -> Behaviour {
+fn behaviour(setup: &Setup, us: PeerId) -> Behaviour {
     let limits = ConnectionLimits::default()
         .with_max_established(Some(MAX_CONNECTIONS))
         .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
         .with_max_pending_incoming(Some(MAX_HALF_OPEN));
-    let mut kad_config = kad::Config::new(KADEMLIA);
-    kad_config
-        // Nobody stores records with us: Kademlia only finds nodes.
-        .set_record_filtering(kad::StoreInserts::FilterBoth)
-        .set_query_timeout(Duration::from_secs(10))
-        .set_periodic_bootstrap_interval(None);
-    let mut kad = kad::Behaviour::with_config(us, MemoryStore::new(us), kad_config);
-    kad.set_mode(Some(kad::Mode::Server));
+    // Neighbours that are listed are reached at the addresses of the list, whatever others say.
+    let (kad, addresses) = if setup.looks_for_nodes() {
+        (Some(kademlia(us)).into(), ADDRESSES)
+    } else {
+        (None.into(), 0)
+    };
     Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         ping: ping::Behaviour::new(
@@ -110,14 +110,27 @@ fn behaviour(keypair: &Keypair, us: PeerId, with_mdns: bool) -> Behaviour {
                 .with_timeout(PING_TIMEOUT),
         ),
         identify: identify::Behaviour::new(
-            identify::Config::new(IDENTIFY.to_owned(), keypair.public())
+            identify::Config::new(IDENTIFY.to_owned(), setup.keypair.public())
                 .with_agent_version(format!("dfaas/{}", env!("CARGO_PKG_VERSION")))
-                .with_push_listen_addr_updates(true),
+                .with_push_listen_addr_updates(true)
+                .with_cache_size(addresses),
         ),
         kad,
-        mdns: with_mdns.then(|| local_discovery(us)).flatten().into(),
+        mdns: setup.mdns.then(|| local_discovery(us)).flatten().into(),
         offers: libp2p_stream::Behaviour::new(),
     }
+}
+
+fn kademlia(us: PeerId) -> kad::Behaviour<MemoryStore> {
+    let mut kad_config = kad::Config::new(KADEMLIA);
+    kad_config
+        // Nobody stores records with us: Kademlia only finds nodes.
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_query_timeout(Duration::from_secs(10))
+        .set_periodic_bootstrap_interval(None);
+    let mut kad = kad::Behaviour::with_config(us, MemoryStore::new(us), kad_config);
+    kad.set_mode(Some(kad::Mode::Server));
+    kad
 }
 
 fn local_discovery(us: PeerId) -> Option<mdns::tokio::Behaviour> {

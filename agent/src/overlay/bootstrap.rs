@@ -8,10 +8,14 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use super::backoff::Backoff;
+use super::identity::peer_id_of;
+use crate::config::ListedNeighbour;
 
 /// Pauses between attempts at one address.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest where neighbours are listed, as there is nobody in their stead.
+const LONGEST_WITHOUT_OTHERS: Duration = Duration::from_secs(2);
 
 /// The addresses of the list and how far each is.
 pub(super) struct Bootstrap {
@@ -46,7 +50,13 @@ pub(super) enum Outcome {
 }
 
 impl Bootstrap {
-    pub(super) fn new(list: &[Multiaddr], us: PeerId, now: Instant) -> Bootstrap {
+    /// `others`: whether other nodes are found beside those of the list.
+    pub(super) fn new(list: &[Multiaddr], others: bool, us: PeerId, now: Instant) -> Bootstrap {
+        let longest = if others {
+            LONGEST_PAUSE
+        } else {
+            LONGEST_WITHOUT_OTHERS
+        };
         let entries = list.iter().map(|listed| {
             let (address, named) = split_peer(listed);
             Entry {
@@ -58,7 +68,7 @@ impl Bootstrap {
                 } else {
                     State::Waiting { until: now }
                 },
-                backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+                backoff: Backoff::new(FIRST_PAUSE, longest),
                 attempts: 0,
                 warned: false,
             }
@@ -168,6 +178,12 @@ impl Entry {
     }
 }
 
+/// A neighbour that is listed, as the address of a node to begin with.
+pub(super) fn listed(neighbour: &ListedNeighbour) -> Multiaddr {
+    let address = neighbour.address.clone();
+    address.with(Protocol::P2p(peer_id_of(neighbour.node)))
+}
+
 /// The addresses behind a name; an address without a name is itself.
 pub(super) async fn resolve(address: Multiaddr) -> io::Result<Vec<Multiaddr>> {
     let mut parts = address.iter();
@@ -218,7 +234,8 @@ mod tests {
     #[test]
     fn an_entry_is_dialled_at_once_and_again_after_a_pause() {
         let now = Instant::now();
-        let mut bootstrap = Bootstrap::new(&[ADDRESS.parse().unwrap()], PeerId::random(), now);
+        let mut bootstrap =
+            Bootstrap::new(&[ADDRESS.parse().unwrap()], true, PeerId::random(), now);
         assert_eq!(bootstrap.due(now, |_| false).len(), 1);
         assert!(bootstrap.due(now, |_| false).is_empty());
         bootstrap.not_dialled(0, now, "a test");
@@ -231,7 +248,8 @@ mod tests {
     fn an_entry_is_left_alone_while_connected() {
         let now = Instant::now();
         let peer = PeerId::random();
-        let mut bootstrap = Bootstrap::new(&[ADDRESS.parse().unwrap()], PeerId::random(), now);
+        let mut bootstrap =
+            Bootstrap::new(&[ADDRESS.parse().unwrap()], true, PeerId::random(), now);
         bootstrap.due(now, |_| false);
         let connection = ConnectionId::new_unchecked(1);
         bootstrap.dialling(0, connection);
@@ -246,7 +264,7 @@ mod tests {
         let now = Instant::now();
         let us = PeerId::random();
         let named = format!("{ADDRESS}/p2p/{us}").parse().unwrap();
-        let mut bootstrap = Bootstrap::new(&[named, ADDRESS.parse().unwrap()], us, now);
+        let mut bootstrap = Bootstrap::new(&[named, ADDRESS.parse().unwrap()], true, us, now);
         assert_eq!(
             bootstrap.due(now, |_| false),
             [(1, ADDRESS.parse().unwrap())]

@@ -29,13 +29,14 @@ impl Driver {
         let connected = self.shared.peers.len();
         let wanted = self.setup.neighbours.nearest + self.setup.neighbours.random;
         if connected > 0
+            && let Some(kad) = self.swarm.behaviour_mut().kad.as_mut()
             && let Some(target) = self.walk.due(now, connected < wanted)
         {
             let key = match target {
                 Target::Ourselves => self.us,
                 Target::Anywhere => PeerId::random(),
             };
-            self.swarm.behaviour_mut().kad.get_closest_peers(key);
+            kad.get_closest_peers(key);
         }
         let swarm = &self.swarm;
         for (index, address) in self.bootstrap.due(now, |peer| swarm.is_connected(peer)) {
@@ -154,10 +155,9 @@ impl Driver {
     /// Nodes were found on the local network.
     pub(super) fn on_local(&mut self, found: Vec<(PeerId, Multiaddr)>) {
         for (peer, address) in found {
-            self.swarm
-                .behaviour_mut()
-                .kad
-                .add_address(&peer, address.clone());
+            if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+                kad.add_address(&peer, address.clone());
+            }
             self.dial(peer, vec![address]);
         }
     }
@@ -171,6 +171,9 @@ impl Driver {
             self.neighbourhood.soon(now);
             self.walk.soon(now);
         }
+        let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() else {
+            return;
+        };
         let near = self
             .shared
             .peers
@@ -179,7 +182,7 @@ impl Driver {
         for address in info.listen_addrs.into_iter().take(MAX_ADDRESSES) {
             // Another machine's loopback address leads to ourselves.
             if near || !remote_ip(&address).is_some_and(|ip| ip.is_loopback()) {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address);
+                kad.add_address(&peer, address);
             }
         }
     }

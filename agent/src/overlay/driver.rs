@@ -62,8 +62,8 @@ impl Driver {
         listen: &[Multiaddr],
     ) -> Result<Driver, OverlayError> {
         let panicked = Arc::new(Notify::new());
-        let mut swarm = behaviour::swarm(&setup.keypair, setup.mdns, Arc::clone(&panicked))
-            .map_err(OverlayError::Swarm)?;
+        let mut swarm =
+            behaviour::swarm(&setup, Arc::clone(&panicked)).map_err(OverlayError::Swarm)?;
         let mut listeners = Listeners::default();
         for address in listen {
             let failed = |source| OverlayError::Listen {
@@ -102,7 +102,7 @@ impl Driver {
             panicked,
             substreams: JoinSet::new(),
             lookups: JoinSet::new(),
-            bootstrap: Bootstrap::new(&setup.bootstrap, us, now),
+            bootstrap: Bootstrap::new(&setup.bootstrap, setup.looks_for_nodes(), us, now),
             neighbourhood: Neighbourhood::new(setup.neighbours, now),
             walk: Walk::new(now),
             setup,
@@ -304,6 +304,11 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         };
+        if !self.setup.admits(&node) {
+            tracing::debug!(%node, %ip, "not a listed neighbour: disconnected");
+            self.swarm.close_connection(connection);
+            return;
+        }
         tracing::debug!(%node, %ip, "connected");
         self.shared.peers.connected(node, connection, ip);
         self.neighbourhood.soon(now);

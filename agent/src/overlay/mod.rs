@@ -1,7 +1,7 @@
 //! How nodes find, know and hear each other: libp2p over TCP and QUIC, in a supervised task of its own.
 //!
 //! Nodes are found by a bootstrap list, mDNS and Kademlia. Some of them are chosen as neighbours, the nearest and a few at
-//! random; one long-lived substream to each carries the messages of `dfaas_protocol::wire` in both directions. A node
+//! random; or the neighbours are listed, and then nobody else is looked for or let in. One long-lived substream to each carries the messages of `dfaas_protocol::wire` in both directions. A node
 //! with at least one live substream is a neighbour, whoever opened it. Nothing here blocks the node: what a slow
 //! neighbour, or a slow node, does not take in time is dropped and counted.
 
@@ -24,6 +24,7 @@ mod supervisor;
 mod tests;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,6 +98,8 @@ struct Setup {
     bootstrap: Vec<Multiaddr>,
     mdns: bool,
     neighbours: ChoiceLimits,
+    /// The only nodes that we speak with; any, if it is empty.
+    listed: BTreeSet<NodeId>,
     shared: Arc<Shared>,
     stop: CancellationToken,
 }
@@ -136,9 +139,13 @@ impl Overlay {
         let ended = CancellationToken::new();
         let setup = Arc::new(Setup {
             keypair: identity.keypair().clone(),
-            bootstrap: config.bootstrap.clone(),
+            bootstrap: match config.listed.as_slice() {
+                [] => config.bootstrap.clone(),
+                listed => listed.iter().map(bootstrap::listed).collect(),
+            },
             mdns: config.mdns,
             neighbours: config.neighbours,
+            listed: config.listed.iter().map(|one| one.node).collect(),
             shared: Arc::clone(&shared),
             stop: stop.clone(),
         });
@@ -219,6 +226,18 @@ impl Overlay {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+impl Setup {
+    /// Whether we speak with a node at all.
+    fn admits(&self, node: &NodeId) -> bool {
+        self.listed.is_empty() || self.listed.contains(node)
+    }
+
+    /// Whether nodes are looked for.
+    fn looks_for_nodes(&self) -> bool {
+        self.listed.is_empty()
     }
 }
 

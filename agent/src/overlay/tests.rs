@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use super::*;
+use crate::config::ListedNeighbour;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
@@ -31,10 +32,13 @@ struct Node {
 
 impl Node {
     async fn start(listen: &str, bootstrap: &[Multiaddr]) -> Node {
+        Node::start_with(&config(listen, bootstrap)).await
+    }
+
+    async fn start_with(config: &OverlayConfig) -> Node {
         let state = tempfile::tempdir().unwrap();
         let identity = Identity::load_or_create(state.path()).unwrap();
-        let config = config(listen, bootstrap);
-        let (overlay, events) = Overlay::start(&identity, &config).await.unwrap();
+        let (overlay, events) = Overlay::start(&identity, config).await.unwrap();
         Node {
             id: identity.node_id(),
             overlay,
@@ -95,6 +99,7 @@ fn config(listen: &str, bootstrap: &[Multiaddr]) -> OverlayConfig {
             nearest: 6,
             random: 2,
         },
+        listed: Vec::new(),
     }
 }
 
@@ -255,6 +260,42 @@ async fn ten_nodes_with_one_bootstrap_address_all_meet() {
     })
     .await;
     println!("ten nodes have neighbours within {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_node_with_a_list_speaks_with_nobody_else() {
+    let mut b = Node::start(TCP, &[]).await;
+    let mut address = b.address();
+    address.pop();
+    let listed = ListedNeighbour {
+        node: b.id,
+        address,
+        peer: None,
+    };
+    let mut a = Node::start_with(&OverlayConfig {
+        listed: vec![listed],
+        ..config(TCP, &[])
+    })
+    .await;
+    a.joined(b.id).await;
+    b.joined(a.id).await;
+
+    let mut stranger = Stranger::connect(&Keypair::generate_ed25519(), a.address()).await;
+    let open = stranger
+        .control
+        .open_stream(stranger.peer, offers::PROTOCOL);
+    if let Ok(mut stream) = timeout(DEADLINE, open).await.unwrap() {
+        let end = timeout(DEADLINE, stream.read(&mut [0])).await.unwrap();
+        assert!(matches!(end, Ok(0) | Err(_)));
+    }
+    stranger.task.abort();
+
+    // B tells both of each other.
+    let mut c = Node::start(TCP, &[b.address(), a.address()]).await;
+    c.joined(b.id).await;
+    b.joined(c.id).await;
+    assert_eq!(a.overlay.connected(), [b.id]);
+    assert_eq!(a.overlay.neighbours(), [b.id]);
 }
 
 #[tokio::test]

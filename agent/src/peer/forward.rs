@@ -1,17 +1,20 @@
 //! Forwarding a call to a neighbour.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use dfaas_protocol::Headroom;
+use dfaas_protocol::neighbours::Candidate;
 use dfaas_protocol::policy::Terms;
-use dfaas_protocol::route::Candidate;
 use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::datapath::headers::{self, FORWARDED_TO, HEADROOM, NODE_ID, REFUSED};
-use crate::datapath::{Acceptance, Context, Replay, Run, Target, body_too_slow, failure, relay};
+use crate::datapath::{
+    Acceptance, Context, Replay, Run, Target, body_too_slow, failure, is_reason, relay,
+};
 use crate::health::tell;
 
 /// Sends a call to a neighbour and waits for the head of its answer until the deadline. The neighbour's counters are
@@ -72,12 +75,17 @@ pub async fn forward(
     if let Some(headroom) = headroom(response.headers()) {
         candidate.remote.report(headroom);
     }
-    if response.headers().contains_key(REFUSED) {
+    if let Some(word) = response.headers().get(REFUSED) {
+        let word = word
+            .to_str()
+            .ok()
+            .filter(|word| is_reason(word))
+            .map(Rc::from);
         candidate.remote.refused(clock.now());
         if replay.is_whole() {
             response.into_body().discard().await;
             replay.give_up();
-            return Run::Refused;
+            return Run::Refused(word);
         }
         return Run::Failed(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::{Admission, Rejection, admit};
+use dfaas_protocol::{Capacity, NodeId};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
@@ -19,11 +19,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::datapath::headers::{self, HEADROOM, REFUSED};
+use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
 use crate::datapath::{
     AnswerBody, Context, PeerTls, Replay, Run, Speaks, Tunnel, buffered, function_in,
     prepare_trunk, run_here, text,
 };
+use crate::explain::{Begun, Ending, Explained, Missed, TOO_LONG};
 use crate::health;
 use crate::routing::Served;
 
@@ -104,18 +105,29 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
     let Some(served) = shared.routes.load().find(name).cloned() else {
         return refuse(request, "not-here").await;
     };
+    let id = request.headers().get(CALL_ID);
+    let explained = context.explain(Begun {
+        id: id.map_or(b"", |id| id.as_bytes()),
+        function: served.number,
+        since: Instant::now().into_std(),
+        from: Some(from),
+    });
     let mut response = if shared.is_draining() {
+        explained.refused_to_peer("draining");
         refuse(request, "draining").await
     } else {
         match served.neighbours.get(&from) {
             Some(ran) => {
-                let response = run_for(context, from, &served, request).await;
+                let response = run_for(context, from, &served, request, explained).await;
                 if !response.headers().contains_key(REFUSED) {
                     ran.fetch_add(1, Relaxed);
                 }
                 response
             }
-            None => refuse(request, "not-a-neighbour").await,
+            None => {
+                explained.refused_to_peer("not-a-neighbour");
+                refuse(request, "not-a-neighbour").await
+            }
         }
     };
     if response.headers().contains_key(REFUSED) {
@@ -124,7 +136,11 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
         served.counters.ran_for_peer();
     }
     if let Some(gate) = &served.route.here {
-        let headroom = gate.headroom(shared.clock.now());
+        let mut headroom = gate.headroom(shared.clock.now());
+        // When the neighbour reads this, the call that it answers is over.
+        if response.body().frees_slot() && matches!(gate.capacity(), Capacity::Slots(_)) {
+            headroom.free = headroom.free.saturating_add(1);
+        }
         let value = headers::ascii(headroom.to_string());
         response.headers_mut().insert(HEADROOM, value);
     }
@@ -136,37 +152,66 @@ async fn run_for(
     from: NodeId,
     served: &Served,
     request: Request<Incoming>,
+    mut explained: Explained<'_>,
 ) -> Response<AnswerBody> {
+    let refuse = async |explained: Explained<'_>, request, why| {
+        explained.refused_to_peer(why);
+        refuse(request, why).await
+    };
     let Some(local) = &served.local else {
-        return refuse(request, "not-here").await;
+        return refuse(explained, request, "not-here").await;
     };
     if !served.offered {
-        return refuse(request, Rejection::Closed.as_str()).await;
+        return refuse(explained, request, Rejection::Closed.as_str()).await;
     }
     let deadline = Instant::now() + served.timeout;
     let clock = context.shared.clock;
     let mut terms = served.terms(clock.now(), headers::deadline(request.headers()));
     terms.priority = headers::priority(request.headers()).unwrap_or(terms.priority);
-    let slot = match served.displace_admission(admit(&served.route, from, clock.now()), &terms) {
+    let now = clock.now();
+    let admission = served.displace_admission(admit(&served.route, from, now), &terms);
+    explained.admitted(admission, &served.route, now);
+    let slot = match admission {
         Admission::Run => local.running(),
         Admission::Wait(turn) => {
             let turn = local.turn(turn, &terms, served.service);
             match tokio::time::timeout_at(deadline, turn).await {
                 Ok(Some(slot)) => slot,
-                Ok(None) => return refuse(request, Rejection::Dropped.as_str()).await,
-                Err(_) => return refuse(request, "waited-too-long").await,
+                Ok(None) => {
+                    return refuse(explained, request, Rejection::Dropped.as_str()).await;
+                }
+                Err(_) => return refuse(explained, request, TOO_LONG).await,
             }
         }
-        Admission::Refuse(rejection) => return refuse(request, rejection.as_str()).await,
+        Admission::Refuse(rejection) => {
+            return refuse(explained, request, rejection.as_str()).await;
+        }
     };
     let (mut head, body) = request.into_parts();
     headers::strip_request(&mut head);
     let replay = Replay::new(body);
+    explained.sent_here();
     match run_here(context, slot, &head, &replay, deadline).await {
-        Run::Answered(response) => response,
-        Run::Refused => refused(Rejection::PlatformRefused.as_str(), replay.has_ended()),
-        Run::Unreached => refused(Rejection::PlatformDown.as_str(), replay.has_ended()),
-        Run::Failed(status, why) => text(status, why),
+        Run::Answered(response) => {
+            explained.ended_now(Ending::RunForPeer, response.status().as_u16());
+            response
+        }
+        Run::Refused(_) => {
+            let why = Rejection::PlatformRefused.as_str();
+            explained.missed(Missed::Refused(""));
+            explained.refused_to_peer(why);
+            refused(why, replay.has_ended())
+        }
+        Run::Unreached => {
+            let why = Rejection::PlatformDown.as_str();
+            explained.missed(Missed::Unreached);
+            explained.refused_to_peer(why);
+            refused(why, replay.has_ended())
+        }
+        Run::Failed(status, why) => {
+            explained.ended_now(Ending::Failed, status.as_u16());
+            text(status, why)
+        }
     }
 }
 

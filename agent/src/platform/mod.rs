@@ -12,8 +12,7 @@ mod testing;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use dfaas_protocol::capacity::LabelError;
-use dfaas_protocol::{Capacity, FunctionName};
+use dfaas_protocol::FunctionName;
 use futures::future::BoxFuture;
 use hyper::Uri;
 
@@ -107,13 +106,6 @@ pub struct DeployedFunction {
     pub replicas: u32,
     /// Calls that it has had, as far as the platform counts them.
     pub invocations: u64,
-}
-
-impl DeployedFunction {
-    /// The capacity that its labels declare, or `default`; and the label that could not be used, if there is one.
-    pub fn capacity(&self, default: Capacity) -> (Capacity, Option<LabelError>) {
-        Capacity::from_labels(&self.labels, default)
-    }
 }
 
 #[cfg(test)]

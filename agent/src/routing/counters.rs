@@ -1,7 +1,7 @@
 //! Counters of a function's calls. They only grow, and live as long as the agent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::admin::view::Calls;
 
@@ -67,6 +67,7 @@ impl CallCounters {
             since,
             outcome: Outcome::Failed,
             code: CLIENT_GONE,
+            took: None,
         }
     }
 
@@ -122,19 +123,23 @@ pub struct Arrival<'a> {
     since: Instant,
     outcome: Outcome,
     code: u16,
+    took: Option<Duration>,
 }
 
 impl Arrival<'_> {
-    /// The call ended with that status.
-    pub fn ended(mut self, outcome: Outcome, code: u16) {
+    /// The call ended with that status. Returns how long it took.
+    pub fn ended(mut self, outcome: Outcome, code: u16) -> Duration {
+        let took = self.since.elapsed();
         self.outcome = outcome;
         self.code = code;
+        self.took = Some(took);
+        took
     }
 }
 
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
-        let took = self.since.elapsed();
+        let took = self.took.unwrap_or_else(|| self.since.elapsed());
         self.counters
             .latencies
             .record(self.outcome, self.code, took);

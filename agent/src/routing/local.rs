@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dfaas_protocol::FunctionName;
+use dfaas_protocol::estimate::Samples;
 use dfaas_protocol::gate::{Freed, Gate, Turn};
 use dfaas_protocol::policy::{Priority, Terms};
 use dfaas_protocol::queue::{self, Queue};
+use dfaas_protocol::{FunctionName, Slots};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -25,6 +26,19 @@ pub struct LocalFunction {
     /// Calls that ended, and the nanoseconds that they took in all.
     ended: AtomicU64,
     busy_nanos: AtomicU64,
+    /// What its slots are learned from, where they are.
+    samples: Option<Samples>,
+}
+
+/// How a call ended for the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It took its time there.
+    Ran,
+    /// The platform had no room for it.
+    Refused,
+    /// It never came to the function, and says nothing of it.
+    Unanswered,
 }
 
 /// Who waits. The gate counts in its own step, so that the counts and the queue differ for an instant.
@@ -38,6 +52,14 @@ struct Waiting {
 }
 
 impl LocalFunction {
+    /// A function with that gate, whose slots are to be learned.
+    pub fn learning(function: FunctionName, gate: Arc<Gate>, clock: Clock) -> LocalFunction {
+        LocalFunction {
+            samples: Some(Samples::default()),
+            ..LocalFunction::new(function, gate, clock)
+        }
+    }
+
     /// A function with that gate.
     pub fn new(function: FunctionName, gate: Arc<Gate>, clock: Clock) -> LocalFunction {
         LocalFunction {
@@ -47,6 +69,7 @@ impl LocalFunction {
             waiting: Mutex::default(),
             ended: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
+            samples: None,
         }
     }
 
@@ -58,8 +81,10 @@ impl LocalFunction {
     /// The slot of a call that the gate let run at that moment.
     pub fn running_since(self: &Arc<Self>, since: Instant) -> Slot {
         Slot {
+            running: self.gate.running(),
             function: Arc::clone(self),
             since,
+            ended: Ended::Ran,
         }
     }
 
@@ -129,10 +154,39 @@ impl LocalFunction {
         }
     }
 
+    /// What was told of the calls that ended, where slots are learned from it.
+    pub fn samples(&self) -> Option<&Samples> {
+        self.samples.as_ref()
+    }
+
+    /// Changes its slots, and starts those that wait where there are more.
+    pub fn resize(&self, slots: Slots) {
+        let starting = self.gate.set_slots(slots);
+        self.start_waiting(starting);
+    }
+
     /// Calls that ended, and the time that they took in all.
     pub fn served(&self) -> (u64, Duration) {
         let nanos = self.busy_nanos.load(Relaxed);
         (self.ended.load(Relaxed), Duration::from_nanos(nanos))
+    }
+
+    fn record(&self, running: u32, took: Duration, ended: Ended) {
+        match (ended, &self.samples) {
+            (Ended::Refused, Some(samples)) => {
+                self.gate.refused_by_platform();
+                samples.refuse();
+            }
+            (Ended::Refused | Ended::Unanswered, _) => {}
+            (Ended::Ran, samples) => {
+                let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                self.ended.fetch_add(1, Relaxed);
+                self.busy_nanos.fetch_add(nanos, Relaxed);
+                if let Some(samples) = samples {
+                    samples.record(running, took);
+                }
+            }
+        }
     }
 
     fn release(&self) {
@@ -172,6 +226,9 @@ impl LocalFunction {
 pub struct Slot {
     function: Arc<LocalFunction>,
     since: Instant,
+    /// How many ran when the call took it, itself among them.
+    running: u32,
+    ended: Ended,
 }
 
 impl Slot {
@@ -179,13 +236,22 @@ impl Slot {
     pub fn since(&self) -> Instant {
         self.since
     }
+
+    /// The platform refused the call because it had no room: nothing was executed.
+    pub fn refused(mut self) {
+        self.ended = Ended::Refused;
+    }
+
+    /// The call never came to the function, or broke off.
+    pub fn unanswered(mut self) {
+        self.ended = Ended::Unanswered;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.function.ended.fetch_add(1, Relaxed);
-        self.function.busy_nanos.fetch_add(nanos, Relaxed);
+        let took = self.since.elapsed();
+        self.function.record(self.running, took, self.ended);
         self.function.release();
     }
 }

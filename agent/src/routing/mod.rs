@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Rejection, Why};
 use dfaas_protocol::gate::Turn;
-use dfaas_protocol::policy::{Policy, Terms};
+use dfaas_protocol::policy::{Excluded, Policy, Terms};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::{FunctionName, NodeId, Time};
+
+use crate::explain::FunctionNumber;
 
 pub use counters::{Arrival, CLIENT_GONE, CallCounters, Outcome};
 pub use latency::{BOUNDS, Latencies, LatencySeries};
@@ -49,6 +51,10 @@ pub struct Served {
     pub offered: bool,
     /// Mean time of a call here, once one has been measured.
     pub service: Option<Duration>,
+    /// By which number explanations know the function.
+    pub number: FunctionNumber,
+    /// The neighbours that offer the function and may not be sent its calls, and why.
+    pub excluded: Vec<(NodeId, Excluded)>,
 }
 
 impl Served {

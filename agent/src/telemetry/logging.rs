@@ -84,6 +84,7 @@ mod tests {
             filter: filter.to_owned(),
             format,
             access: AccessLogConfig::Off,
+            explain_calls: 0,
         };
         let writer = lines.clone();
         let subscriber = subscriber(&config, false, move || writer.clone()).unwrap();

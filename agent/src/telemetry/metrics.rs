@@ -32,6 +32,12 @@ struct ByFunction {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CapacityLabel {
+    function_name: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByPeer {
     node_id: String,
 }
@@ -190,10 +196,30 @@ fn functions(registry: &mut Registry, status: &Status) {
         "Mean time of a call here, smoothed",
         service.clone(),
     );
+    let capacity = Family::<CapacityLabel, Gauge>::default();
+    registry.register(
+        "capacity_slots",
+        "Calls that run here at one time, declared or learned",
+        capacity.clone(),
+    );
     for function in &status.functions {
         let label = ByFunction {
             function_name: function.name.clone(),
         };
+        if let Some(slots) = function.slots {
+            let function_name = function.name.clone();
+            let kind = if function.learned {
+                "learned"
+            } else {
+                "declared"
+            };
+            capacity
+                .get_or_create(&CapacityLabel {
+                    function_name,
+                    kind,
+                })
+                .set(i64::from(slots));
+        }
         if let (Some(free), Some(full)) = (function.free, function.size) {
             headroom.get_or_create(&label).set(i64::from(free));
             size.get_or_create(&label).set(i64::from(full));

@@ -1,10 +1,16 @@
 //! Rates and times, estimated, and predictions of trained models. `now` is always a parameter.
 
+mod decayed;
 pub mod lightgbm;
+mod limit;
 mod linear;
 mod rate;
+mod samples;
 mod token_bucket;
 
+pub use decayed::DecayedMean;
+pub use limit::Limiter;
 pub use linear::LinearModel;
 pub use rate::RateMeter;
+pub use samples::Samples;
 pub use token_bucket::TokenBucket;

@@ -1,9 +1,11 @@
 //! The neighbours: what each last offered and when that expires, and which peers to have as neighbours.
 
+mod candidate;
 mod choice;
 mod remote;
 mod table;
 
+pub use candidate::Candidate;
 pub use choice::{ChoiceLimits, Known, choose};
 pub use remote::{Remote, unit_time};
 pub use table::{Heard, Neighbour, Neighbours, Offered};

@@ -198,7 +198,8 @@ impl Remote {
         (self.health.state() != HealthState::Ejected).then(|| self.reported())
     }
 
-    fn reported(&self) -> Headroom {
+    /// What it reported, less what was sent there since: whether calls may be sent there is another question.
+    pub fn reported(&self) -> Headroom {
         Headroom {
             free: self.free.load(Relaxed),
             size: self.size.load(Relaxed),

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
-use crate::policy::Policy;
+use crate::policy::{Excluded, Policy};
 use crate::trade::{Bid, Margin, Price};
 use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
-use super::Remote;
+use super::{Candidate, Remote};
 
 /// What is known of one neighbour.
 #[derive(Debug)]
@@ -96,6 +96,8 @@ pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
     /// What this node's functions ask of a neighbour.
     policies: BTreeMap<FunctionName, Policy>,
+    /// Who may be sent the calls of each function that somebody offers; made when it is asked for and something changed.
+    candidates: OnceLock<BTreeMap<FunctionName, Arc<[Candidate]>>>,
     /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
     /// anew.
     departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
@@ -139,6 +141,7 @@ impl Neighbours {
                 sequence: offer.sequence,
             };
             self.entries.insert(node, entry);
+            self.candidates.take();
             return Heard::Changed;
         };
         if offer.boot == entry.boot && offer.sequence <= entry.sequence {
@@ -156,6 +159,7 @@ impl Neighbours {
         entry.seen_at = seen_at;
         let changed = merge(entry, offer.functions);
         if changed || moved || says_other {
+            self.candidates.take();
             Heard::Changed
         } else {
             Heard::Refreshed
@@ -222,6 +226,7 @@ impl Neighbours {
         let Some(entry) = self.entries.remove(&node) else {
             return false;
         };
+        self.candidates.take();
         if entry.health.state() != HealthState::Healthy {
             self.departed.insert(node, (now, entry.health));
         }
@@ -257,7 +262,10 @@ impl Neighbours {
     /// What this node's functions ask of a neighbour, from now on. Returns whether that is news.
     pub fn set_policies(&mut self, policies: BTreeMap<FunctionName, Policy>) -> bool {
         let changed = self.policies != policies;
-        self.policies = policies;
+        if changed {
+            self.policies = policies;
+            self.candidates.take();
+        }
         changed
     }
 
@@ -277,6 +285,41 @@ impl Neighbours {
             .values()
             .filter(move |n| n.may_take(policy))
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
+    }
+
+    /// Who may be sent the calls of each function that somebody offers, in the order of their ids.
+    pub(crate) fn candidates(&self) -> &BTreeMap<FunctionName, Arc<[Candidate]>> {
+        self.candidates.get_or_init(|| {
+            let mut gathered: BTreeMap<&FunctionName, Vec<Candidate>> = BTreeMap::new();
+            for neighbour in self.entries.values() {
+                for (function, offered) in &neighbour.functions {
+                    let candidates = gathered.entry(function).or_default();
+                    if neighbour.may_take(self.policy(function)) {
+                        candidates.push(Candidate {
+                            node: neighbour.node,
+                            remote: Arc::clone(&offered.remote),
+                        });
+                    }
+                }
+            }
+            gathered
+                .into_iter()
+                .map(|(function, candidates)| (function.clone(), candidates.into()))
+                .collect()
+        })
+    }
+
+    /// The neighbours that offer a function and may not be sent its calls, and why, in the order of their ids.
+    pub fn excluded<'a>(
+        &'a self,
+        function: &'a FunctionName,
+    ) -> impl Iterator<Item = (NodeId, Excluded)> + 'a {
+        let open = Policy::default();
+        let policy = self.policy(function).cloned().unwrap_or(open);
+        self.entries
+            .values()
+            .filter(|n| n.functions.contains_key(function))
+            .filter_map(move |n| policy.excludes(n).map(|why| (n.node, why)))
     }
 
     /// How many there are.

@@ -18,8 +18,8 @@ use rand::{Rng, RngExt};
 
 use crate::delivery::{Decision, Tried, Why};
 use crate::gate::Gate;
-use crate::neighbours::Remote;
-use crate::route::{Candidate, Route};
+use crate::neighbours::{Candidate, Remote};
+use crate::route::Route;
 use crate::{Headroom, Time};
 
 use super::{Observation, Plan, Rule, Strategy};
@@ -34,7 +34,7 @@ pub struct HeadroomFirst;
 impl Strategy for HeadroomFirst {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen.routes(|_, _, _| Box::new(LargestShare)),
+            routes: seen.routes_alike(|| Box::new(LargestShare)),
             ..Plan::default()
         }
     }
@@ -58,7 +58,7 @@ impl Here {
     fn of(gate: Option<&Gate>, now: Time) -> Here {
         match gate.map(|gate| (gate.headroom(now), gate.queue())) {
             None => Here::Nothing,
-            Some((headroom, queue)) if is_full(headroom, queue) => Here::Full,
+            Some((headroom, queue)) if headroom.is_full(queue) => Here::Full,
             Some((headroom, _)) => Here::Waits(headroom.share()),
         }
     }
@@ -91,7 +91,7 @@ impl Rule for LargestShare {
         let mut index = best(route, tried, rng, |candidate| {
             let remote = &*candidate.remote;
             let headroom = remote.headroom()?;
-            let has_room = !is_full(headroom, remote.queue());
+            let has_room = !headroom.is_full(remote.queue());
             let is_better = here.is_worse_than(headroom, has_room);
             let may_try = !remote.rests(now) && starts_in_time(remote, headroom, tried, now);
             (is_better && may_try).then(|| (has_room, headroom.share()))
@@ -113,11 +113,6 @@ impl Rule for LargestShare {
         };
         Some(Decision::Forward(index, why))
     }
-}
-
-/// Whether there is no room left to wait.
-fn is_full(headroom: Headroom, queue: u32) -> bool {
-    i64::from(headroom.free) <= -i64::from(queue)
 }
 
 /// Whether a call would start at a candidate before its deadline, as far as that can be told.

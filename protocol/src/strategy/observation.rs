@@ -9,7 +9,7 @@ use crate::gate::Gate;
 use crate::neighbours::{Neighbour, Neighbours, Offered};
 use crate::offer::Grant;
 use crate::policy::Policy;
-use crate::route::{Candidate, Route};
+use crate::route::Route;
 use crate::wire::Message;
 use crate::{FunctionName, NodeId, Time};
 
@@ -133,15 +133,50 @@ impl<'a> Observation<'a> {
         &self,
         mut rule: impl FnMut(&FunctionName, Option<&Seen>, &[There<'_>]) -> Box<dyn Rule>,
     ) -> Vec<Route> {
+        let candidates = self.neighbours.candidates();
         self.entries()
             .into_iter()
             .map(|entry| Route {
                 rule: rule(entry.function, entry.here, &entry.there),
                 function: entry.function.clone(),
                 here: entry.here.map(|seen| Arc::clone(&seen.gate)),
-                there: entry.there.iter().map(There::candidate).collect(),
+                there: candidates.get(entry.function).cloned().unwrap_or_default(),
             })
             .collect()
+    }
+
+    /// The same with a rule that needs to know of neither the function nor the neighbours.
+    pub(super) fn routes_alike(&self, mut rule: impl FnMut() -> Box<dyn Rule>) -> Vec<Route> {
+        let candidates = self.neighbours.candidates();
+        let mut own: Vec<&Seen> = self.functions.iter().collect();
+        own.sort_by(|a, b| a.function.cmp(&b.function));
+        let mut own = own.into_iter().peekable();
+        let mut others = candidates.iter().peekable();
+        let mut routes = Vec::with_capacity(own.len().max(others.len()));
+        loop {
+            let (here, there) = match (own.peek(), others.peek()) {
+                (None, None) => return routes,
+                (Some(_), None) => (own.next(), None),
+                (None, Some(_)) => (None, others.next()),
+                (Some(seen), Some((function, _))) => match seen.function.cmp(function) {
+                    Ordering::Less => (own.next(), None),
+                    Ordering::Equal => (own.next(), others.next()),
+                    Ordering::Greater => (None, others.next()),
+                },
+            };
+            let function = here.map(|seen| &seen.function);
+            let Some(function) = function.or(there.map(|(function, _)| function)) else {
+                continue;
+            };
+            routes.push(Route {
+                rule: rule(),
+                function: function.clone(),
+                here: here.map(|seen| Arc::clone(&seen.gate)),
+                there: there
+                    .map(|(_, there)| Arc::clone(there))
+                    .unwrap_or_default(),
+            });
+        }
     }
 
     /// All functions, in their order. Neighbours' functions are in order too, so one walk over those of each is enough.
@@ -197,13 +232,4 @@ struct Entry<'a> {
 pub(super) struct There<'a> {
     pub(super) neighbour: &'a Neighbour,
     pub(super) offered: &'a Offered,
-}
-
-impl There<'_> {
-    fn candidate(&self) -> Candidate {
-        Candidate {
-            node: self.neighbour.node,
-            remote: Arc::clone(&self.offered.remote),
-        }
-    }
 }

@@ -16,6 +16,7 @@ mod near;
 mod platform;
 mod recalc;
 mod site;
+mod standing;
 mod static_share;
 mod usage;
 mod weights;

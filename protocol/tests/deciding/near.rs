@@ -107,7 +107,7 @@ fn the_best_of_two_drawn_is_chosen() {
             other => panic!("{other:?}"),
         }
         // Keep the shares as they were.
-        for (n, candidate) in (1..).zip(&route.there) {
+        for (n, candidate) in (1..).zip(route.there.iter()) {
             let headroom = format!("{}/100000", n * 10_000);
             candidate.remote.report(headroom.parse().unwrap());
         }

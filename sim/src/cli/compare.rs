@@ -1,11 +1,12 @@
 //! `dfaas-sim compare`.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use anyhow::Context;
 use clap::Args;
 use dfaas_sim::compare::compare;
+use dfaas_sim::page::{About, of_comparison};
 use dfaas_sim::policy::Policy;
 
 use super::Chosen;
@@ -27,6 +28,9 @@ pub(super) struct Compare {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Write a page to read into this file as well
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl Compare {
@@ -38,16 +42,25 @@ impl Compare {
         };
         let progress = Progress::new(&scenario.name);
         let count = AtomicU64::new(0);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads.unwrap_or(0))
-            .build()
-            .context("the threads cannot be started; give fewer with --threads")?;
+        let pool = super::pool(self.threads)?;
         let comparison = pool.install(|| {
             compare(&scenario, &policies, self.seeds, &|of| {
                 progress.at(count.fetch_add(1, Relaxed) + 1, of);
             })
         })?;
         drop(progress);
+        if let Some(path) = &self.html {
+            let names: Vec<String> = policies.iter().map(Policy::to_string).collect();
+            let more = [
+                format!("--strategies={}", names.join(",")),
+                format!("--seeds={}", self.seeds),
+            ];
+            let about = About {
+                purpose: &scenario.purpose,
+                command: &self.chosen.command("compare", &more),
+            };
+            super::write_page(path, &of_comparison(&comparison, about))?;
+        }
         let mut out = io::stdout().lock();
         if self.json {
             serde_json::to_writer(&mut out, &comparison)?;

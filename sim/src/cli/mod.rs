@@ -3,9 +3,14 @@
 mod bound;
 mod compare;
 mod list;
+mod parquet;
 mod progress;
 mod run;
+mod sweep;
 
+use std::path::Path;
+
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use dfaas_sim::reference::import::Import;
 use dfaas_sim::scenario::{Scenario, ScenarioError};
@@ -27,6 +32,8 @@ enum Command {
     Run(run::Run),
     /// Run strategies on the same experiments over several seeds, and compare them
     Compare(compare::Compare),
+    /// Run a grid of variants, strategies and seeds, and go on where it was stopped
+    Sweep(sweep::Sweep),
     /// Print what could be served at most
     Bound(bound::Bound),
     /// List the scenarios that come with the program
@@ -54,12 +61,52 @@ impl Chosen {
         changes.extend(self.seed.map(|seed| format!("seed={seed}")));
         Scenario::load(&self.scenario, &changes)
     }
+
+    /// What to type for the same scenario, and then `more`.
+    fn command(&self, verb: &str, more: &[String]) -> String {
+        let mut words = vec![
+            "dfaas-sim".to_owned(),
+            verb.to_owned(),
+            self.scenario.clone(),
+        ];
+        for change in &self.set {
+            words.extend(["--set".to_owned(), change.clone()]);
+        }
+        if let Some(seed) = self.seed {
+            words.extend(["--seed".to_owned(), seed.to_string()]);
+        }
+        let words = words.iter().chain(more).map(|word| quoted(word));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+".contains(c);
+    if word.chars().all(plain) && !word.is_empty() {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Writes a page into a file.
+fn write_page(path: &Path, page: &str) -> anyhow::Result<()> {
+    std::fs::write(path, page).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn pool(threads: Option<usize>) -> anyhow::Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .build()
+        .context("the threads cannot be started; give fewer with --threads")
 }
 
 pub(crate) fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Compare(compare) => compare.execute(),
+        Command::Sweep(sweep) => sweep.execute(),
         Command::Bound(bound) => bound.execute(),
         Command::List(list) => list.execute(),
         Command::Import(import) => import.run(&mut std::io::stdout().lock()),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dfaas_protocol::Time;
+use dfaas_sim::bound::bounds;
 use dfaas_sim::engine::run;
+use dfaas_sim::page::{About, of_run};
 use dfaas_sim::policy::Policy;
 
 use super::Chosen;
@@ -24,11 +26,15 @@ pub(super) struct Run {
     /// Write totals.csv, nodes.csv and intervals.csv into this directory as well
     #[arg(long, value_name = "DIR")]
     csv: Option<PathBuf>,
+    /// Write a page to read into this file as well
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl Run {
     pub(super) fn execute(&self) -> anyhow::Result<()> {
-        let experiment = self.chosen.load()?.draw()?;
+        let scenario = self.chosen.load()?;
+        let experiment = scenario.draw()?;
         let policy = self
             .strategy
             .unwrap_or(Policy::Strategy(experiment.strategy));
@@ -40,6 +46,14 @@ impl Run {
         drop(progress);
         if let Some(directory) = &self.csv {
             report.write_csv(directory)?;
+        }
+        if let Some(path) = &self.html {
+            let more = self.strategy.map(|policy| format!("--strategy={policy}"));
+            let about = About {
+                purpose: &scenario.purpose,
+                command: &self.chosen.command("run", &Vec::from_iter(more)),
+            };
+            super::write_page(path, &of_run(&report, &bounds(&experiment), about))?;
         }
         let mut out = io::stdout().lock();
         if self.json {

@@ -9,9 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::scenario::random::{Stream, exponential};
 use crate::scenario::{Arrivals, Service, Source};
 
-/// A source of calls in virtual time.
+/// The calls of a source, one after the other: the same for a seed, whoever takes them. The service time of a call is drawn
+/// before the next call.
 #[derive(Debug)]
-pub(crate) struct Brings {
+pub struct Brings {
     rng: ChaCha8Rng,
     /// The place of the rate at hand, that rate, and until when it holds.
     place: usize,
@@ -23,7 +24,8 @@ pub(crate) struct Brings {
 }
 
 impl Brings {
-    pub(crate) fn new(seed: u64, index: usize) -> Brings {
+    /// The source with that place in the experiment of that seed.
+    pub fn new(seed: u64, index: usize) -> Brings {
         let mut rng = Stream::Source(index).rng(seed);
         let left = rng.random();
         Brings {
@@ -37,7 +39,7 @@ impl Brings {
     }
 
     /// When the next call arrives; nothing after `end`.
-    pub(crate) fn next(&mut self, source: &Source, end: Time) -> Option<Time> {
+    pub fn next(&mut self, source: &Source, end: Time) -> Option<Time> {
         loop {
             let gap = match source.arrivals {
                 Arrivals::Poisson => exponential(1.0 / self.rate, &mut self.rng),
@@ -65,7 +67,7 @@ impl Brings {
     }
 
     /// How long the call that arrived takes, in seconds.
-    pub(crate) fn service(&mut self, service: &Service) -> f64 {
+    pub fn service(&mut self, service: &Service) -> f64 {
         service.draw(&mut self.rng)
     }
 }

@@ -49,6 +49,9 @@ impl World<'_> {
         if !self.nodes[node].up {
             return;
         }
+        if let Some(warmth) = &mut self.warmth {
+            warmth.forget(node);
+        }
         let waiting = self.nodes[node].crash(self.now);
         let running = self.cores[node].as_mut().map(|cores| cores.clear());
         for call in waiting.into_iter().chain(running.into_iter().flatten()) {

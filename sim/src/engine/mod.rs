@@ -9,6 +9,7 @@ mod faults;
 mod local;
 mod messages;
 mod node;
+mod warmth;
 mod wires;
 
 use std::time::Duration;
@@ -24,7 +25,8 @@ use crate::report::{Ledger, Report};
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
-use arrivals::{Brings, nanos};
+pub use arrivals::Brings;
+use arrivals::nanos;
 use calendar::Calendar;
 use calls::{Call, Calls};
 use cores::Cores;
@@ -32,6 +34,7 @@ use event::{CallId, Event};
 use local::Next;
 use messages::Messages;
 use node::{Node, Step};
+use warmth::Warmth;
 use wires::Wires;
 
 /// How long a node waits for a connection that cannot be made, as in the agent.
@@ -84,6 +87,8 @@ struct World<'a> {
     nodes: Vec<Node>,
     /// For each node, the cores that its calls share, if they do.
     cores: Vec<Option<Cores>>,
+    /// What is warm, if any function goes to sleep.
+    warmth: Option<Warmth>,
     /// For each node, how fast it runs calls now.
     speeds: Vec<f64>,
     /// For each node, the share of its messages that is lost now.
@@ -117,6 +122,7 @@ impl<'a> World<'a> {
                 .iter()
                 .map(|site| site.cores.map(Cores::new))
                 .collect(),
+            warmth: Warmth::new(experiment),
             speeds: experiment.nodes.iter().map(|site| site.speed).collect(),
             losses: vec![0.0; count],
             sources: (0..experiment.sources.len())
@@ -180,7 +186,8 @@ impl<'a> World<'a> {
         let function = &self.experiment.functions[source.function];
         let service = self.sources[index].service(&function.service);
         self.schedule_arrival(index);
-        self.ledger.offer(source.node, source.function, self.now);
+        self.ledger.offer_of(source.function);
+        self.ledger.offer(source.node, self.now);
         let node = &mut self.nodes[source.node];
         if !node.up {
             return self.ledger.refuse(source.node, NODE_DOWN, self.now);
@@ -358,7 +365,15 @@ impl<'a> World<'a> {
     fn start(&mut self, id: CallId) {
         let call = &self.calls[id];
         let node = call.at as usize;
-        let seconds = call.service / self.speeds[node];
+        let speed = self.speeds[node];
+        let mut seconds = call.service / speed;
+        if let Some(warmth) = &mut self.warmth {
+            let (wait, starts) = warmth.begin(node, usize::from(call.function), speed, self.now);
+            seconds += wait.as_secs_f64();
+            if starts {
+                self.ledger.cold_start();
+            }
+        }
         self.ledger.busy(node, seconds);
         match &mut self.cores[node] {
             None => {
@@ -405,16 +420,16 @@ impl<'a> World<'a> {
         let took = self.now.since(call.since);
         let is_own = call.at == call.origin;
         self.ledger.ran(node);
+        if let Some(warmth) = &mut self.warmth {
+            warmth.end(node, function, self.now);
+        }
         self.nodes[node].served(function, took);
         self.release(node, function);
         if is_own {
             let call = self.calls.take(id);
-            self.ledger.serve(
-                (node, function),
-                self.now.since(call.arrived),
-                false,
-                self.now,
-            );
+            let latency = self.now.since(call.arrived);
+            self.ledger.serve_of(function, latency);
+            self.ledger.serve(node, latency, false, self.now);
         } else {
             self.answer(id, true);
         }
@@ -469,12 +484,9 @@ impl<'a> World<'a> {
         self.nodes[origin].answered(function, from, served, headroom, self.now);
         if served {
             let call = self.calls.take(id);
-            self.ledger.serve(
-                (origin, function),
-                self.now.since(call.arrived),
-                true,
-                self.now,
-            );
+            let latency = self.now.since(call.arrived);
+            self.ledger.serve_of(function, latency);
+            self.ledger.serve(origin, latency, true, self.now);
         } else {
             self.ledger.peer_refusal(from, self.now);
             self.deliver(id);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
 
@@ -32,7 +32,7 @@ pub struct Report {
 }
 
 /// The figures of all nodes together.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Calls that clients brought.
     pub offered: u64,
@@ -62,6 +62,8 @@ pub struct Totals {
     pub waited: u64,
     /// How long those waited, on average.
     pub wait_ms: f64,
+    /// How often a call found its function asleep, so that an instance was started.
+    pub cold_starts: u64,
     /// From the arrival of a served call to its answer: the mean.
     pub mean_ms: f64,
     /// The median.

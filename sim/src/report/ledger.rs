@@ -17,8 +17,9 @@ const MOST_INTERVALS: f64 = 600.0;
 /// In larger runs, nodes have no latencies of their own.
 const MOST_LATENCIES: usize = 1000;
 
+/// What is counted while a run goes on, in virtual or in real time. Times never go back.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     totals: Totals,
     refused_by: Vec<(&'static str, u64)>,
     latency: Histogram<u64>,
@@ -68,7 +69,8 @@ fn ms<C: Counter>(histogram: &Histogram<C>, quantile: f64) -> f64 {
 }
 
 impl Ledger {
-    pub(crate) fn new(experiment: &Experiment) -> Ledger {
+    /// An empty ledger of an experiment.
+    pub fn new(experiment: &Experiment) -> Ledger {
         let seconds = experiment.duration.as_secs_f64();
         let whole = Duration::from_secs((seconds / MOST_INTERVALS).ceil().max(1.0) as u64);
         let interval = experiment.interval.unwrap_or(whole);
@@ -133,39 +135,44 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn offer(&mut self, node: usize, function: usize, now: Time) {
+    /// A client brought a call of a function.
+    pub(crate) fn offer_of(&mut self, function: usize) {
         self.functions[function].0 += 1;
+    }
+
+    /// A call of a function was answered.
+    pub(crate) fn serve_of(&mut self, function: usize, latency: Duration) {
+        let micros = micros(latency).min(LONGEST_MICROS);
+        // It grows as it has to, and an hour is no size that it cannot have.
+        let _ = self.functions[function].1.record(micros);
+    }
+
+    /// A client brought a call to a node.
+    pub fn offer(&mut self, node: usize, now: Time) {
         self.totals.offered += 1;
         self.nodes[node].offered += 1;
         self.now(now).offered += 1;
     }
 
-    pub(crate) fn serve(
-        &mut self,
-        (node, function): (usize, usize),
-        latency: Duration,
-        there: bool,
-        now: Time,
-    ) {
+    /// A call of a node's clients was answered; `there`: it had run at another node.
+    pub fn serve(&mut self, node: usize, latency: Duration, there: bool, now: Time) {
         self.totals.served += 1;
         self.there += u64::from(there);
         self.now(now).served += 1;
         let micros = micros(latency);
         self.latency.saturating_record(micros);
         self.interval_latency.saturating_record(micros);
-        // It grows as it has to, and an hour is no size that it cannot have.
-        let _ = self.functions[function]
-            .1
-            .record(micros.min(LONGEST_MICROS));
         let account = &mut self.nodes[node];
         account.served += 1;
         account.latency_sum += latency;
         if let Some(own) = &mut account.latency {
+            // It grows as it has to, and an hour is no size that it cannot have.
             let _ = own.record(micros.min(LONGEST_MICROS));
         }
     }
 
-    pub(crate) fn refuse(&mut self, node: usize, why: &'static str, now: Time) {
+    /// A call of a node's clients was refused.
+    pub fn refuse(&mut self, node: usize, why: &'static str, now: Time) {
         self.totals.refused += 1;
         self.nodes[node].refused += 1;
         self.now(now).refused += 1;
@@ -175,42 +182,55 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn lose(&mut self, node: usize, now: Time) {
+    /// A call of a node's clients was lost to a crash or a partition.
+    pub fn lose(&mut self, node: usize, now: Time) {
         self.totals.lost += 1;
         self.nodes[node].lost += 1;
         self.now(now).lost += 1;
     }
 
-    pub(crate) fn forward(&mut self, node: usize, now: Time) {
+    /// A node sent a call to a neighbour.
+    pub fn forward(&mut self, node: usize, now: Time) {
         self.totals.forwards += 1;
         self.nodes[node].forwards += 1;
         self.now(now).forwards += 1;
     }
 
-    pub(crate) fn peer_refusal(&mut self, by: usize, now: Time) {
+    /// A node refused a call that a neighbour had sent.
+    pub fn peer_refusal(&mut self, by: usize, now: Time) {
         self.totals.peer_refusals += 1;
         self.nodes[by].refused_peers += 1;
         self.now(now).peer_refusals += 1;
     }
 
-    pub(crate) fn unreached(&mut self) {
+    /// A node could not reach the neighbour to which it sent a call.
+    pub fn unreached(&mut self) {
         self.totals.unreached += 1;
     }
 
-    pub(crate) fn waited(&mut self, duration: Duration) {
+    /// A call found its function asleep.
+    pub fn cold_start(&mut self) {
+        self.totals.cold_starts += 1;
+    }
+
+    /// A call waited for its turn.
+    pub fn waited(&mut self, duration: Duration) {
         self.totals.waited += 1;
         self.wait += duration;
     }
 
-    pub(crate) fn busy(&mut self, node: usize, seconds: f64) {
+    /// A slot or core of a node is busy for so long.
+    pub fn busy(&mut self, node: usize, seconds: f64) {
         self.nodes[node].busy += seconds;
     }
 
-    pub(crate) fn ran(&mut self, node: usize) {
+    /// A call has run on a node.
+    pub fn ran(&mut self, node: usize) {
         self.nodes[node].ran += 1;
     }
 
-    pub(crate) fn message(&mut self, node: usize, bytes: u32) {
+    /// A node sent a control message of so many bytes.
+    pub fn message(&mut self, node: usize, bytes: u32) {
         self.nodes[node].messages += 1;
         self.nodes[node].message_bytes += u64::from(bytes);
     }
@@ -219,7 +239,7 @@ impl Ledger {
     ///
     /// # Panics
     /// If a call was lost or counted twice, which is a fault of this crate.
-    pub(crate) fn close(
+    pub fn close(
         mut self,
         experiment: &Experiment,
         policy: Policy,

@@ -6,4 +6,4 @@ mod ledger;
 mod table;
 
 pub use figures::{FunctionFigures, Interval, NodeFigures, Report, Totals};
-pub(crate) use ledger::Ledger;
+pub use ledger::Ledger;

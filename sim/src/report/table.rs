@@ -55,6 +55,7 @@ impl Report {
                 "waited",
                 format!("{}, for {:.1} ms each", totals.waited, totals.wait_ms),
             ),
+            ("cold starts", totals.cold_starts.to_string()),
             (
                 "p50, p95, p99, p99.9",
                 format!(

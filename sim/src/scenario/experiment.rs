@@ -61,10 +61,21 @@ pub struct Function {
     pub policy: Policy,
     /// How long calls run on a node of speed 1.
     pub service: Service,
+    /// What it costs to wake it up; it never sleeps if there is nothing.
+    pub cold: Option<Cold>,
     /// Bytes of a request's body.
     pub body_bytes: u32,
     /// Bytes of an answer's body.
     pub answer_bytes: u32,
+}
+
+/// What it costs to wake a function up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cold {
+    /// Until an instance is there, on a node of speed 1.
+    pub start: Duration,
+    /// Without a call, until the last instance is gone.
+    pub after_idle: Duration,
 }
 
 /// How long calls run, in seconds.

@@ -81,6 +81,9 @@ pub struct FunctionSection {
     pub name: String,
     /// How long a call runs on a node of speed 1.
     pub service: ServiceModel,
+    /// What it costs to wake it up after idleness; it never sleeps if it is left out.
+    #[serde(default)]
+    pub cold: Option<ColdSection>,
     /// Its labels, as on the platform: `dfaas.maxrate` or `dfaas.concurrency` go before what the node says.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -93,6 +96,17 @@ pub struct FunctionSection {
     /// Bytes of an answer's body, likewise.
     #[serde(default)]
     pub answer_bytes: u32,
+}
+
+/// What it costs to wake a function up. The first call after idleness, or ever, waits until an instance is there, and so do
+/// those that come meanwhile. They hold their slots while they wait.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColdSection {
+    /// Milliseconds until an instance is there, on a node of speed 1.
+    pub start_ms: f64,
+    /// Seconds without a call after which the last instance is gone.
+    pub after_idle_s: f64,
 }
 
 /// How long calls run.

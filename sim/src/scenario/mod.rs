@@ -20,13 +20,13 @@ use thiserror::Error;
 
 pub use amount::{Amount, Choice, Spread, Uniform};
 pub use experiment::{
-    Experiment, Function, Incident, Link, Links, Periods, Placement, Rate, Service, Site, Source,
-    Trouble,
+    Cold, Experiment, Function, Incident, Link, Links, Periods, Placement, Rate, Service, Site,
+    Source, Trouble,
 };
 pub use file::{
-    Arrivals, Fault, FaultSection, FunctionSection, GroupSection, LinksSection, ListedLink,
-    LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape, StrategySection, Topology,
-    Unit,
+    Arrivals, ColdSection, Fault, FaultSection, FunctionSection, GroupSection, LinksSection,
+    ListedLink, LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape, StrategySection,
+    Topology, Unit,
 };
 
 /// Why a scenario cannot be used.
@@ -85,6 +85,12 @@ macro_rules! shipped {
 
 shipped![
     "grid",
+    "lab-bursts",
+    "lab-far-cloud",
+    "lab-full",
+    "lab-hot-spot",
+    "lab-line",
+    "lab-restart",
     "one-step",
     "moving-hot-spot",
     "flash-crowd",
@@ -145,6 +151,26 @@ impl Scenario {
         scenario.directory = directory.to_owned();
         scenario.validate()?;
         Ok(scenario)
+    }
+}
+
+impl Scenario {
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let services = self.functions.iter().filter_map(|f| match &f.service {
+            ServiceModel::Trace { file, .. } => file.as_deref(),
+            _ => None,
+        });
+        let topology = match &self.topology {
+            Topology::File { path } => Some(path.as_path()),
+            _ => None,
+        };
+        let loads = self.load.iter().filter_map(|load| match &load.shape {
+            Shape::TraceFile { path, .. } => Some(path.as_path()),
+            _ => None,
+        });
+        let named = services.chain(topology).chain(loads);
+        named.map(|path| self.directory.join(path)).collect()
     }
 }
 

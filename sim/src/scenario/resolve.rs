@@ -7,7 +7,7 @@ use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
 use rand_chacha::ChaCha8Rng;
 
 use super::amount::Amount;
-use super::experiment::{Experiment, Function, Periods, Placement, Service, Site};
+use super::experiment::{Cold, Experiment, Function, Periods, Placement, Service, Site};
 use super::file::{FunctionSection, NodesSection, Power, Scenario, ServiceModel};
 use super::random::Stream;
 use super::select::Selection;
@@ -40,7 +40,8 @@ impl Scenario {
             let holders = named.all_or(section.nodes.as_deref())?;
             let mut placed = vec![None; nodes.len()];
             for node in holders {
-                let (capacity, _) = Capacity::from_labels(&section.labels, capacities[node]);
+                let declared = Capacity::declared(&section.labels).ok().flatten();
+                let capacity = declared.unwrap_or(capacities[node]);
                 let queue = makes[node].queue;
                 placed[node] = Some(Placement { capacity, queue });
             }
@@ -86,6 +87,10 @@ impl Scenario {
             name,
             policy: Policy::from_labels(&section.labels).0,
             service: self.service(&section.service)?,
+            cold: section.cold.map(|cold| Cold {
+                start: Duration::from_secs_f64(cold.start_ms / 1e3),
+                after_idle: Duration::from_secs_f64(cold.after_idle_s),
+            }),
             body_bytes: section.body_bytes,
             answer_bytes: section.answer_bytes,
         })

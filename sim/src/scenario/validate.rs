@@ -2,7 +2,7 @@
 
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{Capacity, FunctionName, Slots};
+use dfaas_protocol::{Capacity, FunctionName};
 
 use super::ScenarioError;
 use super::amount::Amount;
@@ -114,10 +114,7 @@ fn check_function(function: &FunctionSection) -> Checked {
     let name = &function.name;
     FunctionName::parse(name)
         .map_err(|error| ScenarioError::invalid(format!("function {name:?}: {error}")))?;
-    let slot = Slots::new(1).map(Capacity::Slots);
-    if let Some(default) = slot
-        && let (_, Some(error)) = Capacity::from_labels(&function.labels, default)
-    {
+    if let Err(error) = Capacity::declared(&function.labels) {
         return Err(ScenarioError::invalid(format!(
             "function {name:?}: {error}"
         )));
@@ -133,6 +130,16 @@ fn check_function(function: &FunctionSection) -> Checked {
             format!("function {name:?} takes from 0.001 milliseconds to an hour"),
         )
     };
+    if let Some(cold) = function.cold {
+        rule(
+            (0.0..=LONGEST_MS).contains(&cold.start_ms),
+            format!("function {name:?} starts within an hour"),
+        )?;
+        rule(
+            (0.0..=1e9).contains(&cold.after_idle_s),
+            format!("the cold.after_idle_s of function {name:?} is from 0 to 1e9"),
+        )?;
+    }
     match &function.service {
         ServiceModel::Constant { mean_ms } | ServiceModel::Exponential { mean_ms } => {
             time(*mean_ms)

@@ -9,13 +9,16 @@
 
 mod bad_input;
 mod calls;
+mod capacity;
 mod corpus;
 mod crowds;
 mod demo;
+mod explain;
 mod federation;
 mod health;
 mod http;
 mod http2;
+mod lab;
 mod large;
 mod life;
 mod overload;

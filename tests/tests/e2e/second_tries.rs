@@ -437,6 +437,8 @@ async fn what_a_full_gate_refused_is_served_elsewhere() {
     let labels = [("dfaas.concurrency", "1")];
     let config = "[functions]\nqueue = 0\n";
     let sites = Arc::new(Sites::start_with(&["a", "b", "c"], &labels, config).await);
+    // The first asks in turn, so that the busy one is asked whatever is known of it.
+    sites.agents[0].switch("round-robin").await;
     let rescued = AtomicU64::new(0);
     until("three calls met a full gate", 2 * SOON, || async {
         // The first agent does not know that the second is busy until that says so.

@@ -1,25 +1,17 @@
 //! One site of the demo: an agent in a process of its own, with an embedded platform.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use dfaas_protocol::NodeId;
 use dfaas_protocol::strategy::StrategyName;
-use serde::Deserialize;
-use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::admin::view::{Peer, StrategyChoice};
-use crate::node::Ready;
+use crate::lab::{AgentProcess, LOOK, stop_agents};
 
 /// The function of the demo.
 const FUNCTION: &str = "work";
-/// How often something that should come true is looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long an agent may take to stop before it is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A site.
 #[derive(Debug)]
@@ -27,9 +19,7 @@ pub(super) struct Site {
     slots: u32,
     service: Duration,
     hot: bool,
-    ready: Ready,
-    client: reqwest::Client,
-    child: Child,
+    agent: AgentProcess,
 }
 
 impl Site {
@@ -41,39 +31,17 @@ impl Site {
         bootstrap: Option<&str>,
         limit: Duration,
     ) -> anyhow::Result<Site> {
-        tokio::fs::create_dir(directory).await?;
-        let config = directory.join("agent.toml");
-        let ready_file = directory.join("ready.json");
-        let text = config_text(directory, slots, service, bootstrap);
-        tokio::fs::write(&config, text).await?;
-        let program = std::env::current_exe().context("this program's own path is not known")?;
-        let mut child = Command::new(program)
-            .arg("agent")
-            .arg("--config")
-            .arg(&config)
-            .arg("--ready-file")
-            .arg(&ready_file)
-            .arg("--stop-with-stdin")
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .context("an agent cannot be started")?;
-        let ready = wait_until_ready(&ready_file, &mut child, limit).await?;
+        let config = config_text(directory, slots, service, bootstrap);
         Ok(Site {
             slots,
             service,
             hot: bootstrap.is_none(),
-            ready,
-            client: reqwest::Client::new(),
-            child,
+            agent: AgentProcess::start(directory, &config, limit).await?,
         })
     }
 
     pub(super) fn node_id(&self) -> NodeId {
-        self.ready.node_id
+        self.agent.ready.node_id
     }
 
     pub(super) fn slots(&self) -> u32 {
@@ -91,68 +59,36 @@ impl Site {
     }
 
     pub(super) fn overlay_address(&self) -> Option<&str> {
-        self.ready.addresses.overlay.first().map(String::as_str)
+        self.agent
+            .ready
+            .addresses
+            .overlay
+            .first()
+            .map(String::as_str)
     }
 
     pub(super) fn function_url(&self) -> String {
         format!(
             "http://{}/function/{FUNCTION}",
-            self.ready.addresses.ingress
+            self.agent.ready.addresses.ingress
         )
     }
 
     /// Switches the strategy of the running agent.
     pub(super) async fn switch(&self, strategy: StrategyName) -> anyhow::Result<()> {
-        self.client
-            .put(format!("http://{}/v1/strategy", self.ready.addresses.admin))
-            .json(&StrategyChoice { strategy })
-            .send()
-            .await?
-            .error_for_status()
-            .with_context(|| format!("the strategy {strategy} was not taken up"))?;
-        Ok(())
-    }
-
-    /// How many calls the function of this site has executed, by the platform's own count.
-    async fn executions(&self) -> anyhow::Result<u64> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Function {
-            name: String,
-            #[serde(default)]
-            invocation_count: f64,
-        }
-        let functions: Vec<Function> = self
-            .client
-            .get(format!(
-                "http://{}/system/functions",
-                self.ready.addresses.ingress
-            ))
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
-        let count = functions.iter().find(|f| f.name == FUNCTION);
-        Ok(count.map_or(0, |f| f.invocation_count as u64))
+        self.agent.switch(strategy).await
     }
 
     /// How many neighbours it hears that offer the function.
     async fn acquainted(&self) -> anyhow::Result<usize> {
-        let peers: Vec<Peer> = self
-            .client
-            .get(format!("http://{}/v1/peers", self.ready.addresses.admin))
-            .send()
-            .await?
-            .json()
-            .await?;
+        let peers = self.agent.peers().await?;
         Ok(peers.iter().filter(|p| !p.functions.is_empty()).count())
     }
 }
 
 /// The executions of all sites, in their order.
 pub(super) async fn executions(sites: &[Site]) -> anyhow::Result<Vec<u64>> {
-    futures::future::try_join_all(sites.iter().map(Site::executions)).await
+    futures::future::try_join_all(sites.iter().map(|site| site.agent.executions())).await
 }
 
 /// Waits until every site hears all the others, or as many neighbours as an agent has by default.
@@ -173,37 +109,8 @@ pub(super) async fn wait_until_acquainted(sites: &[Site], limit: Duration) -> an
 }
 
 /// Stops all agents and waits until they are gone.
-pub(super) async fn stop(mut sites: Vec<Site>) {
-    for site in &mut sites {
-        // The end of its standard input tells an agent to drain.
-        drop(site.child.stdin.take());
-    }
-    for site in &mut sites {
-        // One that does not end in time is killed when the site is dropped.
-        let _ = tokio::time::timeout(STOP_LIMIT, site.child.wait()).await;
-    }
-}
-
-async fn wait_until_ready(
-    path: &Path,
-    child: &mut Child,
-    limit: Duration,
-) -> anyhow::Result<Ready> {
-    let until = Instant::now() + limit;
-    loop {
-        match tokio::fs::read(path).await {
-            Ok(bytes) => return Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(status) = child.try_wait()? {
-            bail!("an agent ended before it was ready: {status}; its reason stands above");
-        }
-        if Instant::now() > until {
-            bail!("an agent was not ready within {} s", limit.as_secs());
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+pub(super) async fn stop(sites: Vec<Site>) {
+    stop_agents(sites.into_iter().map(|site| site.agent)).await;
 }
 
 fn config_text(directory: &Path, slots: u32, service: Duration, bootstrap: Option<&str>) -> String {

@@ -182,6 +182,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "a level such as info",
     ),
     ("log.format = 'xml'", "log.format", "text or json"),
+    ("log.explain_calls = 100001", "log.explain_calls", "0 (off)"),
     ("log.access = 'xml'", "log.access", "off or json"),
     (
         "log.access_file = 'x'",
@@ -300,9 +301,19 @@ fn embedded_functions_are_checked_one_by_one() {
         ("name = 'a b', builtin = 'echo'", "letters, digits"),
         (
             "name = 'a', builtin = 'mine'",
-            "give echo, sleep, burn or hash",
+            "give echo, sleep, serve, burn or hash",
         ),
         ("name = 'a', builtin = 'echo', ms = 3", "remove the key"),
+        ("name = 'a', builtin = 'sleep', speed = 2", "remove the key"),
+        ("name = 'a', builtin = 'serve'", "give such as"),
+        (
+            "name = 'a', builtin = 'serve', service = { kind = 'constant', mean_ms = 0 }",
+            "give such as",
+        ),
+        (
+            "name = 'a', builtin = 'serve', speed = 0, service = { kind = 'constant', mean_ms = 1 }",
+            "0.001 to 1000",
+        ),
         ("name = 'a', builtin = 'burn', ms = 3600001", "0 to 3600000"),
         (
             "name = 'a', builtin = 'hash', concurrency = 0",
@@ -327,4 +338,40 @@ fn everything_wrong_is_told_at_once() {
     assert_eq!(violations(text).len(), 3);
     let error = resolve(text).unwrap_err().to_string();
     assert_eq!(error.lines().count(), 4, "{error}");
+}
+
+const ID: &str = "12D3KooWM6CgA9iBFZmcYAHA6A2qvbAxqfkmrYiRQuz3XEsk4Ksv";
+
+#[test]
+fn neighbours_that_are_listed_end_the_search() {
+    let config = resolve(&format!(
+        "[[overlay.neighbours]]\naddress = '/ip4/192.0.2.1/tcp/1/p2p/{ID}'\npeer = '192.0.2.9:7'\n"
+    ))
+    .unwrap();
+    let [one] = config.overlay.listed.as_slice() else {
+        panic!("{:?}", config.overlay);
+    };
+    assert_eq!(one.node.to_string(), ID);
+    assert_eq!(one.peer, Some("192.0.2.9:7".parse().unwrap()));
+    assert!(!config.overlay.mdns);
+    let one = ChoiceLimits {
+        nearest: 1,
+        random: 0,
+    };
+    assert_eq!(config.overlay.neighbours, one);
+}
+
+#[test]
+fn a_list_of_neighbours_and_a_search_exclude_each_other() {
+    let neighbour = format!("[[overlay.neighbours]]\naddress = '/ip4/192.0.2.1/tcp/1/p2p/{ID}'\n");
+    let both = format!(
+        "[overlay]\nmdns = true\nrandom = 1\nbootstrap = ['/ip4/192.0.2.1/tcp/1']\n{neighbour}{neighbour}"
+    );
+    let said = violations(&both);
+    assert_eq!(said.len(), 4, "{said:?}");
+    for (sentence, key) in said.iter().zip(["bootstrap", "mdns", "random", "twice"]) {
+        assert!(sentence.contains(key), "{said:?}");
+    }
+    let said = violations("[overlay]\nneighbours = []\n");
+    assert!(said[0].contains("leave it out"), "{said:?}");
 }

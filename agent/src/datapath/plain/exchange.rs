@@ -2,6 +2,7 @@
 //! answer comes back.
 
 use std::io;
+use std::rc::Rc;
 
 use bytes::{Buf, BytesMut};
 use dfaas_protocol::Headroom;
@@ -48,8 +49,8 @@ impl Source {
 pub(crate) enum Failed {
     /// Nothing was sent. Whether that speaks against the other end, and why it was not.
     Unsent { against: bool, why: String },
-    /// The neighbour refused it, and nothing was executed.
-    Refused(Option<Headroom>),
+    /// The neighbour refused it, and nothing was executed. It says what is left there, and why.
+    Refused(Option<Headroom>, Rc<str>),
     /// Something may have been sent.
     Broken(String),
 }

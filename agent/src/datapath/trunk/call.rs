@@ -68,7 +68,8 @@ enum Stage {
     Waits,
     Answers,
     Ended,
-    Refused,
+    /// For that reason.
+    Refused(Rc<str>),
     /// It was not sent. Whether that speaks against the other end.
     Unsent(bool, Arc<str>),
     Broken(Arc<str>),
@@ -121,8 +122,9 @@ impl Call {
             (Frame::Data { bytes, last, .. }, Stage::Answers) => self.take_bytes(bytes, last),
             (Frame::Refused { headroom, why, .. }, Stage::Waits) => {
                 tracing::debug!(why, "a neighbour refused a call");
+                let why = why.into();
                 self.headroom = headroom;
-                self.change(Stage::Refused);
+                self.change(Stage::Refused(why));
                 Ok(())
             }
             (Frame::Reset { .. }, Stage::Waits | Stage::Answers) => {
@@ -258,7 +260,7 @@ impl Calls {
         for (number, call) in &state.calls {
             let call = &mut *call.borrow_mut();
             match call.stage {
-                Stage::Ended | Stage::Refused => {}
+                Stage::Ended | Stage::Refused(_) => {}
                 _ if *number >= unsent => call.change(Stage::Unsent(against, Arc::clone(&why))),
                 _ => call.change(Stage::Broken(Arc::clone(&why))),
             }
@@ -313,7 +315,7 @@ impl TrunkCall {
                     call.wait(cx);
                     return Poll::Pending;
                 }
-                Stage::Refused => Err(Failed::Refused(call.headroom)),
+                Stage::Refused(why) => Err(Failed::Refused(call.headroom, Rc::clone(why))),
                 Stage::Unsent(against, why) => Err(Failed::Unsent {
                     against: *against,
                     why: why.to_string(),
@@ -347,7 +349,7 @@ impl TrunkCall {
                     Stage::Broken(why) | Stage::Unsent(_, why) => {
                         Poll::Ready(Err(Broken(Arc::clone(why))))
                     }
-                    Stage::Ended | Stage::Refused => Poll::Ready(Ok(false)),
+                    Stage::Ended | Stage::Refused(_) => Poll::Ready(Ok(false)),
                     Stage::Waits | Stage::Answers => {
                         call.wait(cx);
                         Poll::Pending

@@ -119,11 +119,10 @@ impl<'a> Frame<'a> {
             }),
             REFUSED if last => {
                 let (headroom, why) = read_headroom(payload)?;
-                let word = |b: &u8| b.is_ascii_lowercase() || *b == b'-';
-                if why.len() > MAX_REASON || !why.iter().all(word) {
+                let why = std::str::from_utf8(why).map_err(|_| Malformed)?;
+                if !is_reason(why) {
                     return Err(Malformed);
                 }
-                let why = std::str::from_utf8(why).map_err(|_| Malformed)?;
                 Ok(Frame::Refused {
                     call,
                     headroom,
@@ -194,6 +193,12 @@ pub(crate) fn write_answer(
 pub(crate) fn write_data(out: &mut Vec<u8>, call: u32, bytes: &[u8], last: bool) {
     header(out, or_last(DATA, last), call, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Whether that can be the reason of a refusal: one lower-case word.
+pub(crate) fn is_reason(why: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b == b'-';
+    why.len() <= MAX_REASON && why.bytes().all(word)
 }
 
 /// Writes a refusal, for a reason of one lower-case word.

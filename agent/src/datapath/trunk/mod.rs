@@ -9,5 +9,6 @@ mod gathering;
 mod origin;
 
 pub(crate) use call::TrunkCall;
+pub(crate) use frame::is_reason;
 pub(crate) use gathering::Gathering;
 pub use origin::Trunks;

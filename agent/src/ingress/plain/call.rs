@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::datapath::plain::{Added, Answer, Failed, Head, Source, exchange, exchange_over};
 use crate::datapath::{Context, Target, refuse, text};
+use crate::explain::{Missed, TOO_LONG};
 use crate::health::tell;
 use crate::routing::{Outcome, Served, Slot};
 use crate::telemetry::access::Entry;
@@ -36,8 +37,8 @@ pub(super) struct Names {
 /// What became of one attempt.
 enum Attempt {
     Answered(Answer, Option<Slot>),
-    /// A neighbour tells its headroom then too.
-    Refused(Option<Headroom>),
+    /// A neighbour tells its headroom then too, and why.
+    Refused(Option<Headroom>, Option<Rc<str>>),
     Unreached,
     Failed(StatusCode, String),
 }
@@ -68,12 +69,13 @@ pub(super) async fn deliver(
     let deadline = now + served.timeout;
     client.set_deadline(deadline);
     let id = head.call_id.is_none().then(|| CallId::new(context));
+    let given = head.call_id.clone().map(|place| &request[place]);
+    let known_by = given.or(id.as_ref().map(CallId::as_bytes));
+    let known_by = known_by.unwrap_or_default();
     if let Some(entry) = &mut entry {
-        let given = head.call_id.clone().map(|place| &request[place]);
-        let id = given.or(id.as_ref().map(CallId::as_bytes));
-        entry.names(&served.route.function, id.unwrap_or_default());
+        entry.names(&served.route.function, known_by);
     }
-    let mut call = InFlight::new(served, now, entry);
+    let mut call = InFlight::new(context, served, now, known_by, entry);
     let start_time = StartTime::now();
     let mut out = Vec::with_capacity(1024);
     let added = Added {
@@ -103,6 +105,7 @@ pub(super) async fn deliver(
             let decision = delivery.next(&served.route, time, rng);
             served.displace(decision, &terms)
         };
+        call.decided(decision, &delivery, time);
         out.truncate(common);
         let (attempt, outcome) = match decision {
             Decision::Run(_) | Decision::Wait(..) => {
@@ -111,6 +114,7 @@ pub(super) async fn deliver(
                 let slot = match slot(context, client, served, decision, &terms, time).await {
                     Ok(None) => {
                         delivery.dropped_here();
+                        call.missed(Missed::Dropped);
                         time = context.shared.clock.now();
                         continue;
                     }
@@ -119,6 +123,7 @@ pub(super) async fn deliver(
                     Err(GivenUp::Late) => None,
                 };
                 let Some(slot) = slot else {
+                    call.because(TOO_LONG);
                     let answer = refuse(served.route.function.display_name(), Rejection::Full);
                     let mut entry = call.ended(Outcome::Refused, answer.status().as_u16());
                     let (only, entry) = (head.head_only, &mut entry);
@@ -144,7 +149,7 @@ pub(super) async fn deliver(
                     Some(Told::Stalls) | None => {}
                 }
                 match tried {
-                    Attempt::Refused(_) => delivery.refused_here(),
+                    Attempt::Refused(..) => delivery.refused_here(),
                     Attempt::Unreached => delivery.unreached_here(),
                     Attempt::Answered(..) | Attempt::Failed(..) => {}
                 }
@@ -179,7 +184,7 @@ pub(super) async fn deliver(
                         Source::Trunk(call) => call.headroom(),
                         Source::Line(_) => None,
                     },
-                    Attempt::Refused(headroom) => *headroom,
+                    Attempt::Refused(headroom, _) => *headroom,
                     Attempt::Unreached | Attempt::Failed(..) => None,
                 };
                 if let Some(headroom) = headroom {
@@ -187,7 +192,7 @@ pub(super) async fn deliver(
                 }
                 match &tried {
                     Attempt::Answered(..) => candidate.remote.took(),
-                    Attempt::Refused(_) => {
+                    Attempt::Refused(..) => {
                         candidate.remote.refused(clock.now());
                         candidate.remote.refuse_one();
                         served.counters.forward_refused();
@@ -213,7 +218,14 @@ pub(super) async fn deliver(
                 let (lines, entry) = (&context.lines, &mut entry);
                 return relay(client, lines, answer, slot, signature, &mut out, entry).await;
             }
-            Attempt::Refused(_) | Attempt::Unreached => time = context.shared.clock.now(),
+            Attempt::Refused(_, word) => {
+                call.missed(Missed::Refused(word.as_deref().unwrap_or_default()));
+                time = context.shared.clock.now();
+            }
+            Attempt::Unreached => {
+                call.missed(Missed::Unreached);
+                time = context.shared.clock.now();
+            }
             Attempt::Failed(status, why) => {
                 let answer = text(status, why);
                 let mut entry = call.ended(Outcome::Failed, status.as_u16());
@@ -255,22 +267,31 @@ async fn attempt(
     };
     match client.unless_given_up(true, exchanged).await {
         Ok(Ok(answer)) if target == Target::Platform && answer.is_limiter_refusal() => {
+            if let Some(slot) = slot {
+                slot.refused();
+            }
             let soon = Instant::now() + context.shared.timeouts.connect;
             answer.discard(&context.lines, soon).await;
-            Ok((Attempt::Refused(None), Some(Told::Answers)))
+            Ok((Attempt::Refused(None, None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {
             let answered = Attempt::Answered(answer, slot);
             Ok((answered, Some(Told::Answers)))
         }
-        Ok(Err(Failed::Refused(headroom))) => {
-            Ok((Attempt::Refused(headroom), Some(Told::Answers)))
+        Ok(Err(Failed::Refused(headroom, word))) => {
+            Ok((Attempt::Refused(headroom, Some(word)), Some(Told::Answers)))
         }
         Ok(Err(Failed::Unsent { against, why })) => {
+            if let Some(slot) = slot {
+                slot.unanswered();
+            }
             tracing::debug!(?target, why, "a call could not be sent");
             Ok((Attempt::Unreached, against.then_some(Told::Breaks)))
         }
         Ok(Err(Failed::Broken(why))) => {
+            if let Some(slot) = slot {
+                slot.unanswered();
+            }
             let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);
             Ok((failed, Some(Told::Breaks)))
         }

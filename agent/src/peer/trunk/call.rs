@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::datapath::plain::{Answer, Failed, Found, Head, Left, Limits, Source, exchange};
 use crate::datapath::trunk::frame::MAX_DATA;
+use crate::explain::{Begun, Ending, Explained, Missed, TOO_LONG};
 use crate::routing::{Served, Slot};
 
 use super::calls::{Calls, Ticket};
@@ -59,21 +60,28 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
         let gate = served.route.here.as_ref()?;
         Some(gate.headroom(shared.clock.now()))
     };
-    let refuse = |why| {
+    let now = Instant::now();
+    let mut explained = calls.context.explain(Begun {
+        id: head.call_id.clone().map_or(b"", |place| &request[place]),
+        function: served.number,
+        since: now.into_std(),
+        from: Some(calls.from),
+    });
+    let refuse = |explained: Explained<'_>, why| {
+        explained.refused_to_peer(why);
         served.counters.refused_to_peer();
         calls.refuse(number, headroom(), why);
     };
     if shared.is_draining() {
-        return refuse("draining");
+        return refuse(explained, "draining");
     }
     let Some(ran) = served.neighbours.get(&calls.from) else {
-        return refuse("not-a-neighbour");
+        return refuse(explained, "not-a-neighbour");
     };
-    let now = Instant::now();
     calls.limit(ticket, now + served.timeout);
-    let slot = match slot(calls, ticket, &served, priority, now).await {
+    let slot = match slot(calls, ticket, &served, priority, now, &mut explained).await {
         Ok(slot) => slot,
-        Err(why) => return refuse(why),
+        Err(why) => return refuse(explained, why),
     };
     let since = shared.clock.at(slot.since());
     let health = &shared.platform;
@@ -86,7 +94,8 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
         Some(Ok(answer)) if answer.is_limiter_refusal() => {
             health.call_succeeded();
             drop(slot);
-            refuse(Rejection::PlatformRefused.as_str());
+            explained.missed(Missed::Refused(""));
+            refuse(explained, Rejection::PlatformRefused.as_str());
             let soon = Instant::now() + shared.timeouts.connect;
             return answer.discard(lines, soon).await;
         }
@@ -94,13 +103,15 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
             health.call_succeeded();
             ran.fetch_add(1, Relaxed);
             served.counters.ran_for_peer();
+            explained.ended_now(Ending::RunForPeer, answer.head.status);
             return pass_on(calls, number, ticket, answer, slot, headroom).await;
         }
-        Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(_)))) => {
+        Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(..)))) => {
             tracing::debug!(?failed, "a call could not be sent");
             health.call_failed(since);
             drop(slot);
-            return refuse(Rejection::PlatformDown.as_str());
+            explained.missed(Missed::Unreached);
+            return refuse(explained, Rejection::PlatformDown.as_str());
         }
         Some(Err(Failed::Broken(why))) => {
             health.call_failed(since);
@@ -112,6 +123,7 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
                 .to_owned(),
         ),
     };
+    explained.ended_now(Ending::Failed, status.as_u16());
     drop(slot);
     ran.fetch_add(1, Relaxed);
     served.counters.ran_for_peer();
@@ -135,6 +147,7 @@ async fn slot(
     served: &Served,
     priority: Priority,
     now: Instant,
+    explained: &mut Explained<'_>,
 ) -> Result<Slot, &'static str> {
     let Some(local) = &served.local else {
         return Err("not-here");
@@ -147,11 +160,15 @@ async fn slot(
         priority,
         ..served.terms(time, None)
     };
-    match served.displace_admission(admit(&served.route, calls.from, time), &terms) {
+    let admission = admit(&served.route, calls.from, time);
+    let admission = served.displace_admission(admission, &terms);
+    explained.admitted(admission, &served.route, time);
+    match admission {
         Admission::Run => Ok(local.running_since(now.into_std())),
         Admission::Wait(turn) => {
             let turn = ticket.in_time(local.turn(turn, &terms, served.service));
-            let slot = turn.await.ok_or("waited-too-long")?;
+            let slot = turn.await.ok_or(TOO_LONG)?;
+            explained.sent_here();
             slot.ok_or(Rejection::Dropped.as_str())
         }
         Admission::Refuse(rejection) => Err(rejection.as_str()),

@@ -14,26 +14,31 @@ use hyper::{Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, text};
-use super::function::{MAX_WORK, Slot};
+use super::function::{Function, MAX_WORK, Slot};
 use super::request::{discard, drain, parameter};
-use crate::config::Builtin;
+use crate::config::{Builtin, ServiceTimes};
 
 const DURATION_SECONDS: HeaderName = HeaderName::from_static("x-duration-seconds");
 /// Rounds of arithmetic between two looks at the clock: some microseconds.
 const ROUNDS: u64 = 4096;
+/// The runtime's timers count whole milliseconds and round up, so they are late by half of one on average.
+const LATE: Duration = Duration::from_micros(500);
 
 /// Runs a function on a request. What it holds is given back when the future or the answer is dropped.
 pub(super) async fn run(
-    builtin: Builtin,
+    function: &Function,
     request: Request<Incoming>,
     slot: Slot,
 ) -> Response<Answer> {
     let begin = Instant::now();
     let (head, body) = request.into_parts();
-    let result = match builtin {
+    let result = match &function.builtin {
         Builtin::Echo => echo(&head, body, slot).await,
-        Builtin::Sleep(time) => sleep(&head, body, time).await.map(|r| holding(r, slot)),
-        Builtin::Burn(time) => burn(&head, body, time).await.map(|r| holding(r, slot)),
+        Builtin::Sleep(time) => sleep(&head, body, *time).await.map(|r| holding(r, slot)),
+        Builtin::Serve(times) => serve(&head, body, times, function)
+            .await
+            .map(|r| holding(r, slot)),
+        Builtin::Burn(time) => burn(&head, body, *time).await.map(|r| holding(r, slot)),
         Builtin::Hash => hash(body).await.map(|r| holding(r, slot)),
     };
     let mut response = result.unwrap_or_else(|error| {
@@ -74,6 +79,26 @@ async fn sleep(head: &Parts, body: Incoming, time: Duration) -> hyper::Result<Re
     tokio::time::sleep(time).await;
     let slept = format!("slept {} ms\n", time.as_millis());
     Ok(text(StatusCode::OK, slept))
+}
+
+async fn serve(
+    head: &Parts,
+    body: Incoming,
+    times: &ServiceTimes,
+    function: &Function,
+) -> hyper::Result<Response<Answer>> {
+    let seconds = match parameter(head.uri.query(), "ms") {
+        None => Some(function.draw(&times.service)),
+        Some(ms) => ms.parse().ok().map(|ms: f64| ms / 1e3),
+    };
+    let time = seconds.map(|seconds| Duration::try_from_secs_f64(seconds / times.speed));
+    let Some(Ok(time)) = time.filter(|time| time.as_ref().is_ok_and(|t| *t <= MAX_WORK)) else {
+        return Ok(unusable_time(body));
+    };
+    drain(body).await?;
+    tokio::time::sleep(time.saturating_sub(LATE)).await;
+    let served = format!("served for {:.3} ms\n", time.as_secs_f64() * 1e3);
+    Ok(text(StatusCode::OK, served))
 }
 
 async fn burn(head: &Parts, body: Incoming, time: Duration) -> hyper::Result<Response<Answer>> {

@@ -1,11 +1,14 @@
 //! The functions of the embedded platform, and their slots.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dfaas_protocol::{FunctionName, Slots};
+use dfaas_sim::scenario::Service;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::config::{Builtin, EmbeddedFunction};
 use crate::platform::{DeployedFunction, PlatformError};
@@ -21,6 +24,8 @@ pub(super) struct Function {
     pub(super) concurrency: Slots,
     pub(super) labels: BTreeMap<String, String>,
     running: AtomicU32,
+    /// What service times are drawn from.
+    rng: Mutex<StdRng>,
     invocations: AtomicU64,
 }
 
@@ -35,6 +40,12 @@ impl Function {
             .ok()?;
         self.invocations.fetch_add(1, Ordering::Relaxed);
         Some(Slot(self.clone()))
+    }
+
+    /// How long a call takes on a node of speed 1, in seconds.
+    pub(super) fn draw(&self, service: &Service) -> f64 {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        service.draw(&mut *rng)
     }
 
     /// Calls that were begun.
@@ -78,12 +89,17 @@ impl Functions {
                 let most = MAX_WORK.as_millis();
                 return Err(refused(format!("it may take at most {most} ms")));
             }
+            let seed = match &function.builtin {
+                Builtin::Serve(times) => times.seed,
+                _ => 0,
+            };
             let deployed = Function {
                 name: name.clone(),
-                builtin: function.builtin,
+                builtin: function.builtin.clone(),
                 concurrency: function.concurrency,
                 labels: function.labels.clone(),
                 running: AtomicU32::new(0),
+                rng: Mutex::new(StdRng::seed_from_u64(seed)),
                 invocations: AtomicU64::new(0),
             };
             if by_name.insert(name, Arc::new(deployed)).is_some() {

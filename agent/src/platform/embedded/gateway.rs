@@ -93,7 +93,7 @@ impl Router {
             response.headers_mut().insert(INTERNAL, middleware);
             return response;
         };
-        builtin::run(function.builtin, request, slot).await
+        builtin::run(function, request, slot).await
     }
 }
 

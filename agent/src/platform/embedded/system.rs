@@ -114,6 +114,7 @@ impl<'f> FunctionStatus<'f> {
             image: match function.builtin {
                 Builtin::Echo => "builtin/echo",
                 Builtin::Sleep(_) => "builtin/sleep",
+                Builtin::Serve(_) => "builtin/serve",
                 Builtin::Burn(_) => "builtin/burn",
                 Builtin::Hash => "builtin/hash",
             },

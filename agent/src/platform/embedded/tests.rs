@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dfaas_protocol::Slots;
+use dfaas_sim::scenario::Service;
 use futures::future::join_all;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{Builtin, EmbeddedFunction};
+use crate::config::{Builtin, EmbeddedFunction, ServiceTimes};
 use crate::platform::testing::{Client, DEADLINE, until};
 
 const LONG: Builtin = Builtin::Sleep(Duration::from_secs(500));
@@ -358,6 +359,62 @@ async fn sleep_and_burn_take_their_time() {
             .parse()
             .unwrap();
         assert!((0.039..30.0).contains(&seconds), "{name}: {seconds}");
+    }
+}
+
+#[tokio::test]
+async fn serve_draws_a_time_for_each_call() {
+    let serve = |speed, seed| {
+        Builtin::Serve(ServiceTimes {
+            service: Service::Trace(vec![0.001, 0.002, 0.003, 0.004]),
+            speed,
+            seed,
+        })
+    };
+    let (_platform, mut client) = started(vec![
+        function("one", serve(1.0, 7), 1),
+        function("same", serve(1.0, 7), 1),
+        function("slow", serve(0.5, 7), 1),
+    ])
+    .await;
+    let mut drawn = Vec::new();
+    for name in ["one", "same", "slow"] {
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            answers.push(
+                client
+                    .get(&format!("/function/{name}"))
+                    .await
+                    .text()
+                    .to_owned(),
+            );
+        }
+        drawn.push(answers);
+    }
+    assert_eq!(drawn[0], drawn[1]);
+    assert!(
+        drawn[0].contains(&"served for 1.000 ms\n".to_owned()),
+        "{drawn:?}"
+    );
+    assert!(
+        drawn[0].contains(&"served for 4.000 ms\n".to_owned()),
+        "{drawn:?}"
+    );
+    assert!(
+        drawn[2].contains(&"served for 8.000 ms\n".to_owned()),
+        "{drawn:?}"
+    );
+
+    let answer = client.get("/function/slow?ms=20.5").await;
+    assert_eq!(answer.text(), "served for 41.000 ms\n");
+    for wrong in ["-1", "x", "NaN", "1e12"] {
+        assert_eq!(
+            client
+                .get(&format!("/function/slow?ms={wrong}"))
+                .await
+                .status,
+            400
+        );
     }
 }
 

@@ -113,9 +113,8 @@ async fn the_embedded_platform_looks_the_same_from_outside() {
         ("foo.team", 1),
     ];
     assert_eq!(seen, expected);
-    let one = Capacity::Slots(Slots::new(1).unwrap());
     let three = Capacity::Slots(Slots::new(3).unwrap());
-    assert_eq!(listed[0].capacity(one), (three, None));
+    assert_eq!(Capacity::declared(&listed[0].labels), Ok(Some(three)));
 }
 
 #[tokio::test]

@@ -1,0 +1,299 @@
+//! Slots that are learned from how long calls take.
+//!
+//! A platform that runs `n` calls at one time lets a call that begins when `k` run, itself among them, take the service time
+//! times max(1, k/n) on average, whether what exceeds `n` waits inside the platform or all share its cores. By Little's law
+//! that is the same as a throughput that grows with `k` up to `n` and no more; it is the queue that TCP Vegas estimates as
+//! L × (1 − RTTnoload/RTT), and the gradient of Netflix's concurrency-limits, RTTnoload/RTT, as
+//! <https://github.com/Netflix/concurrency-limits> has them. Those take one time for the unloaded one, a minimum or a long mean, and
+//! add room for a queue. Here instead all that is remembered, by `k`, is fitted at once: of each `n` the likelihood is computed,
+//! with exponential times and the best service time for that `n`. So a service time that varies is no queue, and the fit
+//! also says which numbers are not excluded yet: only those are tried, the far ones first, by a gate that lets a few calls more or
+//! fewer run for a moment, and only while calls press. A platform that refuses says more than any fit: then its refusals
+//! count alone.
+
+use std::time::Duration;
+
+use crate::capacity::MAX_SLOTS;
+use crate::{Slots, Time};
+
+use super::samples::{Samples, bin, level};
+
+/// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood, at each
+/// [`REACH`]. More where it is far, as one that is given up by mistake there is missed by much, and soon told if it is not.
+const EVIDENCE: [f64; 3] = [6.0, 4.0, 3.0];
+/// A change to a number that is hardly likelier is not made.
+const HYSTERESIS: f64 = 0.5;
+/// Fewer calls say nothing.
+const FEWEST: f64 = 10.0;
+/// How far above and below is looked, one after the other, but by one slot at least: what is far is told soonest.
+const REACH: [f64; 3] = [2.0, 1.4, 1.1];
+/// For how long calls are remembered that began above the limit, where it costs nothing to look again.
+const MEMORY_ABOVE: f64 = 10.0;
+/// The same below it, where a look costs throughput.
+const MEMORY_BELOW: f64 = 100.0;
+/// At least so many calls are remembered, however long ago they were.
+const REMEMBERED: f64 = 1000.0;
+/// The platform is not the same any more when the calls of late are that unlikely.
+const CHANGED: f64 = 20.0;
+/// The calls of late: about so many.
+const OF_LATE: f64 = 150.0;
+/// How long nothing above is tried after the platform refused a call.
+const REFUSED_PAUSE: Duration = Duration::from_secs(6);
+/// For how long a platform that refused is taken for one that refuses rather than let calls wait.
+const REFUSED_MEMORY: Duration = Duration::from_secs(60);
+/// Each slot of a phase must have seen so many calls before they are believed, as short calls end first.
+const TURNS: f64 = 3.0;
+/// Calls press where the gate is full that share of the time.
+const PRESSED: f64 = 0.5;
+
+/// Learns the slots of a function. See the module.
+#[derive(Debug)]
+pub struct Limiter {
+    bins: Vec<Bin>,
+    learned: u32,
+    phase: Phase,
+    /// Calls that ended in this phase.
+    ended: f64,
+    stepped: Time,
+    /// The share of the time in which the gate is full.
+    pressed: f64,
+    /// When the platform last refused a call, if that was not long ago.
+    refused: Option<Time>,
+    late: Late,
+}
+
+/// What is remembered of the calls that began at one level.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bin {
+    calls: f64,
+    seconds: f64,
+}
+
+/// What the gate is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Hold,
+    Above(u32),
+    Below(u32),
+}
+
+/// Whether the calls of late are as was to be expected.
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    calls: f64,
+    /// Of each call its time as a multiple of what was expected.
+    ratio: f64,
+}
+
+impl Limiter {
+    /// A limiter that begins with so many.
+    pub fn new(initial: Slots, now: Time) -> Limiter {
+        Limiter {
+            bins: Vec::new(),
+            learned: initial.get(),
+            phase: Phase::Hold,
+            ended: 0.0,
+            stepped: now,
+            pressed: 0.0,
+            refused: None,
+            late: Late::default(),
+        }
+    }
+
+    /// What has been learned. The gate may have more or fewer for a moment: see [`step`](Limiter::step).
+    pub fn learned(&self) -> Slots {
+        Slots::new(self.learned).unwrap_or(Slots::ONE)
+    }
+
+    /// Takes what was recorded since the last step, a tenth of a second ago or so, and returns how many slots the gate
+    /// shall have. `slots` are those that it has, which a refusal may have made fewer; `full` says whether they are all taken.
+    pub fn step(&mut self, samples: &Samples, slots: Slots, full: bool, now: Time) -> Slots {
+        let seconds = now.since(self.stepped).as_secs_f64();
+        self.stepped = now;
+        let turned = self.ended >= TURNS * f64::from(slots.get());
+        let taken = self.take(samples, turned);
+        self.ended += taken;
+        self.forget(seconds, taken);
+        let share = 1.0 - (-seconds).exp();
+        self.pressed += share * (f64::from(u8::from(full)) - self.pressed);
+        if samples.take_refused() > 0 {
+            self.refused = Some(now);
+            self.learned = slots.get();
+            self.enter(Phase::Hold);
+        }
+        self.refused = self.refused.filter(|at| now.since(*at) < REFUSED_MEMORY);
+        if self.pressed < PRESSED {
+            self.fit(self.learned);
+            self.enter(Phase::Hold);
+        } else if turned {
+            self.fit(MAX_SLOTS);
+            let phase = self.next_phase(now);
+            self.enter(phase);
+        }
+        let slots = match self.phase {
+            Phase::Hold => self.learned,
+            Phase::Above(slots) | Phase::Below(slots) => slots,
+        };
+        Slots::new(slots).unwrap_or(Slots::ONE)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.ended = 0.0;
+            self.late = Late::default();
+        }
+    }
+
+    fn forget(&mut self, seconds: f64, calls: f64) {
+        let above = (-(seconds / MEMORY_ABOVE).min(calls / REMEMBERED)).exp();
+        let below = (-(seconds / MEMORY_BELOW).min(calls / REMEMBERED)).exp();
+        let learned = f64::from(self.learned);
+        for (index, bin) in self.bins.iter_mut().enumerate() {
+            let kept = if level(index) > learned { above } else { below };
+            bin.calls *= kept;
+            bin.seconds *= kept;
+        }
+    }
+
+    fn take(&mut self, samples: &Samples, turned: bool) -> f64 {
+        let mut calls = 0.0;
+        let service = self.service(f64::from(self.learned));
+        for (index, taken) in samples.take() {
+            if self.bins.len() <= index {
+                self.bins.resize(index + 1, Bin::default());
+            }
+            calls += taken.calls;
+            self.bins[index].calls += taken.calls;
+            self.bins[index].seconds += taken.seconds;
+            if turned && let Some(service) = service {
+                let expected = service * stretch(taken.level, f64::from(self.learned));
+                self.late.calls += taken.calls;
+                self.late.ratio += taken.seconds / expected;
+            }
+        }
+        if self.late.calls > OF_LATE {
+            let kept = OF_LATE / self.late.calls;
+            self.late.calls *= kept;
+            self.late.ratio *= kept;
+        }
+        if self.late.calls > FEWEST {
+            let r = self.late.ratio / self.late.calls;
+            if self.late.calls * (r - 1.0 - r.ln()) > CHANGED {
+                self.bins.clear();
+                self.late = Late::default();
+            }
+        }
+        calls
+    }
+
+    /// The service time of a call with nothing beside it, if so many run at once.
+    fn service(&self, slots: f64) -> Option<f64> {
+        let (mut calls, mut seconds) = (0.0, 0.0);
+        for (index, bin) in self.bins.iter().enumerate() {
+            calls += bin.calls;
+            seconds += bin.seconds / stretch(level(index), slots);
+        }
+        (calls >= FEWEST && seconds > 0.0).then(|| seconds / calls)
+    }
+
+    /// The logarithm of the likelihood that so many run at once, less what is the same for all.
+    fn likelihood(&self, slots: u32) -> f64 {
+        let (mut calls, mut seconds, mut sum) = (0.0, 0.0, 0.0);
+        for (index, bin) in self.bins.iter().enumerate() {
+            if bin.calls > 0.0 {
+                let stretch = stretch(level(index), f64::from(slots));
+                calls += bin.calls;
+                seconds += bin.seconds / stretch;
+                sum -= bin.calls * stretch.ln();
+            }
+        }
+        if calls < FEWEST || seconds <= 0.0 {
+            return 0.0;
+        }
+        sum - calls * (seconds / calls).ln()
+    }
+
+    /// Calls remembered at those levels.
+    fn weigh(&self, holds: impl Fn(f64) -> bool) -> f64 {
+        let bins = self.bins.iter().enumerate();
+        bins.filter(|(index, _)| holds(level(*index)))
+            .map(|(_, bin)| bin.calls)
+            .sum()
+    }
+
+    /// Takes up the likeliest number, but none above `most`: calls that do not press tell nothing of more.
+    fn fit(&mut self, most: u32) {
+        if self.refused.is_some() {
+            if let Phase::Above(slots) = self.phase {
+                self.learned = slots;
+            }
+            return;
+        }
+        let weight = self.weigh(|_| true);
+        if weight < FEWEST {
+            return;
+        }
+        let measured = |bin: &Bin| bin.calls >= 3.0;
+        let Some(low) = self.bins.iter().position(measured) else {
+            return;
+        };
+        let high = self.bins.iter().rposition(measured).unwrap_or(low);
+        let mut best = (self.learned, self.likelihood(self.learned) + HYSTERESIS);
+        // From the nearest to the farthest, so that of equals the nearest stands.
+        let learned = bin(self.learned);
+        for candidate in (low..=high.min(learned))
+            .rev()
+            .chain(learned.max(low)..=high)
+        {
+            let slots = (level(candidate).round() as u32).min(most);
+            let likelihood = self.likelihood(slots);
+            if likelihood > best.1 + 1e-9 {
+                best = (slots, likelihood);
+            }
+        }
+        self.learned = best.0;
+    }
+
+    /// Looks below or above, where a number is not excluded yet, or gathers calls at what was learned to compare with.
+    fn next_phase(&self, now: Time) -> Phase {
+        if let Some(at) = self.refused {
+            let step = (f64::from(self.learned) * (REACH[2] - 1.0)).round() as u32;
+            return if now.since(at) < REFUSED_PAUSE {
+                Phase::Hold
+            } else {
+                Phase::Above((self.learned + step.max(1)).min(MAX_SLOTS))
+            };
+        }
+        let n = self.learned;
+        let at_least = |least: u32| self.weigh(|level| level >= f64::from(least));
+        let at_most = |most: u32| self.weigh(|level| level <= f64::from(most));
+        let here = self.likelihood(n);
+        let open = |other: u32, evidence: f64| here - self.likelihood(other) < evidence;
+        for (reach, evidence) in REACH.into_iter().zip(EVIDENCE) {
+            let below = ((f64::from(n) / reach).round() as u32).min(n - 1);
+            if below > 0 && open(below, evidence) {
+                return if at_most(below) <= at_least(n) {
+                    Phase::Below(below)
+                } else {
+                    Phase::Hold
+                };
+            }
+            let above = (f64::from(n) * reach).round() as u32;
+            let above = above.clamp(n + 1, MAX_SLOTS);
+            if open(above, evidence) {
+                return if at_least(above) <= at_most(n) {
+                    Phase::Above(above)
+                } else {
+                    Phase::Hold
+                };
+            }
+        }
+        Phase::Hold
+    }
+}
+
+/// How much longer a call takes that begins when `level` run, on a platform that runs `slots` at once.
+fn stretch(level: f64, slots: f64) -> f64 {
+    (level / slots).max(1.0)
+}

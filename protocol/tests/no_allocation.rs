@@ -11,6 +11,7 @@ use dfaas_protocol::delivery::{Admission, Decision, Delivery, admit};
 use dfaas_protocol::estimate::Samples;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::Neighbours;
+use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Seen, Settings, StrategyName};
@@ -23,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 const CANDIDATES: u8 = 8;
 
 /// A route with a gate of four slots and a queue of four, and eight candidates that granted something.
-fn route(strategy: StrategyName) -> Route {
+fn route(strategy: StrategyName, node: Option<Arc<NodeSlots>>) -> Route {
     let function = FunctionName::parse("f").unwrap();
     let capacity = Capacity::Slots(Slots::new(4).unwrap());
     let mut neighbours = Neighbours::new();
@@ -60,7 +61,11 @@ fn route(strategy: StrategyName) -> Route {
         neighbours.hear_margin(node, margin, Time::ZERO);
         neighbours.measure(node, Duration::from_millis(u64::from(n)));
     }
-    let mut seen = Seen::new(function, Arc::new(Gate::new(capacity, 4)));
+    let gate = match node {
+        Some(node) => Gate::new(capacity, 4).sharing(node),
+        None => Gate::new(capacity, 4),
+    };
+    let mut seen = Seen::new(function, Arc::new(gate));
     seen.from_clients = 10.0;
     seen.run = 10.0;
     let functions = [seen];
@@ -120,9 +125,36 @@ fn drive(route: &Route, rng: &mut ChaCha8Rng) -> Counts {
 }
 
 #[test]
+fn no_decision_allocates_where_functions_share_a_node() {
+    let node = Arc::new(NodeSlots::new(Slots::new(2).unwrap()));
+    let route = route(StrategyName::Headroom, Some(Arc::clone(&node)));
+    let gate = route.here.as_ref().unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (mut most, mut waited, mut resumed) = (0, 0, 0);
+    let info = measure(|| {
+        for call in 0..5_000u64 {
+            let now = Time::from_nanos(call * 1_000_000);
+            let from = NodeId::from_key([1; 32]);
+            let decision = Delivery::new().next(&route, now, &mut rng);
+            let admission = admit(&route, from, now);
+            waited += u32::from(matches!(decision, Decision::Wait(..)));
+            waited += u32::from(matches!(admission, Admission::Wait(_)));
+            most = gate.running().max(most);
+            if gate.running() > 0 {
+                let _ = gate.end();
+                resumed += u32::from(gate.resume());
+            }
+        }
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+    assert_eq!(most, 2, "of four of its own, two of the node");
+    assert!(waited > 1000 && resumed > 1000, "{waited} {resumed}");
+}
+
+#[test]
 fn no_decision_allocates() {
     for strategy in StrategyName::ALL {
-        let route = route(strategy);
+        let route = route(strategy, None);
         assert_eq!(route.there.len(), usize::from(CANDIDATES));
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut counts = Counts::default();
@@ -156,7 +188,7 @@ fn recording_a_call_to_learn_from_does_not_allocate() {
 
 #[test]
 fn what_allocates_is_counted() {
-    let info = measure(|| drop(route(StrategyName::Headroom)));
+    let info = measure(|| drop(route(StrategyName::Headroom, None)));
     assert!(info.count_total > 0);
 }
 

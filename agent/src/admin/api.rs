@@ -16,11 +16,12 @@ use axum::routing::get;
 use dfaas_protocol::FunctionName;
 use dfaas_protocol::strategy::StrategyName;
 use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use super::view::{CallExplanation, Decisions, Peer, Status, StrategyChoice};
+use super::view::{CallExplanation, Cordon, Decisions, Peer, Status, StrategyChoice};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,6 +44,12 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If the node stops.
     fn set_strategy(&self, strategy: StrategyName) -> BoxFuture<'_, Result<(), Stopping>>;
+
+    /// Whether the node refuses calls of neighbours.
+    fn cordoned(&self) -> bool;
+
+    /// Refuses calls of neighbours from now on, or takes them again, and tells the neighbours at once.
+    fn set_cordoned(&self, cordoned: bool);
 
     /// The last calls with that id, the last one first.
     ///
@@ -116,6 +123,7 @@ fn router(source: Arc<dyn Source>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
         .route("/v1/strategy", get(strategy).put(set_strategy))
+        .route("/v1/cordon", get(cordon).put(set_cordon))
         .route("/v1/calls/{id}", get(call))
         .route("/v1/functions/{name}/decisions", get(decisions))
         .route("/metrics", get(metrics))
@@ -189,6 +197,18 @@ async fn set_strategy(
 }
 
 fn chosen(headers: &HeaderMap, body: &[u8]) -> Result<StrategyName, Refusal> {
+    let sent: SentChoice = sent(headers, body, "{\"strategy\": \"NAME\"}")?;
+    sent.strategy
+        .parse()
+        .map_err(|error| bad(format!("{error}")))
+}
+
+/// What a body of JSON says; `example` is what it should look like.
+fn sent<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    example: &str,
+) -> Result<T, Refusal> {
     // Browsers send JSON to another site only after they asked it, and nothing here says yes.
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -199,12 +219,27 @@ fn chosen(headers: &HeaderMap, body: &[u8]) -> Result<StrategyName, Refusal> {
         let sentence = "send JSON with the header Content-Type: application/json\n";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence.to_owned()));
     }
-    let bad = |sentence: String| (StatusCode::BAD_REQUEST, format!("{sentence}\n"));
-    let sent: SentChoice = serde_json::from_slice(body)
-        .map_err(|error| bad(format!("send {{\"strategy\": \"NAME\"}}: {error}")))?;
-    sent.strategy
-        .parse()
-        .map_err(|error| bad(format!("{error}")))
+    serde_json::from_slice(body).map_err(|error| bad(format!("send {example}: {error}")))
+}
+
+fn bad(sentence: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, format!("{sentence}\n"))
+}
+
+async fn cordon(State(source): State<Arc<dyn Source>>) -> Response {
+    json(&Cordon {
+        cordoned: source.cordoned(),
+    })
+}
+
+async fn set_cordon(
+    State(source): State<Arc<dyn Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let cordon: Cordon = sent(&headers, &body, "{\"cordoned\": true}")?;
+    source.set_cordoned(cordon.cordoned);
+    Ok(json(&cordon))
 }
 
 async fn call(
@@ -248,7 +283,7 @@ async fn healthz(State(source): State<Arc<dyn Source>>) -> Response {
 }
 
 async fn unknown_path() -> Refusal {
-    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/calls/ID, \
+    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/calls/ID, \
          /v1/functions/NAME/decisions, /metrics and /healthz\n";
     (StatusCode::NOT_FOUND, sentence.to_owned())
 }

@@ -20,6 +20,7 @@ use super::view::{
 pub(crate) struct Sample {
     pub(crate) stopping: AtomicBool,
     strategy: Mutex<StrategyName>,
+    cordoned: AtomicBool,
 }
 
 /// Serves a sample at a free port until the test's runtime ends.
@@ -40,6 +41,7 @@ impl Sample {
         Sample {
             stopping: AtomicBool::new(false),
             strategy: Mutex::new(StrategyName::Headroom),
+            cordoned: AtomicBool::new(false),
         }
     }
 
@@ -161,6 +163,14 @@ impl Source for Sample {
             *self.chosen() = strategy;
             Ok(())
         })
+    }
+
+    fn cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
+    }
+
+    fn set_cordoned(&self, cordoned: bool) {
+        self.cordoned.store(cordoned, Ordering::Relaxed);
     }
 
     fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept> {

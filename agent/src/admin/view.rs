@@ -135,6 +135,14 @@ pub struct StrategyChoice {
     pub strategy: StrategyName,
 }
 
+/// The body of `PUT /v1/cordon`, and its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cordon {
+    /// Whether calls of neighbours are refused.
+    pub cordoned: bool,
+}
+
 impl std::iter::Sum for Calls {
     fn sum<I: Iterator<Item = Calls>>(calls: I) -> Calls {
         calls.fold(Calls::default(), |a, b| Calls {

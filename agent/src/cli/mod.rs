@@ -4,6 +4,7 @@
 mod admin;
 mod agent;
 mod check;
+mod cordon;
 mod demo;
 mod explain;
 mod lab;
@@ -46,6 +47,10 @@ enum Command {
     Status(status::Show),
     Peers(peers::Show),
     Strategy(strategy::Strategy),
+    /// Makes an agent refuse calls of its neighbours until it is uncordoned or starts anew; its own it still takes.
+    Cordon(cordon::At),
+    /// Makes an agent take calls of its neighbours again.
+    Uncordon(cordon::At),
     Explain(explain::Explain),
     Check(check::Check),
 }
@@ -62,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Status(show) => show.run(),
         Command::Peers(show) => show.run(),
         Command::Strategy(strategy) => strategy.run(),
+        Command::Cordon(at) => at.run(true),
+        Command::Uncordon(at) => at.run(false),
         Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };

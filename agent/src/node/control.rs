@@ -64,7 +64,7 @@ pub(super) struct Control {
     listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
     period: Period,
     labels: NodeLabels,
-    cordoned: bool,
+    pub(super) cordoned: bool,
     policies: BTreeMap<FunctionName, Policy>,
     boot: u64,
     sequence: u64,

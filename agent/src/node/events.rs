@@ -90,6 +90,14 @@ impl Events {
         self.replan();
     }
 
+    /// Refuses calls of neighbours from now on, or takes them again.
+    pub(super) fn cordon(&self, cordoned: bool) {
+        self.control().cordoned = cordoned;
+        tracing::info!(cordoned, "the node was cordoned or uncordoned");
+        self.replan();
+        self.offer_now();
+    }
+
     /// Tells the neighbours at once what changed here.
     fn offer_now(&self) {
         let offer = self.control().offer();

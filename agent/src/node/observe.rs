@@ -165,6 +165,14 @@ impl Source for Observer {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    fn cordoned(&self) -> bool {
+        self.events.control().cordoned
+    }
+
+    fn set_cordoned(&self, cordoned: bool) {
+        self.events.cordon(cordoned);
+    }
+
     fn metrics(&self) -> String {
         let (shared, machine) = {
             let control = self.events.control();

@@ -426,12 +426,9 @@ impl<'a> World<'a> {
         self.release(node, function);
         if is_own {
             let call = self.calls.take(id);
-            self.ledger.serve(
-                (node, function),
-                self.now.since(call.arrived),
-                false,
-                self.now,
-            );
+            let latency = self.now.since(call.arrived);
+            self.ledger
+                .serve((node, function), latency, false, self.now);
         } else {
             self.answer(id, true);
         }
@@ -486,12 +483,9 @@ impl<'a> World<'a> {
         self.nodes[origin].answered(function, from, served, headroom, self.now);
         if served {
             let call = self.calls.take(id);
-            self.ledger.serve(
-                (origin, function),
-                self.now.since(call.arrived),
-                true,
-                self.now,
-            );
+            let latency = self.now.since(call.arrived);
+            self.ledger
+                .serve((origin, function), latency, true, self.now);
         } else {
             self.ledger.peer_refusal(from, self.now);
             self.deliver(id);

@@ -88,6 +88,39 @@ async fn a_cordoned_node_gives_calls_away_and_takes_none() {
     assert!(answers.iter().any(|(_, by)| by.is_some()), "{answers:?}");
 }
 
+/// Cordons or uncordons an agent, as its operator would.
+async fn cordon(agent: &Agent, cordoned: bool) {
+    let url = format!("http://{}/v1/cordon", agent.ready.addresses.admin);
+    let body = format!("{{\"cordoned\": {cordoned}}}");
+    let put = reqwest::Client::new().put(url).body(body);
+    let put = put.header("content-type", "application/json");
+    assert_eq!(put.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_cordoned_and_uncordoned_while_it_runs() {
+    let _machine = crate::beside_others().await;
+    let first = site(50, "").start().await;
+    let other = site(50, "").joins(&first).start().await;
+    other.knows("work", 1).await;
+    first.knows("work", 1).await;
+    let forwards = || async {
+        let answers = burst(&other, 12).await;
+        answers.iter().any(|(_, by)| by.is_some()).then_some(())
+    };
+    until("calls are forwarded", SOON, forwards).await;
+    cordon(&first, true).await;
+    let before = first.executions("work").await;
+    for _ in 0..3 {
+        let answers = burst(&other, 12).await;
+        assert!(answers.iter().all(|(_, by)| by.is_none()), "{answers:?}");
+    }
+    assert_eq!(first.executions("work").await, before);
+    cordon(&first, false).await;
+    until("calls are forwarded again", SOON, forwards).await;
+    assert!(first.executions("work").await > before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_cannot_meet_its_deadline_is_refused_at_once_and_not_executed() {
     let _machine = crate::beside_others().await;

@@ -43,6 +43,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(6);
 const REFUSED_MEMORY: Duration = Duration::from_secs(60);
 /// Each slot of a phase must have seen so many calls before they are believed, as short calls end first.
 const TURNS: f64 = 3.0;
+/// Calls that run for so long in all, in seconds, may always run at one time, up to the number to begin with: to make short
+/// calls wait gains nothing, and a burst of them that finds the queue full is lost.
+const HARMLESS: f64 = 0.01;
 /// Calls press where the gate is full that share of the time.
 const PRESSED: f64 = 0.5;
 
@@ -50,6 +53,9 @@ const PRESSED: f64 = 0.5;
 #[derive(Debug)]
 pub struct Limiter {
     bins: Vec<Bin>,
+    initial: u32,
+    /// How many may run whatever is learned.
+    harmless: u32,
     learned: u32,
     phase: Phase,
     /// Calls that ended in this phase.
@@ -90,6 +96,8 @@ impl Limiter {
     pub fn new(initial: Slots, now: Time) -> Limiter {
         Limiter {
             bins: Vec::new(),
+            initial: initial.get(),
+            harmless: 0,
             learned: initial.get(),
             phase: Phase::Hold,
             ended: 0.0,
@@ -118,6 +126,7 @@ impl Limiter {
         self.pressed += share * (f64::from(u8::from(full)) - self.pressed);
         if samples.take_refused() > 0 {
             self.refused = Some(now);
+            self.harmless = 0;
             self.learned = slots.get();
             self.enter(Phase::Hold);
         }
@@ -132,7 +141,7 @@ impl Limiter {
         }
         let slots = match self.phase {
             Phase::Hold => self.learned,
-            Phase::Above(slots) | Phase::Below(slots) => slots,
+            Phase::Above(slots) | Phase::Below(slots) => slots.max(self.harmless),
         };
         Slots::new(slots).unwrap_or(Slots::ONE)
     }
@@ -252,7 +261,10 @@ impl Limiter {
                 best = (slots, likelihood);
             }
         }
-        self.learned = best.0;
+        let service = self.service(f64::from(best.0));
+        self.harmless = service.map_or(0, |s| (HARMLESS / s).round() as u32);
+        self.harmless = self.harmless.min(self.initial);
+        self.learned = best.0.max(self.harmless);
     }
 
     /// Looks below or above, where a number is not excluded yet, or gathers calls at what was learned to compare with.
@@ -296,4 +308,33 @@ impl Limiter {
 /// How much longer a call takes that begins when `level` run, on a platform that runs `slots` at once.
 fn stretch(level: f64, slots: f64) -> f64 {
     (level / slots).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is learned in a minute of calls that press on one worker, of which each alone takes `service`.
+    fn learned(service: Duration) -> u32 {
+        let initial = Slots::new(16).unwrap_or(Slots::ONE);
+        let mut limiter = Limiter::new(initial, Time::ZERO);
+        let (samples, mut slots) = (Samples::default(), initial);
+        for tenth in 1..=600u32 {
+            for call in 0..40 {
+                let running = 1 + call % slots.get();
+                samples.record(running, service * running);
+            }
+            let now = Time::ZERO + Duration::from_millis(100) * tenth;
+            slots = limiter.step(&samples, slots, true, now);
+        }
+        limiter.learned().get()
+    }
+
+    #[test]
+    fn short_calls_are_not_made_to_wait_for_one_another() {
+        assert_eq!(learned(Duration::from_millis(50)), 1);
+        // Four of them are done within ten milliseconds.
+        assert_eq!(learned(Duration::from_micros(2500)), 4);
+        assert_eq!(learned(Duration::from_micros(100)), 16);
+    }
 }

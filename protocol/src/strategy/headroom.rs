@@ -2,8 +2,9 @@
 //!
 //! Headroom of a function on a node is slots − running − waiting, or the tokens of its rate; it is signed. Its share is
 //! headroom over size. A call for which nothing is free here goes to the candidate with the largest share, ties to the
-//! nearest and then at random, if that exceeds the share here by [`MARGIN`], or if the queue here is full. Not a candidate
-//! is who has no room to wait either, who refused a moment ago, and who would start the call too late:
+//! nearest (in whole milliseconds of round trip) and then at random, if that exceeds the share here by [`MARGIN`], or if
+//! the queue here is full. Not a candidate is who has no room to wait either, who refused a moment ago, and who would start
+//! the call too late:
 //!
 //! start = now + round trip / 2 + wait, wait = 0 if headroom > 0, else (1 − headroom) × unit,
 //! unit = service time / slots, or 1 / rate.
@@ -149,7 +150,10 @@ fn best(
         let rank = Rank {
             has_room,
             share,
-            distance: candidate.remote.round_trip().unwrap_or(Duration::MAX),
+            distance: candidate
+                .remote
+                .round_trip()
+                .map_or(u128::MAX, |d| d.as_millis()),
         };
         match best.map_or(Ordering::Greater, |(_, best)| rank.cmp(best)) {
             Ordering::Less => continue,
@@ -171,7 +175,8 @@ fn best(
 struct Rank {
     has_room: bool,
     share: f32,
-    distance: Duration,
+    /// The round trip in whole milliseconds: what is below is noise, and the same neighbour would get every call.
+    distance: u128,
 }
 
 impl Rank {

@@ -325,6 +325,31 @@ fn the_nearer_of_equals_is_taken() {
 }
 
 #[test]
+fn neighbours_that_differ_by_less_than_a_millisecond_take_turns() {
+    let mut site = Site::new();
+    busy(&mut site, 4, 4, 0);
+    for (n, micros) in [(1, 90), (2, 400)] {
+        site.hears(n, &[("f", "4/4")]);
+        site.neighbours
+            .measure(node(n), Duration::from_micros(micros));
+    }
+    let route = site.route(Headroom, "f");
+    let mut rng = rng();
+    let mut taken = [0; 2];
+    for _ in 0..200 {
+        let decision = Delivery::new().next(&route, site.now, &mut rng);
+        let Decision::Forward(index, _) = decision else {
+            panic!("{decision:?}");
+        };
+        taken[index] += 1;
+        // Each is idle again when the next call comes.
+        let idle = dfaas_protocol::Headroom { free: 4, size: 4 };
+        route.there[index].remote.report(idle);
+    }
+    assert!(taken.iter().all(|n| *n > 50), "{taken:?}");
+}
+
+#[test]
 fn a_call_is_not_sent_where_it_would_start_too_late() {
     // Three wait there and a place comes free every 25 ms: it would start after 5 ms of way and 4 × 25 ms, and run for
     // 100 ms.

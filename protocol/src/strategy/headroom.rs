@@ -2,7 +2,7 @@
 //!
 //! Headroom of a function on a node is slots − running − waiting, or the tokens of its rate; it is signed. Its share is
 //! headroom over size. A call for which nothing is free here goes to the candidate with the largest share, ties to the
-//! nearest (in whole milliseconds of round trip) and then at random, if that exceeds the share here by [`MARGIN`], or if
+//! nearest (in steps of [`AS_NEAR_MS`]) and then at random, if that exceeds the share here by [`MARGIN`], or if
 //! the queue here is full. Not a candidate is who has no room to wait either, who refused a moment ago, and who would start
 //! the call too late:
 //!
@@ -27,6 +27,10 @@ use super::{Observation, Plan, Rule, Strategy};
 
 /// By how much a neighbour's share must exceed ours. A larger margin forwards less and serves less.
 const MARGIN: f32 = 0.05;
+
+/// Round trips that differ by less are taken for equal, in milliseconds: that is noise, and the same neighbour would get
+/// every call.
+const AS_NEAR_MS: u128 = 5;
 
 /// The strategy `headroom`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,7 +157,7 @@ fn best(
             distance: candidate
                 .remote
                 .round_trip()
-                .map_or(u128::MAX, |d| d.as_millis()),
+                .map_or(u128::MAX, |d| d.as_millis() / AS_NEAR_MS),
         };
         match best.map_or(Ordering::Greater, |(_, best)| rank.cmp(best)) {
             Ordering::Less => continue,
@@ -175,7 +179,7 @@ fn best(
 struct Rank {
     has_room: bool,
     share: f32,
-    /// The round trip in whole milliseconds: what is below is noise, and the same neighbour would get every call.
+    /// The round trip in units of [`AS_NEAR_MS`].
     distance: u128,
 }
 

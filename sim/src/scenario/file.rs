@@ -157,8 +157,7 @@ pub struct NodesSection {
     /// Cores that all functions of the node share: when more calls run than there are cores, all run slower.
     #[serde(default)]
     pub cores: Option<Amount>,
-    /// Calls that all functions of the node run at one time together, as `[node] slots` of an agent; not limited if it is
-    /// left out.
+    /// Calls that all functions of the node run at one time together; not limited if it is left out.
     #[serde(default)]
     pub node_slots: Option<Slots>,
     /// Calls of a function that may wait.

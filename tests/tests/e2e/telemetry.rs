@@ -243,18 +243,23 @@ async fn the_access_log_has_one_line_for_each_call() {
     assert_eq!(written, 24.0);
 }
 
+/// An agent whose access log is a pipe that nobody reads yet.
+async fn logs_to_a_pipe(path: &Path) -> Agent {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+    Site::new()
+        .function("echo", "\"echo\"", 64, "")
+        .config(&access_log(path))
+        .start()
+        .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_up_no_call() {
     let _machine = crate::alone().await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
-    let made = Command::new("mkfifo").arg(&path).status().unwrap();
-    assert!(made.success());
-    let mut agent = Site::new()
-        .function("echo", "\"echo\"", 64, "")
-        .config(&access_log(&path))
-        .start()
-        .await;
+    let mut agent = logs_to_a_pipe(&path).await;
     // More than the buffer holds. The writer waits for a reader all the while.
     let calls = 10_000;
     let mut clients = JoinSet::new();
@@ -305,13 +310,7 @@ async fn an_agent_stops_though_nobody_reads_its_log() {
     let _machine = crate::beside_others().await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
-    let made = Command::new("mkfifo").arg(&path).status().unwrap();
-    assert!(made.success());
-    let mut agent = Site::new()
-        .function("echo", "\"echo\"", 64, "")
-        .config(&access_log(&path))
-        .start()
-        .await;
+    let mut agent = logs_to_a_pipe(&path).await;
     let answer = reqwest::get(agent.url("/function/echo")).await.unwrap();
     assert_eq!(answer.status(), 200);
     agent.signal("TERM");

@@ -65,7 +65,6 @@ pub(super) struct Control {
     period: Period,
     labels: NodeLabels,
     pub(super) cordoned: bool,
-    policies: BTreeMap<FunctionName, Policy>,
     boot: u64,
     sequence: u64,
 }
@@ -112,7 +111,6 @@ impl Control {
             period: Period::from_duration(config.strategy.period),
             labels: config.node.labels.clone(),
             cordoned: config.node.cordoned,
-            policies: BTreeMap::new(),
             boot,
             sequence: 0,
             shared,
@@ -148,22 +146,19 @@ impl Control {
         let mut policies = BTreeMap::new();
         for function in deployed {
             let (policy, unusable) = Policy::from_labels(&function.labels);
-            if self.policies.get(&function.name) != Some(&policy) {
+            if self.neighbours.policy(&function.name) != Some(&policy) {
                 for error in unusable {
                     tracing::warn!(function = %function.name, %error, "a label says nothing of use");
                 }
             }
             policies.insert(function.name.clone(), policy);
         }
-        self.neighbours.set_policies(policies.clone());
-        let changed = self.policies != policies;
-        self.policies = policies;
-        changed
+        self.neighbours.set_policies(policies)
     }
 
     /// Whether neighbours may bring calls of a function here.
     fn is_offered(&self, function: &FunctionName) -> bool {
-        let policy = self.policies.get(function);
+        let policy = self.neighbours.policy(function);
         policy.is_none_or(|policy| policy.is_offered_by(&self.labels))
     }
 
@@ -358,7 +353,7 @@ impl Control {
         let local = self.functions.get(&route.function);
         let timeout = local.map_or(self.shared.timeouts.request, |local| local.timeout);
         let service = local.and_then(|local| local.measured.service());
-        let policy = self.policies.get(&route.function).cloned();
+        let policy = self.neighbours.policy(&route.function).cloned();
         let offered = !self.cordoned && self.is_offered(&route.function);
         let local = local.map(|local| Arc::clone(&local.function));
         let addresses = route

@@ -269,8 +269,8 @@ impl Neighbours {
         changed
     }
 
-    /// Where the calls of a function may go, if that is restricted.
-    pub(crate) fn policy(&self, function: &FunctionName) -> Option<&Policy> {
+    /// The policy of one of this node's functions, if it was set.
+    pub fn policy(&self, function: &FunctionName) -> Option<&Policy> {
         self.policies.get(function)
     }
 

@@ -4,7 +4,7 @@
 //! neighbours' offers, `platform` the local functions. `ingress` and `peer` are the data path: they read the routes
 //! that the node published and never wait for it. `health` tells them what not to send to, and `explain`
 //! keeps why each call went where it did. `admin` and `telemetry` show what happens; `config` and `cli` are the
-//! way in.
+//! way in. `secret` and `tls` read keys and certificates from files.
 
 pub mod admin;
 pub mod cli;
@@ -20,4 +20,6 @@ pub mod overlay;
 pub mod peer;
 pub mod platform;
 pub mod routing;
+pub mod secret;
 pub mod telemetry;
+pub mod tls;

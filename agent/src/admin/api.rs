@@ -1,16 +1,13 @@
-//! The admin address over HTTP. It asks nobody who they are: it listens on the loopback interface only, and refuses what a web
-//! page in an operator's browser could send there.
+//! The admin address over HTTP.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::uri::Authority;
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use dfaas_protocol::FunctionName;
@@ -19,8 +16,9 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::net::TcpListener;
 
+use super::access::{self, Access};
+use super::listen::AdminListener;
 use super::view::{CallExplanation, Cordon, Decisions, Peer, Status, StrategyChoice};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
@@ -109,16 +107,17 @@ pub enum NotKept {
 /// # Errors
 /// If the listener fails for good.
 pub async fn serve(
-    listener: TcpListener,
+    listener: AdminListener,
+    access: Access,
     source: Arc<dyn Source>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(source))
+    axum::serve(listener, router(source, access))
         .with_graceful_shutdown(shutdown)
         .await
 }
 
-fn router(source: Arc<dyn Source>) -> Router {
+fn router(source: Arc<dyn Source>, access: Access) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
@@ -131,36 +130,11 @@ fn router(source: Arc<dyn Source>) -> Router {
         .fallback(unknown_path)
         .with_state(source)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(refuse_web_pages))
+        .layer(middleware::from_fn_with_state(access, access::check))
 }
 
 /// A refusal: a status and a sentence as text.
 type Refusal = (StatusCode, String);
-
-/// Refuses what a web page can make a browser send here. A page of another site has an `Origin`; a page whose name was
-/// made to lead to this machine (DNS rebinding) has that name as `Host`.
-async fn refuse_web_pages(request: Request, next: Next) -> Response {
-    let refusal = if request.headers().contains_key(header::ORIGIN) {
-        "requests of web pages are refused here; send it without the header Origin"
-    } else if !has_local_host(request.headers()) {
-        "requests must name this host by its IP address or as localhost; send such a header Host"
-    } else {
-        return next.run(request).await;
-    };
-    (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response()
-}
-
-fn has_local_host(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else {
-        return false;
-    };
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
-        return false;
-    };
-    let host = authority.host();
-    host.eq_ignore_ascii_case("localhost")
-        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
-}
 
 async fn status(State(source): State<Arc<dyn Source>>) -> Response {
     json(&source.status())
@@ -308,7 +282,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::admin::sample::{Sample, serve_sample};
@@ -476,10 +450,16 @@ mod tests {
     async fn serving_ends_when_it_is_told_to() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
+        let listener = AdminListener::tcp(listener).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(listener, Arc::new(Sample::new()), async {
-            let _ = stopped.await;
-        }));
+        let serving = tokio::spawn(serve(
+            listener,
+            Access::open(),
+            Arc::new(Sample::new()),
+            async {
+                let _ = stopped.await;
+            },
+        ));
         assert_eq!(get(at, "/healthz").await.0, 200);
         stop.send(()).unwrap();
         serving.await.unwrap().unwrap();

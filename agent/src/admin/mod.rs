@@ -1,6 +1,8 @@
 //! The admin address: what operators and the command line see and set.
 
+pub mod access;
 pub mod api;
+pub mod listen;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod view;

@@ -10,7 +10,9 @@ use dfaas_protocol::{FunctionName, HealthState, NodeId};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
+use super::access::Access;
 use super::api::{NotKept, Source, Stopping, serve};
+use super::listen::AdminListener;
 use super::view::{
     Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, FunctionStatus,
     Left, Peer, PeerFunction, Status, StepExplanation,
@@ -25,15 +27,18 @@ pub(crate) struct Sample {
 
 /// Serves a sample at a free port until the test's runtime ends.
 pub(crate) async fn serve_sample() -> (SocketAddr, Arc<Sample>) {
-    let sample = Arc::new(Sample::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(serve(
-        listener,
-        Arc::clone(&sample) as Arc<dyn Source>,
-        std::future::pending(),
-    ));
+    let sample = serve_sample_at(AdminListener::tcp(listener).unwrap(), Access::open());
     (at, sample)
+}
+
+/// Serves a sample there, to whoever has access, until the test's runtime ends.
+pub(crate) fn serve_sample_at(listener: AdminListener, access: Access) -> Arc<Sample> {
+    let sample = Arc::new(Sample::new());
+    let source = Arc::clone(&sample) as Arc<dyn Source>;
+    tokio::spawn(serve(listener, access, source, std::future::pending()));
+    sample
 }
 
 impl Sample {

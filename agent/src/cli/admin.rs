@@ -1,28 +1,43 @@
 //! Asking a running agent by its admin address.
 
 use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Certificate, Client, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::secret::Secret;
+
 /// Longer than any answer of an agent that works takes.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const HTTPS: &str = "https://";
+const UNIX: &str = "unix:";
 
 /// Which agent to ask.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Admin {
-    /// The agent's admin address.
+    /// The agent's admin address: HOST:PORT, https://HOST:PORT where it has a certificate, or unix:PATH.
     #[arg(
         long = "admin",
         env = "DFAAS_ADMIN",
-        value_name = "HOST:PORT",
+        value_name = "ADDRESS",
         default_value = "127.0.0.1:31602"
     )]
     address: String,
+    /// Shows the token in this file, where the agent has an admin.token_file.
+    #[arg(
+        long = "admin-token-file",
+        env = "DFAAS_ADMIN_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    token_file: Option<PathBuf>,
+    /// Trusts the certificates in this PEM file, and no others, at an https:// address.
+    #[arg(long = "admin-ca", env = "DFAAS_ADMIN_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl Admin {
@@ -30,17 +45,20 @@ impl Admin {
     pub(super) fn at(address: impl ToString) -> Admin {
         Admin {
             address: address.to_string(),
+            token_file: None,
+            ca: None,
         }
     }
 
     /// What the agent answers to GET, as it stands.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<String> {
-        self.answer(client()?.get(self.url(path))).await
+        self.answer(self.client()?.get(self.url(path))).await
     }
 
     /// What the agent answers to PUT of this body, as it stands.
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> anyhow::Result<String> {
-        self.answer(client()?.put(self.url(path)).json(body)).await
+        self.answer(self.client()?.put(self.url(path)).json(body))
+            .await
     }
 
     /// An answer as the type that it should be.
@@ -54,10 +72,39 @@ impl Admin {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let at = &self.address;
+        if at.starts_with(HTTPS) {
+            format!("{at}{path}")
+        } else if at.starts_with(UNIX) {
+            format!("http://localhost{path}")
+        } else {
+            format!("http://{at}{path}")
+        }
     }
 
-    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<String> {
+    /// A client for this machine's agent: no proxy, and no certificates, which need not be installed here, unless the
+    /// address asks for TLS.
+    fn client(&self) -> anyhow::Result<Client> {
+        let mut client = Client::builder().no_proxy().timeout(TIMEOUT);
+        if let Some(path) = self.address.strip_prefix(UNIX) {
+            client = client.unix_socket(Path::new(path));
+        }
+        if let Some(file) = &self.ca {
+            let pem = std::fs::read(file)
+                .with_context(|| format!("cannot read the certificates in {}", file.display()))?;
+            let trusted = Certificate::from_pem_bundle(&pem)
+                .with_context(|| format!("{} holds no certificate as PEM", file.display()))?;
+            client = client.tls_certs_only(trusted);
+        } else if !self.address.starts_with(HTTPS) {
+            client = client.tls_certs_only([]);
+        }
+        client.build().context("cannot make an HTTP client")
+    }
+
+    async fn answer(&self, mut request: RequestBuilder) -> anyhow::Result<String> {
+        if let Some(file) = &self.token_file {
+            request = request.bearer_auth(Secret::read(file)?.expose());
+        }
         let response = request.send().await.map_err(|error| self.explain(error))?;
         let status = response.status();
         let text = response.text().await.map_err(|error| self.explain(error))?;
@@ -75,7 +122,9 @@ impl Admin {
     fn explain(&self, error: reqwest::Error) -> anyhow::Error {
         let at = &self.address;
         if error.is_builder() {
-            anyhow!("{at:?} is no address: give --admin HOST:PORT, such as 127.0.0.1:31602")
+            anyhow!(
+                "{at:?} is no address: give --admin HOST:PORT, such as 127.0.0.1:31602, https://HOST:PORT or unix:PATH"
+            )
         } else if is_refused(&error) {
             anyhow!(
                 "no agent answers at {at}: start one with `dfaas agent`, or name its admin address with \
@@ -86,16 +135,6 @@ impl Admin {
                 .context(format!("cannot ask the agent at {at}; see whether it runs"))
         }
     }
-}
-
-/// A client for plain HTTP on this machine: no proxy, and no certificates, which need not be installed here.
-fn client() -> anyhow::Result<Client> {
-    Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .timeout(TIMEOUT)
-        .build()
-        .context("cannot make an HTTP client")
 }
 
 fn is_refused(error: &reqwest::Error) -> bool {
@@ -115,9 +154,17 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::admin::access::Access;
+    use crate::admin::listen::AdminListener;
+    use crate::admin::sample::serve_sample_at;
+    use crate::config::TlsFiles;
+    use crate::tls::{HTTP_1_1, acceptor};
 
     #[tokio::test]
     async fn an_agent_that_is_not_there_gets_advice() {
@@ -135,6 +182,62 @@ mod tests {
     async fn an_address_that_is_none_gets_advice() {
         let error = Admin::at("no where").get("/v1/status").await.unwrap_err();
         assert!(error.to_string().contains("HOST:PORT"), "{error:#}");
+    }
+
+    fn secret(dir: &Path, text: &str) -> PathBuf {
+        let file = dir.join("token");
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn an_agent_is_asked_over_its_unix_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = AdminListener::unix(&dir.path().join("s")).await.unwrap();
+        let admin = Admin::at(listener.address());
+        let _sample = serve_sample_at(listener, Access::open());
+        assert_eq!(admin.get("/healthz").await.unwrap(), "ok\n");
+    }
+
+    #[tokio::test]
+    async fn only_the_token_opens_an_agent_over_tls_and_health_needs_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let files = TlsFiles {
+            certificate: dir.path().join("cert.pem"),
+            key: secret(dir.path(), &own.key_pair.serialize_pem()),
+        };
+        std::fs::write(&files.certificate, own.cert.pem()).unwrap();
+        let acceptor = acceptor(&files, &[HTTP_1_1]).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = AdminListener::tls(tcp, acceptor).unwrap();
+        let admin = |token: Option<&str>| Admin {
+            token_file: token.map(|text| secret(dir.path(), text)),
+            ca: Some(files.certificate.clone()),
+            ..Admin::at(listener.address())
+        };
+        let (none, wrong) = (admin(None), Admin::at(listener.address()));
+        let token = Secret::read(&secret(dir.path(), "a token of some length")).unwrap();
+        let right = admin(Some("a token of some length\n"));
+        let _sample = serve_sample_at(listener, Access::with_token(&token));
+        assert!(right.get("/v1/status").await.unwrap().contains("node_id"));
+        assert_eq!(none.get("/healthz").await.unwrap(), "ok\n");
+        for path in ["/v1/status", "/metrics", "/v1/calls/1", "/nothing"] {
+            let error = none.get(path).await.unwrap_err();
+            assert!(
+                error.to_string().contains("--admin-token-file"),
+                "{path}: {error:#}"
+            );
+        }
+        let choice = serde_json::json!({"strategy": "all-local"});
+        assert!(none.put("/v1/strategy", &choice).await.is_err());
+        secret(dir.path(), "another of some length");
+        assert!(right.get("/v1/status").await.is_err());
+        assert!(
+            wrong.get("/healthz").await.is_err(),
+            "a certificate that nobody trusts"
+        );
     }
 
     #[test]

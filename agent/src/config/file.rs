@@ -66,6 +66,9 @@ pub(super) struct NeighbourSection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminSection {
     pub(super) listen: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) tls_certificate_file: Option<PathBuf>,
+    pub(super) tls_key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

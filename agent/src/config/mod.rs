@@ -118,8 +118,21 @@ pub struct ListedNeighbour {
 /// Where operators look in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
-    /// The address; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// The address.
+    pub listen: AdminListen,
+    /// The file with the token that requests must show; without one they need none.
+    pub token_file: Option<PathBuf>,
+    /// The certificate with which operators are spoken to in TLS; without one they are not.
+    pub tls: Option<TlsFiles>,
+}
+
+/// An address for operators.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminListen {
+    /// A TCP port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
 }
 
 /// What the node says of itself.

@@ -42,7 +42,7 @@ pub struct Overrides {
     #[arg(long, env = "DFAAS_MDNS", value_name = "true|false")]
     mdns: Option<bool>,
     /// Answers operators at this address.
-    #[arg(long, env = "DFAAS_ADMIN_LISTEN", value_name = "IP:PORT")]
+    #[arg(long, env = "DFAAS_ADMIN_LISTEN", value_name = "IP:PORT|unix:PATH")]
     admin_listen: Option<String>,
     /// Spreads calls by this strategy; `dfaas strategy --help` names them all.
     #[arg(long, env = "DFAAS_STRATEGY", value_name = "NAME")]

@@ -12,13 +12,13 @@ use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection, NodeSection,
-    OverlaySection, PeerSection, TimeoutsSection,
+    AdminSection, ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection,
+    NodeSection, OverlaySection, PeerSection, TimeoutsSection,
 };
 use super::{
-    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig,
-    ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig,
-    PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
+    AccessLogConfig, AdminConfig, AdminListen, Config, ConfigError, FunctionDefaults,
+    IngressConfig, ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides,
+    PeerConfig, PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
 };
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ impl ConfigFile {
             ingress: ingress(v, self.ingress),
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
-            admin: admin(v, self.admin.listen),
+            admin: admin(v, self.admin),
             node: node(v, self.node),
             strategy: strategy::resolve(v, self.strategy),
             platform: platform::resolve(v, self.platform),
@@ -176,17 +176,12 @@ fn ingress(v: &mut Violations, section: IngressSection) -> IngressConfig {
             "ingress.threads: {threads} is out of range; give 1 to {MAX_THREADS}, or 0 for one per core"
         ));
     }
-    let tls = match (section.tls_certificate_file, section.tls_key_file) {
-        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-        (None, None) => None,
-        _ => {
-            v.add(
-                "ingress.tls_certificate_file and ingress.tls_key_file: one is missing; give both or \
-                 none",
-            );
-            None
-        }
-    };
+    let tls = tls(
+        v,
+        "ingress",
+        section.tls_certificate_file,
+        section.tls_key_file,
+    );
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     IngressConfig {
         listen: v.socket("ingress.listen", section.listen, any(30080)),
@@ -194,6 +189,24 @@ fn ingress(v: &mut Violations, section: IngressSection) -> IngressConfig {
         tls,
         max_connections_per_client: section.max_connections_per_client.unwrap_or(0),
         max_requests_per_second_per_client: section.max_requests_per_second_per_client.unwrap_or(0),
+    }
+}
+
+fn tls(
+    v: &mut Violations,
+    section: &str,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Option<TlsFiles> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        _ => {
+            v.add(format!(
+                "{section}.tls_certificate_file and {section}.tls_key_file: one is missing; give both or none"
+            ));
+            None
+        }
     }
 }
 
@@ -302,15 +315,44 @@ fn listed(v: &mut Violations, section: &OverlaySection) -> Vec<ListedNeighbour> 
     listed
 }
 
-fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {
-    let listen = v.socket("admin.listen", listen, loopback(31602));
-    if !listen.ip().is_loopback() {
-        v.add(format!(
-            "admin.listen: {listen} can be reached from other machines, and the admin address asks nobody \
-             who they are; give a loopback address, such as 127.0.0.1:31602"
-        ));
+fn admin(v: &mut Violations, section: AdminSection) -> AdminConfig {
+    let tls = tls(
+        v,
+        "admin",
+        section.tls_certificate_file,
+        section.tls_key_file,
+    );
+    let socket = section
+        .listen
+        .as_deref()
+        .and_then(|at| at.strip_prefix("unix:"));
+    let listen = match socket {
+        Some(path) => AdminListen::Unix(PathBuf::from(path)),
+        None => AdminListen::Tcp(v.socket("admin.listen", section.listen, loopback(31602))),
+    };
+    match &listen {
+        AdminListen::Tcp(at) if !at.ip().is_loopback() => {
+            if tls.is_none() || section.token_file.is_none() {
+                v.add(format!(
+                    "admin.listen: {at} can be reached from other machines; give a loopback address, such as \
+                     127.0.0.1:31602, or admin.token_file, admin.tls_certificate_file and admin.tls_key_file"
+                ));
+            }
+        }
+        AdminListen::Tcp(_) => {}
+        AdminListen::Unix(path) if !path.is_absolute() => {
+            v.add("admin.listen: give an absolute path after unix:, such as unix:/run/dfaas/admin.sock");
+        }
+        AdminListen::Unix(_) if tls.is_some() => {
+            v.add("admin.tls_certificate_file: is for TCP, and admin.listen is a Unix socket; remove one");
+        }
+        AdminListen::Unix(_) => {}
     }
-    AdminConfig { listen }
+    AdminConfig {
+        listen,
+        token_file: section.token_file,
+        tls,
+    }
 }
 
 fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
@@ -418,8 +460,10 @@ fn ports(v: &mut Violations, config: &Config) {
     let mut listeners = vec![
         ("ingress.listen", config.ingress.listen),
         ("peer.listen", config.peer.listen),
-        ("admin.listen", config.admin.listen),
     ];
+    if let AdminListen::Tcp(at) = config.admin.listen {
+        listeners.push(("admin.listen", at));
+    }
     let overlay = config.overlay.listen.iter().filter_map(address::tcp);
     listeners.extend(overlay.map(|at| ("overlay.listen", at)));
     match &config.platform {

@@ -5,7 +5,7 @@ use crate::config::IngressConfig;
 use tokio_rustls::TlsAcceptor;
 
 use super::limits::ClientLimits;
-use super::tls::{TlsError, acceptor};
+use crate::tls::{H2, HTTP_1_1, TlsError, acceptor};
 
 /// The ingress as it is configured, with what it counts of its clients.
 pub struct Front {
@@ -23,7 +23,11 @@ impl Front {
         let rate = config.max_requests_per_second_per_client;
         Ok(Front {
             limits: ClientLimits::new(config.max_connections_per_client, rate),
-            tls: config.tls.as_ref().map(acceptor).transpose()?,
+            tls: config
+                .tls
+                .as_ref()
+                .map(|files| acceptor(files, &[H2, HTTP_1_1]))
+                .transpose()?,
         })
     }
 }

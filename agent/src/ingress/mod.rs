@@ -12,9 +12,7 @@ mod limits;
 mod plain;
 mod refusal;
 mod serve;
-mod tls;
 mod watch;
 
 pub use front::Front;
 pub use serve::serve_connection;
-pub use tls::TlsError;

@@ -22,6 +22,7 @@ use tokio_rustls::Accept;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
 use crate::datapath::{AnswerBody, Asked, Context, Replay, Target, Tunnel, relay, text};
+use crate::tls::H2;
 
 use super::call::{Client, deliver};
 use super::connection::{End, drive};
@@ -32,7 +33,6 @@ use super::in_flight::{entry, no_route};
 use super::limits::Admitted;
 use super::plain;
 use super::refusal::Refusal;
-use super::tls::H2;
 use super::watch::{Call, CallAnswer, Patience, Watch};
 
 /// How long, and for how many bytes, a client is listened to that was told that its connection ends.

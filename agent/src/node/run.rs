@@ -13,9 +13,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admin;
+use crate::admin::access::{Access, MIN_TOKEN};
+use crate::admin::listen::AdminListener;
 use crate::admin::view::Addresses;
 use crate::clock::Clock;
-use crate::config::{Config, PlatformConfig, RunOptions};
+use crate::config::{AdminConfig, AdminListen, Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, Shared};
 use crate::explain::Explanations;
@@ -24,7 +26,9 @@ use crate::ingress::Front;
 use crate::overlay::{Identity, Overlay};
 use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
+use crate::secret::Secret;
 use crate::telemetry::access::AccessLog;
+use crate::tls::{HTTP_1_1, acceptor};
 
 use super::advisor::Advisor;
 use super::control::Control;
@@ -80,21 +84,19 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
     });
-    let front = Arc::new(Front::new(&config.ingress)?);
+    let front = Arc::new(Front::new(&config.ingress).context("the section ingress")?);
     let (stop_workers, stopped) = watch::channel(false);
     let count = config.ingress.threads;
     let ingress = listen(config.ingress.listen, count)
         .with_context(|| format!("ingress.listen = {} cannot be bound", config.ingress.listen))?;
     let peer = listen(config.peer.listen, count)
         .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?;
-    let admin = tokio::net::TcpListener::bind(config.admin.listen)
-        .await
-        .with_context(|| format!("admin.listen = {} cannot be bound", config.admin.listen))?;
+    let (admin, access_to_admin) = admin_address(&config.admin).await?;
     let peer_port = peer[0].local_addr()?.port();
     let addresses = Addresses {
         ingress: ingress[0].local_addr()?.to_string(),
         peer: peer[0].local_addr()?.to_string(),
-        admin: admin.local_addr()?.to_string(),
+        admin: admin.address().to_owned(),
         overlay: overlay
             .listen_addresses()
             .iter()
@@ -132,9 +134,15 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         addresses: addresses.clone(),
     };
     let mut stop_admin = stopped.clone();
-    let admin = tokio::spawn(admin::api::serve(admin, Arc::new(observer), async move {
+    let told_to_stop = async move {
         let _ = stop_admin.wait_for(|stop| *stop).await;
-    }));
+    };
+    let admin = tokio::spawn(admin::api::serve(
+        admin,
+        access_to_admin,
+        Arc::new(observer),
+        told_to_stop,
+    ));
 
     if let Some(access) = access.clone() {
         tokio::spawn(reopen_when_told(access, hangup()?));
@@ -170,6 +178,35 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     admin.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Binds the admin address, and reads the token that it asks for.
+async fn admin_address(config: &AdminConfig) -> anyhow::Result<(AdminListener, Access)> {
+    let access = match &config.token_file {
+        None => Access::open(),
+        Some(file) => {
+            let token = Secret::read(file).and_then(|token| token.of_at_least(MIN_TOKEN, file));
+            Access::with_token(&token.context("admin.token_file")?)
+        }
+    };
+    let listener = match &config.listen {
+        AdminListen::Unix(path) => AdminListener::unix(path)
+            .await
+            .with_context(|| format!("admin.listen = unix:{} cannot be made", path.display()))?,
+        AdminListen::Tcp(at) => {
+            let listener = tokio::net::TcpListener::bind(at)
+                .await
+                .with_context(|| format!("admin.listen = {at} cannot be bound"))?;
+            match &config.tls {
+                None => AdminListener::tcp(listener)?,
+                Some(files) => {
+                    let acceptor = acceptor(files, &[HTTP_1_1]).context("the section admin")?;
+                    AdminListener::tls(listener, acceptor)?
+                }
+            }
+        }
+    };
+    Ok((listener, access))
 }
 
 async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, Duration)> {

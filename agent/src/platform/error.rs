@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use hyper::StatusCode;
 use thiserror::Error;
+
+use crate::secret::SecretError;
 
 /// What can go wrong with a platform.
 #[derive(Debug, Error)]
@@ -20,15 +21,8 @@ pub enum PlatformError {
     #[error("no HTTP client for the platform: check the certificates of this machine")]
     Client(#[source] reqwest::Error),
     /// A file with credentials cannot be read.
-    #[error(
-        "cannot read the platform's credentials from {path}: check the file and who may read it"
-    )]
-    Credentials {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("the platform's credentials: {0}")]
+    Credentials(#[from] SecretError),
     /// The gateway cannot be reached, or breaks off.
     #[error("no answer from {url}: check that the platform runs there and that its url is right")]
     Request {

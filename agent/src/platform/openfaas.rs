@@ -1,7 +1,6 @@
 //! An OpenFaaS gateway, or anything that answers like one: its `/system` paths are asked, never changed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::{DeployedFunction, Gateway, Platform, PlatformError};
 use crate::config::{BasicAuthFiles, OpenFaasConfig, Timeouts};
+use crate::secret::{Secret, loose_mode};
 
 /// The most that is read of an answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -42,6 +42,12 @@ impl OpenFaas {
         timeouts: &Timeouts,
     ) -> Result<OpenFaas, PlatformError> {
         let gateway = Gateway::parse(&config.url)?;
+        let files = config.basic_auth.iter();
+        for file in files.flat_map(|files| [&files.user_file, &files.password_file]) {
+            if let Some(mode) = loose_mode(file) {
+                warn!(file = %file.display(), mode = format!("{mode:03o}"), "others may read this secret of the platform");
+            }
+        }
         // A redirect would take the credentials elsewhere, and the gateway is never behind the site's web proxy.
         let mut client = reqwest::Client::builder()
             .connect_timeout(timeouts.connect)
@@ -101,9 +107,9 @@ impl OpenFaas {
         let url = format!("{}{path}", self.gateway);
         let mut request = self.client.get(&url);
         if let Some(files) = &self.basic_auth {
-            let user = credential(&files.user_file).await?;
-            let password = credential(&files.password_file).await?;
-            request = request.basic_auth(user, Some(password));
+            let user = Secret::read_foreign(&files.user_file)?;
+            let password = Secret::read_foreign(&files.password_file)?;
+            request = request.basic_auth(user.expose(), Some(password.expose()));
         }
         let failed = |source| PlatformError::Request {
             url: url.clone(),
@@ -157,18 +163,6 @@ impl Platform for OpenFaas {
 }
 
 /// A credential from a file; editors and `echo` leave a line's end there that is not part of it.
-async fn credential(path: &Path) -> Result<String, PlatformError> {
-    let mut text =
-        tokio::fs::read_to_string(path)
-            .await
-            .map_err(|source| PlatformError::Credentials {
-                path: path.to_owned(),
-                source,
-            })?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(text)
-}
-
 /// The body of an answer with status 200.
 struct Answer {
     url: String,

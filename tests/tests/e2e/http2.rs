@@ -1,5 +1,7 @@
 //! Clients that speak HTTP/2, with and without TLS.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -265,6 +267,7 @@ async fn with_certificate(site: Site) -> (Agent, rustls::ClientConfig, tempfile:
     let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
     std::fs::write(&cert, own.cert.pem()).unwrap();
     std::fs::write(&key, own.key_pair.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let agent = site
         .ingress(&format!(
             "tls_certificate_file = {cert:?}\ntls_key_file = {key:?}"

@@ -15,6 +15,23 @@ fn violations(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn operators_come_from_other_machines_only_over_tls_and_with_a_token() {
+    let text = "admin = { listen = '0.0.0.0:31602', token_file = 't', tls_certificate_file = 'c', \
+                tls_key_file = 'k' }";
+    let admin = resolve(text).unwrap().admin;
+    assert_eq!(admin.listen, AdminListen::Tcp(any(31602)));
+    assert_eq!(admin.token_file, Some("t".into()));
+    assert_eq!(admin.tls.unwrap().key, Path::new("k"));
+    let admin = resolve("admin.listen = 'unix:/run/dfaas/admin.sock'")
+        .unwrap()
+        .admin;
+    assert_eq!(
+        admin.listen,
+        AdminListen::Unix("/run/dfaas/admin.sock".into())
+    );
+}
+
+#[test]
 fn an_empty_file_makes_an_agent_beside_openfaas() {
     let config = resolve("").unwrap();
     let PlatformConfig::OpenFaas(gateway) = config.platform else {
@@ -24,7 +41,8 @@ fn an_empty_file_makes_an_agent_beside_openfaas() {
     assert_eq!(gateway.basic_auth, None);
     assert!(config.ingress.threads >= 1);
     assert_eq!(config.ingress.listen, "0.0.0.0:30080".parse().unwrap());
-    assert_eq!(config.admin.listen, "127.0.0.1:31602".parse().unwrap());
+    let admin = "127.0.0.1:31602".parse().unwrap();
+    assert_eq!(config.admin.listen, AdminListen::Tcp(admin));
     assert_eq!(config.overlay.listen.len(), 2);
     assert_eq!(config.strategy.name, StrategyName::Headroom);
     assert_eq!(config.functions.concurrency.get(), 16);
@@ -134,6 +152,27 @@ const WRONG: &[(&str, &str, &str)] = &[
         "1 to 64",
     ),
     ("admin.listen = '0.0.0.0:31602'", "admin.listen", "loopback"),
+    (
+        "admin = { listen = '0.0.0.0:31602', token_file = 't' }",
+        "admin.listen",
+        "tls_certificate_file",
+    ),
+    (
+        "admin = { listen = '[::]:1', tls_certificate_file = 'c', tls_key_file = 'k' }",
+        "admin.listen",
+        "token_file",
+    ),
+    (
+        "admin.tls_key_file = 'k'",
+        "admin.tls_certificate_file",
+        "give both or none",
+    ),
+    ("admin.listen = 'unix:a'", "admin.listen", "absolute path"),
+    (
+        "admin = { listen = 'unix:/a', tls_certificate_file = 'c', tls_key_file = 'k' }",
+        "admin.tls_certificate_file",
+        "remove one",
+    ),
     ("admin.listen = 'x'", "admin.listen", "give IP:PORT"),
     (
         "strategy.name = 'best'",

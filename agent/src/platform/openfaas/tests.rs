@@ -219,10 +219,7 @@ async fn credentials_come_from_files_and_may_change() {
     };
     let platform = client(url, Some(files.clone()));
     let error = platform.functions().await.unwrap_err();
-    assert!(
-        matches!(error, PlatformError::Credentials { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, PlatformError::Credentials(_)), "{error}");
     std::fs::write(&files.user_file, "admin\n").unwrap();
     std::fs::write(&files.password_file, "secret\r\n").unwrap();
     platform.functions().await.unwrap();

@@ -7,6 +7,7 @@
 //! way in. `secret` and `tls` read keys and certificates from files.
 
 pub mod admin;
+mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -137,7 +137,8 @@ enum Here {
     Unasked,
     /// It may run the call.
     Open,
-    /// It is on probation and this call is not among those that it is tried with: it runs the call if nobody else does.
+    /// It is on probation and this call is not among those that it is tried with, or the node drains: it runs the call if
+    /// nobody else does.
     Spared,
     /// It does not answer.
     Down,
@@ -231,6 +232,11 @@ impl Delivery {
             return decision;
         }
         self.settle_here(route, now)
+    }
+
+    /// This node is about to stop: it runs the call only if nobody else does.
+    pub fn spare_here(&mut self) {
+        self.tried.here = Here::Spared;
     }
 
     /// The local platform refused it, and nothing was executed.

@@ -43,6 +43,16 @@ pub async fn constant(url: String, rate: f64, time: Duration) -> Tally {
 /// # Panics
 /// If the client itself cannot be made.
 pub async fn timed(url: String, rate: f64, time: Duration) -> (Tally, Vec<Duration>) {
+    let end = Instant::now() + time;
+    spread(|| (Instant::now() < end).then(|| url.clone()), rate).await
+}
+
+/// Sends calls at a constant `rate` per second, each to the URL that `next` gives when it is due, until it gives none; then
+/// waits for every answer.
+///
+/// # Panics
+/// If the client itself cannot be made.
+pub async fn spread(mut next: impl FnMut() -> Option<String>, rate: f64) -> (Tally, Vec<Duration>) {
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .build()
@@ -53,12 +63,12 @@ pub async fn timed(url: String, rate: f64, time: Duration) -> (Tally, Vec<Durati
     let mut times = Vec::new();
     loop {
         let due = start + Duration::from_secs_f64(tally.offered as f64 / rate);
-        if due >= start + time {
-            break;
-        }
         tokio::time::sleep_until(due).await;
+        let Some(url) = next() else {
+            break;
+        };
         tally.offered += 1;
-        let request = client.get(&url);
+        let request = client.get(url);
         calls.spawn(async move {
             let response = request.send().await?;
             let forwarded = response.headers().contains_key("dfaas-forwarded-to");

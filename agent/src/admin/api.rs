@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use dfaas_protocol::FunctionName;
 use dfaas_protocol::strategy::StrategyName;
 use futures::future::BoxFuture;
@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::access::{self, Access};
 use super::listen::AdminListener;
-use super::view::{CallExplanation, Cordon, Decisions, Peer, Status, StrategyChoice};
+use super::view::{CallExplanation, Cordon, Decisions, Drain, Peer, Status, StrategyChoice};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +48,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// Refuses calls of neighbours from now on, or takes them again, and tells the neighbours at once.
     fn set_cordoned(&self, cordoned: bool);
+
+    /// Ends the node without losing a call; it goes on draining when this returns.
+    fn drain(&self, drain: Drain);
 
     /// The last calls with that id, the last one first.
     ///
@@ -123,6 +126,7 @@ fn router(source: Arc<dyn Source>, access: Access) -> Router {
         .route("/v1/peers", get(peers))
         .route("/v1/strategy", get(strategy).put(set_strategy))
         .route("/v1/cordon", get(cordon).put(set_cordon))
+        .route("/v1/drain", put(drain))
         .route("/v1/calls/{id}", get(call))
         .route("/v1/functions/{name}/decisions", get(decisions))
         .route("/metrics", get(metrics))
@@ -216,6 +220,16 @@ async fn set_cordon(
     Ok(json(&cordon))
 }
 
+async fn drain(
+    State(source): State<Arc<dyn Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let drain: Drain = sent(&headers, &body, "{\"notice_ms\": 500} or {}")?;
+    source.drain(drain);
+    Ok((StatusCode::ACCEPTED, json(&drain)).into_response())
+}
+
 async fn call(
     State(source): State<Arc<dyn Source>>,
     id: Result<Path<String>, PathRejection>,
@@ -257,7 +271,7 @@ async fn healthz(State(source): State<Arc<dyn Source>>) -> Response {
 }
 
 async fn unknown_path() -> Refusal {
-    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/calls/ID, \
+    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/drain, /v1/calls/ID, \
          /v1/functions/NAME/decisions, /metrics and /healthz\n";
     (StatusCode::NOT_FOUND, sentence.to_owned())
 }

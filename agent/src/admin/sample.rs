@@ -14,8 +14,8 @@ use super::access::Access;
 use super::api::{NotKept, Source, Stopping, serve};
 use super::listen::AdminListener;
 use super::view::{
-    Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, FunctionStatus,
-    Left, Peer, PeerFunction, Status, StepExplanation,
+    Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, Drain,
+    FunctionStatus, Left, Peer, PeerFunction, Status, StepExplanation,
 };
 
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Sample {
     pub(crate) stopping: AtomicBool,
     strategy: Mutex<StrategyName>,
     cordoned: AtomicBool,
+    drain: Mutex<Option<Drain>>,
 }
 
 /// Serves a sample at a free port until the test's runtime ends.
@@ -47,7 +48,12 @@ impl Sample {
             stopping: AtomicBool::new(false),
             strategy: Mutex::new(StrategyName::Headroom),
             cordoned: AtomicBool::new(false),
+            drain: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn asked_to_drain(&self) -> Option<Drain> {
+        *self.drain.lock().unwrap()
     }
 
     fn chosen(&self) -> MutexGuard<'_, StrategyName> {
@@ -88,6 +94,7 @@ impl Source for Sample {
             version: "0.1.0".to_owned(),
             strategy: self.strategy(),
             uptime_seconds: 3725.5,
+            task_restarts: 0,
             draining: self.stops(),
             addresses: Addresses {
                 ingress: "0.0.0.0:30080".to_owned(),
@@ -176,6 +183,11 @@ impl Source for Sample {
 
     fn set_cordoned(&self, cordoned: bool) {
         self.cordoned.store(cordoned, Ordering::Relaxed);
+    }
+
+    fn drain(&self, drain: Drain) {
+        *self.drain.lock().unwrap() = Some(drain);
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept> {

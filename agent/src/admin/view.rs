@@ -21,6 +21,8 @@ pub struct Status {
     pub uptime_seconds: f64,
     /// Whether it drains.
     pub draining: bool,
+    /// How often a task of the agent was started anew after a panic.
+    pub task_restarts: u64,
     /// Where it listens.
     pub addresses: Addresses,
     /// How many neighbours it hears.
@@ -133,6 +135,15 @@ pub struct PeerFunction {
 pub struct StrategyChoice {
     /// Which strategy.
     pub strategy: StrategyName,
+}
+
+/// How to end a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// How long clients' calls are still taken, in milliseconds; as it is configured if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice_ms: Option<u64>,
 }
 
 /// The body of `PUT /v1/cordon`, and its answer.

@@ -6,6 +6,7 @@ mod agent;
 mod check;
 mod cordon;
 mod demo;
+mod drain;
 mod explain;
 mod lab;
 mod peers;
@@ -51,6 +52,7 @@ enum Command {
     Cordon(cordon::At),
     /// Makes an agent take calls of its neighbours again.
     Uncordon(cordon::At),
+    Drain(drain::Node),
     Explain(explain::Explain),
     Check(check::Check),
 }
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Strategy(strategy) => strategy.run(),
         Command::Cordon(at) => at.run(true),
         Command::Uncordon(at) => at.run(false),
+        Command::Drain(node) => node.run(),
         Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };

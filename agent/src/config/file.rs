@@ -181,6 +181,7 @@ pub(super) struct TimeoutsSection {
     pub(super) header_ms: Option<u64>,
     pub(super) idle_ms: Option<u64>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) notice_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -274,6 +274,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For running calls to end after SIGTERM.
     pub drain: Duration,
+    /// How long a draining node still takes clients' calls, so that load balancers and neighbours hear of it first.
+    pub notice: Duration,
 }
 
 /// What is logged.

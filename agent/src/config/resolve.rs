@@ -392,6 +392,7 @@ fn timeouts(v: &mut Violations, section: TimeoutsSection) -> Timeouts {
         header: read("timeouts.header_ms", section.header_ms, 10_000),
         idle: read("timeouts.idle_ms", section.idle_ms, 60_000),
         drain: read("timeouts.drain_ms", section.drain_ms, 30_000),
+        notice: read("timeouts.notice_ms", section.notice_ms, 500),
     }
 }
 

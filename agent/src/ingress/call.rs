@@ -60,6 +60,9 @@ pub(super) async fn deliver(
     let within = headers::deadline(&head.headers);
     let terms = served.terms(context.shared.clock.at(now.into_std()), within);
     let mut delivery = Delivery::on(terms);
+    if context.shared.is_draining() {
+        delivery.spare_here();
+    }
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();

@@ -7,7 +7,7 @@ use dfaas_protocol::neighbours::Heard;
 use dfaas_protocol::strategy::{Ask, StrategyName};
 use dfaas_protocol::wire::Message;
 use rand::RngExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::time::MissedTickBehavior;
 
 use crate::overlay::{Overlay, OverlayEvent};
@@ -166,7 +166,8 @@ impl Events {
     }
 
     /// Handles what the overlay says until it ends.
-    pub(super) async fn hear(self, mut events: mpsc::Receiver<OverlayEvent>) {
+    pub(super) async fn hear(self, events: Arc<AsyncMutex<mpsc::Receiver<OverlayEvent>>>) {
+        let mut events = events.lock().await;
         while let Some(event) = events.recv().await {
             self.heard(event);
         }

@@ -9,6 +9,7 @@ mod observe;
 mod ready;
 mod run;
 mod stop;
+mod tasks;
 mod workers;
 
 pub use ready::Ready;

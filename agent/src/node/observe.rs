@@ -7,10 +7,11 @@ use std::time::Duration;
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{Capacity, FunctionName};
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::admin::api::{NotKept, Source, Stopping};
 use crate::admin::view::{
-    Addresses, CallExplanation, Calls, Decisions, FunctionStatus, Peer, PeerFunction, Status,
+    Addresses, CallExplanation, Calls, Decisions, Drain, FunctionStatus, Peer, PeerFunction, Status,
 };
 use crate::explain::Explanations;
 use crate::telemetry::latency::FunctionLatency;
@@ -18,11 +19,15 @@ use crate::telemetry::metrics;
 
 use super::control::Control;
 use super::events::Events;
+use super::tasks::Tasks;
 
 /// The node as the admin address shows it.
 pub(super) struct Observer {
     pub(super) events: Events,
     pub(super) addresses: Addresses,
+    /// Where it says that the node is to drain.
+    pub(super) stop: watch::Sender<Option<Drain>>,
+    pub(super) tasks: Tasks,
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -100,6 +105,7 @@ impl Source for Observer {
             strategy: control.strategy_name,
             uptime_seconds: uptime.as_secs_f64(),
             draining: control.shared.is_draining(),
+            task_restarts: self.tasks.restarts(),
             addresses: self.addresses.clone(),
             neighbours: control.neighbours.len(),
             platform_up: control.platform_up(),
@@ -171,6 +177,10 @@ impl Source for Observer {
 
     fn set_cordoned(&self, cordoned: bool) {
         self.events.cordon(cordoned);
+    }
+
+    fn drain(&self, drain: Drain) {
+        self.stop.send_replace(Some(drain));
     }
 
     fn metrics(&self) -> String {

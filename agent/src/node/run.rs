@@ -9,7 +9,7 @@ use dfaas_protocol::offer::PeerEndpoint;
 use dfaas_protocol::wire::Message;
 use rand::Rng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::admin;
@@ -35,14 +35,15 @@ use super::control::Control;
 use super::events::Events;
 use super::listen::listen;
 use super::observe::Observer;
+use super::tasks::Tasks;
 use super::workers::Workers;
 use super::{ready, stop};
 
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 
-/// How long a draining node keeps its connections, so that neighbours and load balancers hear of it first: a call that is
-/// on its way over a connection that is just being closed is lost. Neighbours' calls are refused meanwhile.
+/// How long a draining node keeps its connections at least: a call that is on its way over a connection that is just being
+/// closed is lost.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs a node until it is told to stop, and drains it then.
@@ -117,20 +118,39 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
 
     let workers = Workers::start(&shared, &front, ingress, peer, &stopped)
         .context("the data path's threads cannot be started")?;
-    tokio::spawn(events.clone().hear(overlay_events));
-    tokio::spawn(events.clone().keep_time(config.strategy.period));
-    tokio::spawn(events.clone().learn());
-    tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
-    tokio::spawn(events.clone().follow_platform(Arc::clone(&platform)));
-    tokio::spawn(watch_platform(
-        Arc::clone(&shared.platform),
-        Arc::clone(&platform),
-    ));
-    let checking = events.clone();
-    let to_check = move || checking.control().to_check();
-    tokio::spawn(check_neighbours(shared.tls.clone(), clock, to_check));
+    let tasks = Tasks::default();
+    let overlay_events = Arc::new(Mutex::new(overlay_events));
+    let own = events.clone();
+    tasks.keep("hear", move || {
+        own.clone().hear(Arc::clone(&overlay_events))
+    });
+    let own = events.clone();
+    let period = config.strategy.period;
+    tasks.keep("keep time", move || own.clone().keep_time(period));
+    let own = events.clone();
+    tasks.keep("learn", move || own.clone().learn());
+    let (own, of) = (events.clone(), Arc::clone(&platform));
+    tasks.keep("list functions", move || {
+        own.clone().watch(Arc::clone(&of), poll)
+    });
+    let (own, of) = (events.clone(), Arc::clone(&platform));
+    tasks.keep("follow the platform", move || {
+        own.clone().follow_platform(Arc::clone(&of))
+    });
+    let (health, of) = (Arc::clone(&shared.platform), Arc::clone(&platform));
+    tasks.keep("check the platform", move || {
+        watch_platform(Arc::clone(&health), Arc::clone(&of))
+    });
+    let (own, tls) = (events.clone(), shared.tls.clone());
+    tasks.keep("check neighbours", move || {
+        let own = own.clone();
+        check_neighbours(tls.clone(), clock, move || own.control().to_check())
+    });
+    let (drain, mut asked_to_drain) = watch::channel(None);
     let observer = Observer {
         events: events.clone(),
+        stop: drain,
+        tasks: tasks.clone(),
         addresses: addresses.clone(),
     };
     let mut stop_admin = stopped.clone();
@@ -155,15 +175,22 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
 
     let reason = tokio::select! {
         reason = stop::asked_to_stop(options.stop_with_stdin) => reason?,
+        Ok(_) = asked_to_drain.wait_for(Option::is_some) => "dfaas drain",
         () = any_ended(&workers) => bail!("a thread of the data path died; see the log above"),
     };
 
     tracing::info!(reason, "draining");
     notify(&[sd_notify::NotifyState::Stopping]);
+    let asked = *asked_to_drain.borrow();
+    let notice = asked.and_then(|drain| drain.notice_ms);
+    let notice = notice.map_or(config.timeouts.notice, Duration::from_millis);
+    let notice = notice.max(FAREWELL.min(config.timeouts.drain));
+    let until = Instant::now() + notice + config.timeouts.drain;
+    // Neighbours choose others from now on, and still take what clients bring here.
     shared.draining.store(true, Relaxed);
+    events.cordon(true);
+    tokio::time::sleep(notice).await;
     overlay.broadcast(&Message::Farewell);
-    let until = Instant::now() + config.timeouts.drain;
-    tokio::time::sleep(FAREWELL.min(config.timeouts.drain)).await;
     let _ = stop_workers.send(true);
     while !workers.all_ended() && Instant::now() < until {
         tokio::time::sleep(LOOK_AFTER).await;

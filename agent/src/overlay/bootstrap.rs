@@ -7,8 +7,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use super::backoff::Backoff;
 use super::identity::peer_id_of;
+use crate::backoff::Backoff;
 use crate::config::ListedNeighbour;
 
 /// Pauses between attempts at one address.

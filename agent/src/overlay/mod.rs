@@ -5,7 +5,6 @@
 //! with at least one live substream is a neighbour, whoever opened it. Nothing here blocks the node: what a slow
 //! neighbour, or a slow node, does not take in time is dropped and counted.
 
-mod backoff;
 mod behaviour;
 mod bootstrap;
 mod counters;

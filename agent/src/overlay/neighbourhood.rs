@@ -7,7 +7,7 @@ use dfaas_protocol::NodeId;
 use dfaas_protocol::neighbours::{ChoiceLimits, Known, choose};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 
 /// After something changed, more changes are awaited for this long before we choose.
 const DEBOUNCE: Duration = Duration::from_millis(100);

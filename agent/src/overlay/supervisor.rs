@@ -7,8 +7,8 @@ use libp2p::Multiaddr;
 use tokio_util::sync::DropGuard;
 
 use super::Setup;
-use super::backoff::Backoff;
 use super::driver::{Driver, Ended};
+use crate::backoff::Backoff;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);

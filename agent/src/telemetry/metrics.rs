@@ -260,6 +260,13 @@ fn node(registry: &mut Registry, status: &Status, peers: &[Peer]) {
         "Whether the node drains",
         i64::from(status.draining),
     );
+    let restarts: Counter = Counter::default();
+    restarts.inc_by(status.task_restarts);
+    registry.register(
+        "task_restarts",
+        "Tasks of the agent that were started anew after a panic",
+        restarts,
+    );
     let uptime: Real = Gauge::default();
     uptime.set(status.uptime_seconds);
     registry.register("uptime_seconds", "Since the start", uptime);

@@ -13,6 +13,7 @@ mod capacity;
 mod corpus;
 mod crowds;
 mod demo;
+mod drain;
 mod explain;
 mod federation;
 mod health;

@@ -99,6 +99,9 @@ pub(super) async fn deliver(
     let mut time = context.shared.clock.at(now.into_std());
     let terms = served.terms(time, None);
     let mut delivery = Delivery::on(terms);
+    if context.shared.is_draining() {
+        delivery.spare_here();
+    }
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();

@@ -73,6 +73,7 @@ fn client(url: String, basic_auth: Option<BasicAuthFiles>) -> OpenFaas {
         header: second,
         idle: second,
         drain: second,
+        notice: Duration::from_millis(500),
     };
     OpenFaas::connect(&config, &timeouts).unwrap()
 }

@@ -22,7 +22,7 @@ mod upgrade;
 pub use body::AnswerBody;
 pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};
-pub(crate) use connect::{buffered, prepare_trunk};
+pub(crate) use connect::{TRUNK_WRITE, buffered, prepare_trunk};
 pub use context::{Context, Shared};
 pub use date::Dates;
 pub use lines::{Line, Lines};

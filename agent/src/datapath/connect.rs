@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::peer_tls::Speaks;
+use super::trunk::Wire;
 use super::{SendError, Shared};
 
 /// Where a call is sent.
@@ -32,11 +33,13 @@ pub enum Target {
 
 /// Bytes that are read from a trunk's socket at one time. TLS alone would read four kilobytes.
 const TRUNK_READ: usize = 64 * 1024;
+/// Bytes that TLS takes of a trunk before the socket has taken them, so that what was gathered goes out in one write.
+pub(crate) const TRUNK_WRITE: usize = 256 * 1024;
 /// After so long without an acknowledgement from the other end, a trunk is dead.
 const TRUNK_SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection that carries many calls to a neighbour.
-pub(crate) type TrunkStream = TlsStream<BufReader<TcpStream>>;
+pub(crate) type TrunkStream = TlsStream<BufReader<Wire>>;
 
 /// Makes connections for one thread.
 #[derive(Debug)]
@@ -98,8 +101,10 @@ impl Connector {
             let stream = TcpStream::connect(address).await?;
             prepare_trunk(&stream);
             let name = ServerName::IpAddress(address.ip().into());
-            let stream = BufReader::with_capacity(TRUNK_READ, stream);
-            TlsConnector::from(config).connect(name, stream).await
+            let connector = TlsConnector::from(config);
+            let mut stream = connector.connect(name, buffered(stream)).await?;
+            stream.get_mut().1.set_buffer_limit(Some(TRUNK_WRITE));
+            Ok(stream)
         };
         let connected = self.in_time(connected).await;
         connected.map_err(SendError::NotConnected)
@@ -125,8 +130,8 @@ impl Connector {
 }
 
 /// The socket of a peer's connection, before it is known what the peer speaks.
-pub(crate) fn buffered(stream: TcpStream) -> BufReader<TcpStream> {
-    BufReader::with_capacity(TRUNK_READ, stream)
+pub(crate) fn buffered(stream: TcpStream) -> BufReader<Wire> {
+    BufReader::with_capacity(TRUNK_READ, Wire::new(stream))
 }
 
 /// Sets a socket up for many calls, of either end.

@@ -93,12 +93,13 @@ impl<'a> Explained<'a> {
         }
         open.record.reason = reason;
         let here = here(route, what, now);
+        let count = route.there.len() + excluded.len();
         let excluded = excluded.iter();
         let excluded = excluded.map(|(node, why)| Standing::excluded(*node, *why));
         // Where there are more than are kept, the one that was chosen is among them.
         let first = standings(route, tried, chosen, now).filter(is_of_note);
         let rest = standings(route, tried, chosen, now).filter(|standing| !is_of_note(standing));
-        let stood = Stood::new(here, first.chain(rest).chain(excluded));
+        let stood = Stood::new(here, first.chain(rest).chain(excluded), count);
         open.step(what, reason, Some(Box::new(stood)));
     }
 
@@ -109,13 +110,13 @@ impl<'a> Explained<'a> {
             Admission::Run => open.record.reason = "free-here",
             Admission::Wait(_) => {
                 open.record.reason = "wait-here";
-                let stood = Stood::new(here(route, What::Wait, now), std::iter::empty());
+                let stood = Stood::new(here(route, What::Wait, now), std::iter::empty(), 0);
                 open.step(What::Wait, "wait-here", Some(Box::new(stood)));
             }
             Admission::Refuse(rejection) => {
                 let why = rejection.as_str();
                 open.record.reason = why;
-                let stood = Stood::new(here(route, What::Refuse, now), std::iter::empty());
+                let stood = Stood::new(here(route, What::Refuse, now), std::iter::empty(), 0);
                 open.step(What::Refuse, why, Some(Box::new(stood)));
             }
         }
@@ -188,6 +189,8 @@ impl Open<'_> {
         began: Duration,
     ) {
         if self.record.steps.len() < MOST_STEPS {
+            // Most calls have one.
+            self.record.steps.reserve_exact(1);
             self.record.steps.push(Step {
                 what,
                 reason,

@@ -162,7 +162,7 @@ fn candidates(stood: &Stood) -> Vec<CandidateExplanation> {
         left: standing.headroom.map(left),
         round_trip_ms: standing.round_trip.map(milliseconds),
     };
-    stood.neighbours.iter().flatten().map(candidate).collect()
+    stood.neighbours.iter().map(candidate).collect()
 }
 
 fn left(headroom: Headroom) -> Left {

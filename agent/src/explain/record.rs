@@ -167,15 +167,21 @@ pub(super) enum CameTo {
 pub(super) struct Stood {
     /// What was left here, before the call was counted.
     pub(super) here: Option<Headroom>,
-    pub(super) neighbours: [Option<Standing>; MOST_CANDIDATES],
+    pub(super) neighbours: Vec<Standing>,
     /// How many more there were.
     pub(super) left_out: usize,
 }
 
 impl Stood {
-    pub(super) fn new(here: Option<Headroom>, all: impl Iterator<Item = Standing>) -> Stood {
+    /// `count` is how many there are at most: a record takes the memory that it needs and no more, as thousands are kept.
+    pub(super) fn new(
+        here: Option<Headroom>,
+        all: impl Iterator<Item = Standing>,
+        count: usize,
+    ) -> Stood {
         let mut all = all.fuse();
-        let neighbours = std::array::from_fn(|_| all.next());
+        let mut neighbours = Vec::with_capacity(count.min(MOST_CANDIDATES));
+        neighbours.extend(all.by_ref().take(MOST_CANDIDATES));
         Stood {
             here,
             neighbours,

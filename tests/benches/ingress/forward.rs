@@ -7,13 +7,10 @@ use comfy_table::Table;
 use dfaas_tests::Site;
 use serde::Serialize;
 
-use crate::closed::{PATH, Series};
+use crate::closed::{Case, PATH, Series};
 use crate::engine::Engine;
-use crate::load::{Load, Method, Pace};
+use crate::load::{Load, Pace};
 use crate::proxies::pin;
-
-/// Connections of the load.
-const CONNECTIONS: [usize; 2] = [32, 64];
 
 /// The comparison, one line a method.
 #[derive(Debug, Serialize)]
@@ -34,7 +31,12 @@ pub(crate) struct Forward {
 }
 
 /// Loads a node that has the function, and one that has not and must forward every call, by turns.
-pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Result<Vec<Forward>> {
+pub(crate) async fn run(
+    engine: &Engine,
+    cases: &[Case],
+    rounds: usize,
+    time: Duration,
+) -> Result<Vec<Forward>> {
     let with = format!("http://{}", engine.gateway(1).await?);
     let without = format!("http://{}", engine.gateway(0).await?);
     let there = Site::new().openfaas(&with).start().await;
@@ -44,8 +46,7 @@ pub(crate) async fn run(engine: &Engine, rounds: usize, time: Duration) -> Resul
         pin(agent.pid())?;
     }
     let mut rows = Vec::new();
-    let cases = [Method::Get, Method::Post].map(|method| CONNECTIONS.map(|n| (method, n)));
-    for (method, connections) in cases.into_iter().flatten() {
+    for &(method, connections) in cases {
         let series = |target| Series {
             target,
             case: (method, connections),

@@ -144,16 +144,16 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let engine = Engine::start()?;
     let (rounds, time) = (arguments.rounds, Duration::from_secs_f64(arguments.seconds));
     let mut figures = Figures::default();
+    let cases: Vec<Case> = CASES
+        .into_iter()
+        .filter(|(method, connections)| {
+            let name = format!("{}/{connections}", method.as_str());
+            arguments.cases.is_empty() || arguments.cases.contains(&name)
+        })
+        .collect();
     if arguments.wants(Section::Closed) || arguments.wants(Section::OpenLoop) {
         let targets = targets(arguments, engine.gateway(FUNCTIONS).await?).await?;
         if arguments.wants(Section::Closed) {
-            let cases: Vec<Case> = CASES
-                .into_iter()
-                .filter(|(method, connections)| {
-                    let name = format!("{}/{connections}", method.as_str());
-                    arguments.cases.is_empty() || arguments.cases.contains(&name)
-                })
-                .collect();
             let series = closed::run(&engine, &targets, &cases, rounds, time).await?;
             figures.rows = report::rows(&series);
             figures.cores = figures.rows.iter().map(|row| row.cores.clone()).collect();
@@ -163,7 +163,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         }
     }
     if arguments.wants(Section::Forward) {
-        figures.forward = forward::run(&engine, rounds, time).await?;
+        figures.forward = forward::run(&engine, &cases, rounds, time).await?;
     }
     if arguments.wants(Section::Swap) {
         figures.swap = Some(swap::run(&engine, FUNCTIONS, rounds, time).await?);

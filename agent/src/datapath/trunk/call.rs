@@ -1,7 +1,6 @@
 //! The calls of a trunk at the end that sends them: what their tasks and the task of the connection share.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use dfaas_protocol::Headroom;
 use dfaas_protocol::policy::Priority;
 use thiserror::Error;
 
+use super::ByNumber;
 use super::frame::{self, Frame, Malformed, WINDOW};
 use crate::datapath::plain::Failed;
 
@@ -38,7 +38,7 @@ pub(crate) struct There {
 
 #[derive(Debug)]
 struct State {
-    calls: HashMap<u32, Rc<RefCell<Call>>>,
+    calls: ByNumber<Rc<RefCell<Call>>>,
     /// The number of the next call.
     next: u32,
     /// Calls from this number on have not been handed to the connection.
@@ -141,7 +141,7 @@ impl Calls {
     pub(super) fn with(there: There, priority: Priority, request: &[u8]) -> (Rc<Calls>, TrunkCall) {
         let calls = Rc::new(Calls {
             state: RefCell::new(State {
-                calls: HashMap::new(),
+                calls: ByNumber::default(),
                 next: 1,
                 handed: 1,
                 out: Vec::new(),

@@ -80,11 +80,8 @@ impl<'a> Frame<'a> {
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Ok(None);
         };
-        let [kind, a, b, c, number @ ..] = *header;
-        let length = u32::from_be_bytes([0, a, b, c]) as usize;
-        if length > MAX_PAYLOAD {
-            return Err(Malformed);
-        }
+        let length = length(header)?;
+        let [kind, _, _, _, number @ ..] = *header;
         let Some(payload) = rest.get(..length) else {
             return Ok(None);
         };
@@ -139,6 +136,13 @@ impl<'a> Frame<'a> {
             _ => Err(Malformed),
         }
     }
+}
+
+/// Bytes of the payload after a header.
+pub(super) fn length(header: &[u8; HEADER]) -> Result<usize, Malformed> {
+    let [_, a, b, c, ..] = *header;
+    let length = u32::from_be_bytes([0, a, b, c]) as usize;
+    (length <= MAX_PAYLOAD).then_some(length).ok_or(Malformed)
 }
 
 fn read_headroom(payload: &[u8]) -> Result<(Option<Headroom>, &[u8]), Malformed> {

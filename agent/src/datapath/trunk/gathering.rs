@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Context;
 
 /// With so many bytes there is nothing to wait for.
-const ENOUGH: usize = 32 * 1024;
+const ENOUGH: usize = 128 * 1024;
 /// Turns of the runtime that frames wait at most.
 const MOST_TURNS: u8 = 8;
 

@@ -6,9 +6,15 @@
 mod call;
 pub(crate) mod frame;
 mod gathering;
+mod numbers;
 mod origin;
+mod reading;
+mod wire;
 
 pub(crate) use call::TrunkCall;
 pub(crate) use frame::is_reason;
 pub(crate) use gathering::Gathering;
+pub(crate) use numbers::ByNumber;
 pub use origin::Trunks;
+pub(crate) use reading::Reading;
+pub(crate) use wire::Wire;

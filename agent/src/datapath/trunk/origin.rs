@@ -5,29 +5,24 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use dfaas_protocol::NodeId;
 use dfaas_protocol::policy::Priority;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncBufRead, AsyncWrite};
 
 use super::call::{Calls, There, TrunkCall};
-use super::frame::Frame;
 use super::gathering::Gathering;
+use super::reading::Reading;
 use crate::datapath::connect::{Connector, TrunkStream};
 
 /// A trunk without a call for so many [`Trunks::close_idle`] is closed. They come every few seconds.
 const IDLE_LIMIT: u64 = 12;
 /// How long the end of a connection may take to be told.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How much is read at one time.
-const READ: usize = 64 * 1024;
-/// The most that TLS sends in one record. A write of more may fail although the other end has whole records of it.
-const ONE_RECORD: usize = 16 * 1024;
 
 /// The trunks of one thread, one to each neighbour that calls were sent to not long ago.
 #[derive(Debug)]
@@ -106,12 +101,13 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
         }
     };
     let mut connection = Connection {
-        stream,
         calls: &calls,
-        input: BytesMut::new(),
+        reading: Reading::default(),
         sent: Vec::new(),
         at: 0,
         batch: calls.handed(),
+        taken_before: stream.get_ref().0.get_ref().taken(),
+        stream,
         gathering: Gathering::default(),
     };
     let ended = poll_fn(|cx| connection.poll(cx)).await;
@@ -121,7 +117,11 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
     };
     tracing::debug!(neighbour = %node, why, "a trunk ended");
     let unsent = connection.first_unsent();
+    let holds_unsent = unsent < calls.handed();
     calls.end(unsent, true, &why);
+    if holds_unsent {
+        return; // They may be tried elsewhere: TLS must not be made to send what it still has of them.
+    }
     // A courtesy to the other end, which otherwise hears of it by a reset.
     let goodbye = poll_fn(|cx| Pin::new(&mut connection.stream).poll_shutdown(cx));
     let _ = tokio::time::timeout(FAREWELL, goodbye).await;
@@ -131,13 +131,15 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
 struct Connection<'a> {
     stream: TrunkStream,
     calls: &'a Calls,
-    input: BytesMut,
+    reading: Reading,
     /// The frames that are being sent.
     sent: Vec<u8>,
     /// How many bytes of them TLS has taken.
     at: usize,
-    /// The first call that may be among them.
+    /// The first call that may be among the frames that were handed over last.
     batch: u32,
+    /// What the socket had taken when they were.
+    taken_before: u64,
     gathering: Gathering,
 }
 
@@ -161,40 +163,39 @@ impl Connection<'_> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(READ);
-        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
-        let mut bytes = &self.input[..];
-        while let Some((frame, len)) = Frame::read(bytes).map_err(io::Error::other)? {
-            self.calls.take_in(frame).map_err(io::Error::other)?;
-            bytes = &bytes[len..];
-        }
-        let left = bytes.len();
-        self.input.advance(self.input.len() - left);
+        let piece = ready!(Pin::new(&mut self.stream).poll_fill_buf(cx))?;
+        let read = piece.len();
+        self.reading
+            .follow(piece, |frame| self.calls.take_in(frame))
+            .map_err(io::Error::other)?;
+        Pin::new(&mut self.stream).consume(read);
         Poll::Ready(Ok(read))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.at == self.sent.len() {
-                self.batch = self.calls.handed();
+                let batch = self.calls.handed();
                 self.at = 0;
                 if !self.calls.hand_over(&mut self.sent, cx) {
                     return Pin::new(&mut self.stream).poll_flush(cx);
                 }
+                self.batch = batch;
+                self.taken_before = self.taken();
             }
             let rest = &self.sent[self.at..];
-            let piece = if self.at == 0 {
-                &rest[..rest.len().min(ONE_RECORD)]
-            } else {
-                rest
-            };
-            self.at += ready!(Pin::new(&mut self.stream).poll_write(cx, piece))?;
+            self.at += ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
         }
+    }
+
+    /// Bytes that the socket took.
+    fn taken(&self) -> u64 {
+        self.stream.get_ref().0.get_ref().taken()
     }
 
     /// The first call of which nothing was sent.
     fn first_unsent(&self) -> u32 {
-        if self.at == 0 && !self.sent.is_empty() {
+        if self.taken() == self.taken_before {
             self.batch
         } else {
             self.calls.handed()

@@ -37,7 +37,7 @@ pub(super) async fn run(
         if ticket.given_up.get() || served.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        ticket.task.set(Some(cx.waker().clone()));
+        ticket.listen(cx);
         Poll::Pending
     })
     .await;

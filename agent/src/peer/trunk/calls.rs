@@ -1,16 +1,16 @@
 //! What the calls of a trunk share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use dfaas_protocol::{Headroom, NodeId};
 use tokio::time::Instant;
 
 use crate::datapath::Context;
+use crate::datapath::trunk::ByNumber;
 use crate::datapath::trunk::frame::{self, Frame, MAX_DATA, Malformed, WINDOW};
 
 /// With so many bytes waiting to be sent, nothing is added to them.
@@ -25,7 +25,7 @@ pub(super) struct Calls {
     pub(super) from: NodeId,
     /// Frames that wait to be sent.
     out: RefCell<Vec<u8>>,
-    tickets: RefCell<HashMap<u32, Rc<Ticket>>>,
+    tickets: RefCell<ByNumber<Rc<Ticket>>>,
     /// Calls that wait for room in `out`.
     crowd: RefCell<Vec<Waker>>,
     /// No call's deadline is before it. One timer serves all calls of a trunk and is hardly ever set anew.
@@ -40,7 +40,7 @@ pub(super) struct Ticket {
     /// When the head of the answer has to be there.
     pub(super) deadline: Cell<Option<Instant>>,
     late: Cell<bool>,
-    pub(super) task: Cell<Option<Waker>>,
+    task: Cell<Option<Waker>>,
 }
 
 impl Ticket {
@@ -53,6 +53,13 @@ impl Ticket {
             Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    /// Has `cx`'s task woken when the other end says something of the call.
+    pub(super) fn listen(&self, cx: &TaskContext<'_>) {
+        let task = self.task.take();
+        let task = task.filter(|task| task.will_wake(cx.waker()));
+        self.task.set(task.or_else(|| Some(cx.waker().clone())));
     }
 
     fn wake(&self) {

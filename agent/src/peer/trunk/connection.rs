@@ -1,31 +1,29 @@
 //! The connection of a trunk.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use dfaas_protocol::policy::Priority;
-use tokio::io::{AsyncReadExt, AsyncWrite, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
 use tokio_rustls::server::TlsStream;
 
+use crate::datapath::TRUNK_WRITE;
 use crate::datapath::trunk::frame::Frame;
+use crate::datapath::trunk::{Reading, Wire};
 
 use super::calls::{Calls, Ticket};
-
-/// How much is read at one time.
-const READ: usize = 64 * 1024;
 
 /// A call that was read: its number, what the other end may do to it, its priority and its request.
 type New = (u32, Rc<Ticket>, Priority, Bytes);
 
 /// The connection of a trunk.
 pub(super) struct Connection<'a> {
-    stream: TlsStream<BufReader<TcpStream>>,
+    stream: TlsStream<BufReader<Wire>>,
     calls: &'a Calls,
-    input: BytesMut,
+    reading: Reading,
     /// Calls that were read and not begun.
     new: Vec<New>,
     /// The frames that are being sent.
@@ -37,11 +35,12 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(stream: TlsStream<BufReader<TcpStream>>, calls: &'a Calls) -> Connection<'a> {
+    pub(super) fn new(mut stream: TlsStream<BufReader<Wire>>, calls: &'a Calls) -> Connection<'a> {
+        stream.get_mut().1.set_buffer_limit(Some(TRUNK_WRITE));
         Connection {
             stream,
             calls,
-            input: BytesMut::new(),
+            reading: Reading::default(),
             new: Vec::new(),
             sent: Vec::new(),
             at: 0,
@@ -65,28 +64,26 @@ impl<'a> Connection<'a> {
 
     /// Reads and takes in what was read. Returns how much it was; nothing at the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(READ);
-        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
-        let mut bytes = &self.input[..];
-        while let Some((frame, len)) = Frame::read(bytes).map_err(io::Error::other)? {
-            match frame {
+        let piece = ready!(Pin::new(&mut self.stream).poll_fill_buf(cx))?;
+        let read = piece.len();
+        let (calls, new, last) = (self.calls, &mut self.new, &mut self.last);
+        self.reading
+            .follow(piece, |frame| match frame {
                 Frame::Call {
                     call,
                     priority,
                     request,
-                } if call > self.last => {
-                    self.last = call;
+                } if call > *last => {
+                    *last = call;
                     // A copy, as a call that lasts would keep all that was read with it.
                     let request = Bytes::copy_from_slice(request);
-                    self.new
-                        .push((call, self.calls.ticket(call), priority, request));
+                    new.push((call, calls.ticket(call), priority, request));
+                    Ok(())
                 }
-                other => self.calls.take_in(other).map_err(io::Error::other)?,
-            }
-            bytes = &bytes[len..];
-        }
-        let left = bytes.len();
-        self.input.advance(self.input.len() - left);
+                other => calls.take_in(other),
+            })
+            .map_err(io::Error::other)?;
+        Pin::new(&mut self.stream).consume(read);
         Poll::Ready(Ok(read))
     }
 

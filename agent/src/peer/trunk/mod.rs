@@ -18,13 +18,12 @@ use dfaas_protocol::NodeId;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::io::BufReader;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use crate::datapath::Context;
-use crate::datapath::trunk::Gathering;
+use crate::datapath::trunk::{Gathering, Wire};
 
 use call::run;
 use calls::Calls;
@@ -36,7 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Serves one trunk until it ends, or until `stop` says that the node drains and its calls have ended.
 pub(super) async fn serve_trunk(
     context: Rc<Context>,
-    stream: TlsStream<BufReader<TcpStream>>,
+    stream: TlsStream<BufReader<Wire>>,
     from: NodeId,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -80,7 +79,13 @@ pub(super) async fn serve_trunk(
                     continue;
                 }
             }
-            if connection.has_sent_all() && gathering.goes_on(calls.waiting(), cx) {
+            // With no call left there is nothing to wait for.
+            let waiting = if running.is_empty() {
+                0
+            } else {
+                calls.waiting()
+            };
+            if connection.has_sent_all() && gathering.goes_on(waiting, cx) {
                 return Poll::Pending;
             }
             ready!(connection.poll_write(cx))?;

@@ -24,13 +24,8 @@ pub(crate) enum Event {
     Done { call: CallId },
     /// The first of the calls that share a node's cores has run, if nothing came or went there since.
     SharedDone { node: u32, version: u32 },
-    /// The answer of a neighbour is back at the call's origin, with what is left there.
-    Answer {
-        call: CallId,
-        served: bool,
-        free: i32,
-        size: u32,
-    },
+    /// The answer of a neighbour is back at the call's origin.
+    Answer { call: CallId, served: bool },
     /// A fault begins, or is over.
     Fault { incident: u32, begins: bool },
 }
@@ -40,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_with_its_time_is_at_most_32_bytes() {
-        assert!(size_of::<Event>() + size_of::<u64>() <= 32);
+    fn an_event_with_its_time_is_at_most_24_bytes() {
+        assert!(size_of::<Event>() + size_of::<u64>() <= 24);
     }
 }

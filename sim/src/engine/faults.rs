@@ -65,7 +65,14 @@ impl World<'_> {
             return Ok(());
         }
         let (boot, lies) = (before.boot + 1, before.lies);
-        let mut node = Node::new(self.experiment, index, self.policy, boot, self.now);
+        let mut node = Node::new(
+            self.experiment,
+            index,
+            self.policy,
+            &self.platform,
+            boot,
+            self.now,
+        );
         node.lies = lies;
         self.nodes[index] = node;
         self.offer(index)?;

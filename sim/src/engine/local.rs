@@ -9,7 +9,7 @@ use dfaas_protocol::gate::{Freed, Gate};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::policy::{Policy, Priority, Terms};
 use dfaas_protocol::queue::{Place, Queue};
-use dfaas_protocol::{NodeLabels, Time};
+use dfaas_protocol::{Health, NodeLabels, Time};
 
 use crate::scenario::Placement;
 
@@ -28,7 +28,7 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(super) gate: Arc<Gate>,
-    policy: Policy,
+    policy: Arc<Policy>,
     /// Whether calls of neighbours are taken.
     pub(super) is_offered: bool,
     waiting: Queue<CallId>,
@@ -65,11 +65,12 @@ impl Local {
     pub(super) fn new(
         placement: Placement,
         node: Option<Arc<NodeSlots>>,
-        policy: Policy,
+        policy: Arc<Policy>,
+        platform: &Arc<Health>,
         peers: usize,
         now: Time,
     ) -> Local {
-        let gate = Gate::new(placement.capacity, placement.queue);
+        let gate = Gate::new(placement.capacity, placement.queue).on(Arc::clone(platform));
         Local {
             gate: Arc::new(match node {
                 Some(node) => gate.sharing(node),
@@ -83,6 +84,11 @@ impl Local {
             services: (Duration::ZERO, 0),
             service: None,
         }
+    }
+
+    /// Reads it.
+    pub(super) fn glance(&self) -> u64 {
+        self.from_clients.count + u64::from(self.services.1) + u64::from(self.waiting.is_empty())
     }
 
     /// The terms of a call that comes now.

@@ -1,5 +1,6 @@
 //! The run: takes events in their order and does what the nodes decide.
 
+mod ahead;
 mod arrivals;
 mod calendar;
 mod calls;
@@ -9,15 +10,17 @@ mod faults;
 mod local;
 mod messages;
 mod node;
+mod sources;
 mod warmth;
 mod wires;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Delivery, MAX_ATTEMPTS};
 use dfaas_protocol::gate::Turn;
 use dfaas_protocol::wire::WireError;
-use dfaas_protocol::{Headroom, Time};
+use dfaas_protocol::{Health, Time};
 use rand::RngExt;
 
 use crate::policy::Policy;
@@ -25,15 +28,17 @@ use crate::report::{Ledger, Report};
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
+use ahead::Visit;
 pub use arrivals::Brings;
 use arrivals::nanos;
 use calendar::Calendar;
-use calls::{Call, Calls};
+use calls::{Call, Calls, Way};
 use cores::Cores;
 use event::{CallId, Event};
 use local::Next;
 use messages::Messages;
 use node::{Node, Step};
+use sources::Sources;
 use warmth::Warmth;
 use wires::Wires;
 
@@ -61,7 +66,13 @@ pub fn run(
     progress: &mut dyn FnMut(Time),
 ) -> Result<Report, WireError> {
     let mut world = World::new(experiment, policy)?;
-    while let Some((now, event)) = world.calendar.next() {
+    while world.calendar.turn() {
+        if world.events >= world.looked {
+            world.look_ahead();
+        }
+        let Some((now, event)) = world.calendar.next_today() else {
+            continue;
+        };
         world.now = now;
         world.events += 1;
         if world.events.is_multiple_of(PROGRESS_EVENTS) {
@@ -85,20 +96,26 @@ struct World<'a> {
     calendar: Calendar<Event>,
     calls: Calls,
     nodes: Vec<Node>,
+    /// The health of all platforms: whenever a node is there, its platform answers.
+    platform: Arc<Health>,
     /// For each node, the cores that its calls share, if they do.
-    cores: Vec<Option<Cores>>,
+    cores: Vec<Option<Box<Cores>>>,
     /// What is warm, if any function goes to sleep.
     warmth: Option<Warmth>,
     /// For each node, how fast it runs calls now.
     speeds: Vec<f64>,
     /// For each node, the share of its messages that is lost now.
     losses: Vec<f64>,
-    sources: Vec<Brings>,
+    sources: Sources,
     wires: Wires,
     messages: Messages,
     ledger: Ledger,
     /// How often a call has begun to wait.
     waits: u32,
+    /// How many events were looked ahead to.
+    looked: u64,
+    /// The nodes that those ask, while they are looked for.
+    visits: Vec<Visit>,
 }
 
 impl<'a> World<'a> {
@@ -106,32 +123,36 @@ impl<'a> World<'a> {
         let period = experiment.periods.of(policy.strategy());
         let seed = experiment.seed;
         let count = experiment.nodes.len();
-        let start = |node| Node::new(experiment, node, policy, 1, Time::ZERO);
+        let end = Time::ZERO + experiment.duration;
+        let platform = Arc::default();
+        let start = |node| Node::new(experiment, node, policy, &platform, 1, Time::ZERO);
+        let nodes = (0..count).map(start).collect();
         let mut world = World {
             experiment,
             policy,
             period,
-            end: Time::ZERO + experiment.duration,
+            end,
             now: Time::ZERO,
             events: 0,
             calendar: Calendar::new(events_a_second(experiment, period)),
             calls: Calls::default(),
-            nodes: (0..count).map(start).collect(),
+            nodes,
+            platform,
             cores: experiment
                 .nodes
                 .iter()
-                .map(|site| site.cores.map(Cores::new))
+                .map(|site| site.cores.map(|cores| Box::new(Cores::new(cores))))
                 .collect(),
             warmth: Warmth::new(experiment),
             speeds: experiment.nodes.iter().map(|site| site.speed).collect(),
             losses: vec![0.0; count],
-            sources: (0..experiment.sources.len())
-                .map(|n| Brings::new(seed, n))
-                .collect(),
+            sources: Sources::new(experiment, end),
             wires: Wires::new(experiment),
             messages: Messages::default(),
             ledger: Ledger::new(experiment),
             waits: 0,
+            looked: 0,
+            visits: Vec::new(),
         };
         world.schedule_faults();
         // Every node offers as it starts and then ticks at its own pace, so that they do not all plan at once.
@@ -141,7 +162,7 @@ impl<'a> World<'a> {
             let first = period.mul_f64(rng.random());
             world.schedule_tick(node, Time::ZERO + first);
         }
-        for source in 0..experiment.sources.len() {
+        for source in 0..world.sources.len() {
             world.schedule_arrival(source);
         }
         Ok(world)
@@ -158,22 +179,14 @@ impl<'a> World<'a> {
             Event::Late { call, wait } => self.late(call, wait),
             Event::Done { call } => self.done(call),
             Event::SharedDone { node, version } => self.shared_done(node as usize, version),
-            Event::Answer {
-                call,
-                served,
-                free,
-                size,
-            } => {
-                self.answered(call, served, Headroom { free, size });
-            }
+            Event::Answer { call, served } => self.answered(call, served),
             Event::Fault { incident, begins } => self.fault(incident, begins)?,
         }
         Ok(())
     }
 
     fn schedule_arrival(&mut self, index: usize) {
-        let source = &self.experiment.sources[index];
-        if let Some(at) = self.sources[index].next(source, self.end) {
+        if let Some(at) = self.sources.next(self.experiment, index) {
             let event = Event::Arrival {
                 source: index as u32,
             };
@@ -182,46 +195,57 @@ impl<'a> World<'a> {
     }
 
     fn arrival(&mut self, index: usize) {
-        let source = &self.experiment.sources[index];
-        let function = &self.experiment.functions[source.function];
-        let service = self.sources[index].service(&function.service);
+        let brought = self.sources.arrive(index);
+        let (origin, function) = (brought.node as usize, usize::from(brought.function));
         self.schedule_arrival(index);
-        self.ledger.offer(source.node, source.function, self.now);
-        let node = &mut self.nodes[source.node];
+        self.ledger.offer(origin, function, self.now);
+        let node = &mut self.nodes[origin];
         if !node.up {
-            return self.ledger.refuse(source.node, NODE_DOWN, self.now);
+            return self.ledger.refuse(origin, NODE_DOWN, self.now);
         }
-        let terms = node.take_in(source.function, self.now);
+        let terms = node.take_in(function, self.now);
         let call = self.calls.put(Call {
-            delivery: Delivery::on(terms),
-            terms,
-            place: None,
-            wait: 0,
             arrived: self.now,
             since: self.now,
-            service,
-            origin: source.node as u32,
+            service: brought.service,
+            origin: brought.node,
             origin_boot: node.boot,
-            at: source.node as u32,
+            at: brought.node,
             at_boot: node.boot,
-            function: source.function as u16,
+            wait: 0,
+            function: brought.function,
             sent: 0,
             live: true,
         });
-        self.deliver(call);
+        let way = Way {
+            delivery: Delivery::on(terms),
+            terms,
+            ..Way::default()
+        };
+        self.deliver(call, way);
+    }
+
+    /// Decides a call that came back to its origin, or did not leave it.
+    fn deliver_again(&mut self, id: CallId) {
+        let way = *self.calls.way(id);
+        self.deliver(id, way);
     }
 
     /// Decides a call at its origin, and does it.
-    fn deliver(&mut self, id: CallId) {
+    fn deliver(&mut self, id: CallId, mut way: Way) {
         let call = &mut self.calls[id];
         let (origin, function) = (call.origin as usize, usize::from(call.function));
         if self.policy == Policy::Dispatcher {
             look_around(&self.nodes, origin, function, self.now);
         }
         let node = &mut self.nodes[origin];
-        let step = node.decide(self.experiment, function, &mut call.delivery, self.now);
+        let step = node.decide(self.experiment, function, &mut way.delivery, self.now);
         call.at = call.origin;
         call.at_boot = call.origin_boot;
+        // Most calls run at once, and nobody asks for their way again.
+        if !matches!(step, Step::Run | Step::Refuse(_)) {
+            *self.calls.way_mut(id) = way;
+        }
         match step {
             Step::Run => self.start(id),
             Step::Wait(turn) => self.wait(id, turn),
@@ -269,8 +293,9 @@ impl<'a> World<'a> {
             return;
         }
         call.at_boot = node.boot;
-        call.terms = node.terms(function, call.delivery.tried().terms(), self.now);
-        match node.admit(self.experiment, function, origin, &call.terms, self.now) {
+        let way = self.calls.way_mut(id);
+        way.terms = node.terms(function, way.delivery.tried().terms(), self.now);
+        match node.admit(self.experiment, function, origin, &way.terms, self.now) {
             Step::Run => self.start(id),
             Step::Wait(turn) => self.wait(id, turn),
             Step::Displace(other) => self.displace(id, other),
@@ -288,30 +313,30 @@ impl<'a> World<'a> {
             return self.lose(id);
         }
         self.nodes[origin].unreached(to, sent, self.now);
-        self.deliver(id);
+        self.deliver_again(id);
     }
 
     fn wait(&mut self, id: CallId, turn: Turn) {
-        self.waits = self.waits.wrapping_add(1);
+        self.waits = self.waits.wrapping_add(1).max(1);
         let call = &mut self.calls[id];
         call.since = self.now;
         call.wait = self.waits;
-        let function = usize::from(call.function);
+        let (wait, function) = (call.wait, usize::from(call.function));
         let node = &mut self.nodes[call.at as usize];
+        let way = self.calls.way_mut(id);
         match turn {
             Turn::WhenFreed => {
-                let Some((place, latest)) = node.wait(function, id, &call.terms) else {
+                let Some((place, latest)) = node.wait(function, id, &way.terms) else {
                     return;
                 };
-                call.place = Some(place);
+                way.place = Some(place);
                 if let Some(latest) = latest {
                     let late = latest.max(self.now) + JUST_AFTER;
-                    let wait = call.wait;
                     self.calendar.schedule(late, Event::Late { call: id, wait });
                 }
             }
             Turn::At(at) => {
-                let latest = node.latest_start(function, &call.terms);
+                let latest = node.latest_start(function, &way.terms);
                 if latest.is_some_and(|latest| latest < at) {
                     node.give_back(function);
                     return self.drop_from_queue(id);
@@ -333,7 +358,7 @@ impl<'a> World<'a> {
             return;
         };
         let (node, function) = (call.at as usize, usize::from(call.function));
-        if let Some(place) = call.place
+        if let Some(place) = self.calls.way(id).place
             && self.nodes[node].leave(function, place)
         {
             self.drop_from_queue(id);
@@ -343,10 +368,10 @@ impl<'a> World<'a> {
     /// A call has been taken out of a queue: nothing of it was executed.
     fn drop_from_queue(&mut self, id: CallId) {
         let call = &mut self.calls[id];
-        call.place = None;
+        call.wait = 0;
         if call.at == call.origin {
-            call.delivery.dropped_here();
-            self.deliver(id);
+            self.calls.way_mut(id).delivery.dropped_here();
+            self.deliver_again(id);
         } else {
             self.answer(id, false);
         }
@@ -443,7 +468,7 @@ impl<'a> World<'a> {
                 Next::Nobody => return,
                 Next::Drop(call) => self.drop_from_queue(call),
                 Next::Start(call) => {
-                    self.calls[call].place = None;
+                    self.calls[call].wait = 0;
                     self.ledger.waited(self.now.since(self.calls[call].since));
                     return self.start(call);
                 }
@@ -462,17 +487,13 @@ impl<'a> World<'a> {
             0
         };
         let at = self.cross(from, origin, HEAD_BYTES + body);
-        let Headroom { free, size } = self.nodes[from].says(function, self.now);
-        let answer = Event::Answer {
-            call: id,
-            served,
-            free,
-            size,
-        };
-        self.calendar.schedule(at, answer);
+        let left = self.nodes[from].says(function, self.now);
+        self.calls.way_mut(id).left = Some(left);
+        self.calendar
+            .schedule(at, Event::Answer { call: id, served });
     }
 
-    fn answered(&mut self, id: CallId, served: bool, headroom: Headroom) {
+    fn answered(&mut self, id: CallId, served: bool) {
         let call = &self.calls[id];
         let (origin, from) = (call.origin as usize, call.at as usize);
         let is_there = self.nodes[origin].up && self.nodes[origin].boot == call.origin_boot;
@@ -480,7 +501,9 @@ impl<'a> World<'a> {
             return self.lose(id);
         }
         let function = usize::from(call.function);
-        self.nodes[origin].answered(function, from, served, headroom, self.now);
+        if let Some(left) = self.calls.way(id).left {
+            self.nodes[origin].answered(function, from, served, left, self.now);
+        }
         if served {
             let call = self.calls.take(id);
             let latency = self.now.since(call.arrived);
@@ -488,7 +511,7 @@ impl<'a> World<'a> {
                 .serve((origin, function), latency, true, self.now);
         } else {
             self.ledger.peer_refusal(from, self.now);
-            self.deliver(id);
+            self.deliver_again(id);
         }
     }
 

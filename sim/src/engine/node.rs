@@ -15,7 +15,7 @@ use dfaas_protocol::queue::Place;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
 use dfaas_protocol::wire::{self, Message, WireError};
-use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
+use dfaas_protocol::{FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
 
 use crate::policy::Policy;
@@ -48,31 +48,32 @@ pub(crate) enum Step {
     Refuse(Rejection),
 }
 
+/// What every call reads is in its first line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Node {
-    index: usize,
-    /// Whether it is there.
-    pub(crate) up: bool,
-    /// Grows with each start.
-    pub(crate) boot: u32,
-    /// Whether it says that all its capacity is free.
-    pub(crate) lies: bool,
     /// For each function of the experiment, what the node has of it.
     functions: Vec<Option<Local>>,
+    /// For each function of the experiment, the way of its calls, if the node knows of one.
+    routes: Vec<Option<Route>>,
+    index: u32,
+    /// Grows with each start.
+    pub(crate) boot: u32,
+    /// Whether it is there.
+    pub(crate) up: bool,
+    /// Whether it says that all its capacity is free.
+    pub(crate) lies: bool,
+    /// What can be planned with has changed since the last plan.
+    stale: bool,
+    rng: ChaCha8Rng,
     /// What was measured of those that it has, up to the last tick.
     seen: Vec<Seen>,
     strategy: Box<dyn Strategy>,
     neighbours: Neighbours,
     period: Period,
-    routes: Vec<Route>,
-    /// For each function of the experiment, its place among the routes.
-    route_of: Vec<Option<u16>>,
     /// When the last tick was.
     measured: Time,
-    /// What can be planned with has changed since the last plan.
-    stale: bool,
     sequence: u64,
-    rng: ChaCha8Rng,
 }
 
 /// The node with that index in the experiment. Ids are in the order of the indices.
@@ -94,6 +95,7 @@ impl Node {
         experiment: &Experiment,
         index: usize,
         policy: Policy,
+        platform: &Arc<Health>,
         boot: u32,
         now: Time,
     ) -> Node {
@@ -105,9 +107,10 @@ impl Node {
             .iter()
             .zip(&experiment.functions)
             .map(|(placement, function)| {
-                let policy = function.policy.clone();
+                let policy = Arc::clone(&function.policy);
                 let shared = slots.clone();
-                placement.map(|placement| Local::new(placement, shared, policy, peers, now))
+                let local = |placement| Local::new(placement, shared, policy, platform, peers, now);
+                placement.map(local)
             })
             .collect();
         let seen = functions
@@ -122,16 +125,15 @@ impl Node {
         let period = experiment.periods.of(strategy);
         let policies = experiment.functions.iter();
         let policies: BTreeMap<_, _> = policies
-            .map(|function| (function.name.clone(), function.policy.clone()))
+            .map(|function| (function.name.clone(), (*function.policy).clone()))
             .collect();
         let mut neighbours = Neighbours::new();
         neighbours.set_policies(policies);
         let mut node = Node {
-            index,
+            index: index as u32,
             up: true,
             boot,
             lies: false,
-            route_of: vec![None; functions.len()],
             functions,
             seen,
             strategy: strategy.build(&Settings::default()),
@@ -167,8 +169,7 @@ impl Node {
         now: Time,
     ) -> Step {
         self.plan_if_stale(experiment, now);
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
+        let Some(route) = self.routes[function].as_ref() else {
             return Step::Refuse(Rejection::Unknown);
         };
         match delivery.next(route, now, &mut self.rng) {
@@ -203,8 +204,7 @@ impl Node {
             return Step::Refuse(Rejection::Closed);
         }
         self.plan_if_stale(experiment, now);
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
+        let Some(route) = self.routes[function].as_ref() else {
             return Step::Refuse(Rejection::NotHere);
         };
         let step = match admit(route, id_of(from), now) {
@@ -217,7 +217,7 @@ impl Node {
         }
         let place = experiment
             .links
-            .neighbours(self.index)
+            .neighbours(self.index as usize)
             .binary_search(&(from as u32));
         if let (Ok(place), Some(local)) = (place, &mut self.functions[function]) {
             local.for_peers[place].count += 1;
@@ -320,14 +320,74 @@ impl Node {
 
     /// The nodes that a call of the function may be sent to.
     pub(crate) fn candidates(&self, function: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
-        let route = self.route_of[function].map(|place| &self.routes[usize::from(place)]);
-        let there = route.map_or(&[][..], |route| &route.there[..]);
+        let there = self.routes[function].as_ref();
+        let there = there.map_or(&[][..], |route| &route.there[..]);
         there.iter().map(|candidate| index_of(&candidate.node))
+    }
+
+    /// Reads the node itself.
+    pub(super) fn glance(&self) -> u64 {
+        u64::from(self.boot)
+    }
+
+    /// Reads a function and the way of its calls.
+    pub(super) fn glance_function(&self, function: usize) -> u64 {
+        let own = self.functions[function].as_ref().map(Local::glance);
+        let way = self.routes[function]
+            .as_ref()
+            .map(|route| route.there.len() as u64);
+        own.unwrap_or_default() + way.unwrap_or_default()
+    }
+
+    /// Reads what is left of a function, and who else has it.
+    pub(super) fn glance_gate(&self, function: usize) -> u64 {
+        let gate = self.functions[function].as_ref();
+        let gate = gate.map(|local| u64::from(local.gate.running()));
+        let there = self.routes[function]
+            .as_ref()
+            .map_or(&[][..], |route| &route.there);
+        let there = there
+            .iter()
+            .map(|candidate| u64::from(candidate.node.key()[7]));
+        gate.unwrap_or_default() + there.sum::<u64>()
+    }
+
+    /// Reads what is known of those who else have a function.
+    pub(super) fn glance_candidates(&self, function: usize) -> u64 {
+        let there = self.routes[function]
+            .as_ref()
+            .map_or(&[][..], |route| &route.there);
+        let remotes = there.iter().map(|candidate| {
+            let remote = &candidate.remote;
+            let known = u64::from(remote.queue()) + u64::from(remote.round_trip().is_some());
+            known + remote.health().state() as u64
+        });
+        remotes.sum()
+    }
+
+    /// Whether a call that comes now would not run at once.
+    pub(super) fn is_busy(&self, function: usize) -> bool {
+        let local = self.functions[function].as_ref();
+        local.is_none_or(|local| local.gate.headroom(self.measured).free <= 0)
+    }
+
+    /// Reads what is known of a neighbour.
+    pub(super) fn glance_neighbour(&self, from: usize) -> u64 {
+        let neighbour = self.neighbours.get(id_of(from));
+        let known = neighbour.map(|neighbour| {
+            let offered = neighbour.functions.values().next();
+            let queue = offered.map(|offered| u64::from(offered.remote.queue()));
+            neighbour
+                .heard
+                .as_nanos()
+                .wrapping_add(queue.unwrap_or_default())
+        });
+        known.unwrap_or_default()
     }
 
     /// It is told what is left at a candidate, by its place.
     pub(crate) fn inform(&self, function: usize, place: usize, headroom: Headroom) {
-        if let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)]) {
+        if let Some(route) = &self.routes[function] {
             let remote = &route.there[place].remote;
             remote.report(headroom);
             // Who sees everything leaves nobody alone for a refusal.
@@ -344,8 +404,7 @@ impl Node {
         headroom: Headroom,
         now: Time,
     ) {
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
+        let Some(route) = self.routes[function].as_ref() else {
             return;
         };
         let found = route
@@ -433,7 +492,7 @@ impl Node {
         now: Time,
     ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
         self.neighbours.expire(now);
-        let peers = experiment.links.neighbours(self.index);
+        let peers = experiment.links.neighbours(self.index as usize);
         let seconds = now.since(self.measured).as_secs_f64().max(1e-3);
         self.measured = now;
         let locals = self.functions.iter_mut().flatten();
@@ -467,11 +526,11 @@ impl Node {
         &mut self,
         experiment: &Experiment,
         from: usize,
-        bytes: &[u8],
+        message: Message,
         now: Time,
-    ) -> Result<(), WireError> {
+    ) {
         let node = id_of(from);
-        let heard = match wire::decode(bytes)? {
+        let heard = match message {
             Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
             Message::Grants(grants) => self.neighbours.hear_grants(node, grants, now),
             Message::Margin(margin) => self.neighbours.hear_margin(node, margin, now),
@@ -482,11 +541,10 @@ impl Node {
         };
         if heard == Heard::Changed {
             self.stale = true;
-            if let Some(link) = experiment.links.between(self.index, from) {
+            if let Some(link) = experiment.links.between(self.index as usize, from) {
                 self.neighbours.measure(node, link.delay * 2);
             }
         }
-        Ok(())
     }
 
     /// The node is gone; returns the calls that waited for a slot.
@@ -513,13 +571,15 @@ impl Node {
         let mut seen = Observation::new(now, &self.neighbours, &self.seen);
         seen.measured = self.measured;
         let plan: Plan = self.strategy.plan(&seen, &mut self.rng);
-        self.routes = plan.routes;
-        let place_of = |name: &FunctionName| {
-            let place = self.routes.iter().position(|route| route.function == *name);
-            place.map(|place| place as u16)
+        let mut routes = plan.routes;
+        let mut route_of = |name: &FunctionName| {
+            let place = routes.iter().position(|route| route.function == *name)?;
+            Some(routes.swap_remove(place))
         };
         let functions = experiment.functions.iter();
-        self.route_of = functions.map(|function| place_of(&function.name)).collect();
+        self.routes.clear();
+        self.routes
+            .extend(functions.map(|function| route_of(&function.name)));
         let grants = plan.grants.into_iter();
         let grants = grants.map(|(peer, grants)| (peer, Message::Grants(grants)));
         grants.chain(plan.messages).collect()

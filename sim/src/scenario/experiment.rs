@@ -1,5 +1,6 @@
 //! The scenario with everything drawn: what is run, in virtual or in real time. It does not depend on the strategy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
@@ -58,7 +59,7 @@ pub struct Function {
     /// Its name.
     pub name: FunctionName,
     /// Where its calls may run, how soon they should be answered, and who goes first.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// How long calls run on a node of speed 1.
     pub service: Service,
     /// What it costs to wake it up; it never sleeps if there is nothing.

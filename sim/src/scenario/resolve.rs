@@ -1,5 +1,6 @@
 //! From the file to the experiment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
@@ -85,7 +86,7 @@ impl Scenario {
         })?;
         Ok(Function {
             name,
-            policy: Policy::from_labels(&section.labels).0,
+            policy: Arc::new(Policy::from_labels(&section.labels).0),
             service: self.service(&section.service)?,
             cold: section.cold.map(|cold| Cold {
                 start: Duration::from_secs_f64(cold.start_ms / 1e3),

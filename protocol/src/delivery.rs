@@ -6,7 +6,7 @@
 
 use rand::Rng;
 
-use crate::gate::{Entry, Gate, Turn};
+use crate::gate::{Entry, Gate};
 use crate::policy::Terms;
 use crate::route::Route;
 use crate::{HealthState, NodeId, Time};
@@ -20,7 +20,7 @@ pub enum Decision {
     /// Run it here. The gate has counted it; the driver owes an [`end`](crate::gate::Gate::end).
     Run(Why),
     /// Let it wait here, then run it. The gate has counted it; the driver owes an `end` or a [`leave`](crate::gate::Gate::leave).
-    Wait(Turn, Why),
+    Wait(Why),
     /// Send it to the candidate with that index in [`Route::there`], which has been counted down.
     Forward(usize, Why),
     /// Refuse it.
@@ -33,7 +33,7 @@ pub enum Admission {
     /// Run it. The gate has counted it.
     Run,
     /// Let it wait, then run it. The gate has counted it.
-    Wait(Turn),
+    Wait,
     /// Refuse it at once: nothing was executed.
     Refuse(Rejection),
 }
@@ -266,7 +266,7 @@ impl Delivery {
         match self.tried.here {
             Here::Unasked | Here::Open | Here::Spared => match gate.enter(now) {
                 Entry::Run => Decision::Run(Why::FreeHere),
-                Entry::Wait(turn) => Decision::Wait(turn, Why::WaitHere),
+                Entry::Wait => Decision::Wait(Why::WaitHere),
                 Entry::Full => Decision::Reject(Rejection::Full),
             },
             Here::Down => Decision::Reject(Rejection::PlatformDown),
@@ -289,7 +289,7 @@ pub fn admit(route: &Route, from: NodeId, now: Time) -> Admission {
     }
     match gate.enter(now) {
         Entry::Run => Admission::Run,
-        Entry::Wait(turn) => Admission::Wait(turn),
+        Entry::Wait => Admission::Wait,
         Entry::Full => Admission::Refuse(Rejection::Full),
     }
 }

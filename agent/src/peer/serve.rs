@@ -173,8 +173,8 @@ async fn run_for(
     explained.admitted(admission, &served.route, now);
     let slot = match admission {
         Admission::Run => local.running(),
-        Admission::Wait(turn) => {
-            let turn = local.turn(turn, &terms, served.service);
+        Admission::Wait => {
+            let turn = local.turn(&terms, served.service);
             match tokio::time::timeout_at(deadline, turn).await {
                 Ok(Some(slot)) => slot,
                 Ok(None) => {

@@ -153,7 +153,7 @@ proptest! {
                     let over = why == Rejection::OverGrant;
                     prop_assert!(!over || parts.strategy == StrategyName::Recalc);
                 }
-                Admission::Run | Admission::Wait(_) => prop_assert!(route.here.is_some()),
+                Admission::Run | Admission::Wait => prop_assert!(route.here.is_some()),
             }
         }
     }

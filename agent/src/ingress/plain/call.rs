@@ -108,7 +108,7 @@ pub(super) async fn deliver(
         call.decided(decision, &delivery, time);
         out.truncate(common);
         let (attempt, outcome) = match decision {
-            Decision::Run(_) | Decision::Wait(..) => {
+            Decision::Run(_) | Decision::Wait(_) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
                 let slot = match slot(context, client, served, decision, &terms, time).await {
@@ -317,8 +317,8 @@ async fn slot(
         return Ok(None);
     };
     match decision {
-        Decision::Wait(turn, _) => {
-            let turn = local.turn(turn, terms, served.service);
+        Decision::Wait(_) => {
+            let turn = local.turn(terms, served.service);
             client.unless_given_up(true, turn).await
         }
         _ => Ok(Some(

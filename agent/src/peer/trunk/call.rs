@@ -165,8 +165,8 @@ async fn slot(
     explained.admitted(admission, &served.route, time);
     match admission {
         Admission::Run => Ok(local.running_since(now.into_std())),
-        Admission::Wait(turn) => {
-            let turn = ticket.in_time(local.turn(turn, &terms, served.service));
+        Admission::Wait => {
+            let turn = ticket.in_time(local.turn(&terms, served.service));
             let slot = turn.await.ok_or(TOO_LONG)?;
             explained.sent_here();
             slot.ok_or(Rejection::Dropped.as_str())

@@ -100,7 +100,6 @@ pub(super) async fn deliver(
                 let run = forward(context, candidate, address, sent, deadline).await;
                 if let Run::Refused(_) | Run::Unreached = run {
                     served.counters.forward_refused();
-                    candidate.remote.refuse_one();
                 }
                 let server = || headers::ascii(address.ip().to_string());
                 let run = match run {

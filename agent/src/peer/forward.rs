@@ -57,7 +57,11 @@ pub async fn forward(
             if error.speaks_against_target() {
                 tell(candidate.node, health.call_failed(sent_at, clock.now()));
             }
-            return failure(&error, replay);
+            let failed = failure(&error, replay);
+            if let Run::Unreached = failed {
+                candidate.remote.unreached();
+            }
+            return failed;
         }
         Err(_) if replay.awaits_client() => return body_too_slow(),
         Err(_) => {

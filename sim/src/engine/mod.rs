@@ -286,7 +286,8 @@ impl<'a> World<'a> {
         if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
             return self.lose(id);
         }
-        self.nodes[origin].unreached(to, sent, self.now);
+        let function = usize::from(call.function);
+        self.nodes[origin].unreached(function, to, sent, self.now);
         self.deliver(id);
     }
 

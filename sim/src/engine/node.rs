@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
 use dfaas_protocol::gate::{Freed, Gate};
-use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::neighbours::{Heard, Neighbours, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
@@ -417,15 +417,7 @@ impl Node {
         headroom: Headroom,
         now: Time,
     ) {
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
-            return;
-        };
-        let found = route
-            .there
-            .binary_search_by_key(&from, |candidate| index_of(&candidate.node));
-        if let Ok(place) = found {
-            let remote = &route.there[place].remote;
+        if let Some(remote) = self.remote(function, from) {
             remote.report(headroom);
             if served {
                 remote.took();
@@ -436,8 +428,19 @@ impl Node {
         }
     }
 
+    /// A function at a neighbour that its calls may be sent to.
+    fn remote(&self, function: usize, from: usize) -> Option<&Remote> {
+        let route = &self.routes[usize::from(self.route_of[function]?)];
+        let there = &route.there;
+        let place = there.binary_search_by_key(&from, |candidate| index_of(&candidate.node));
+        Some(&there[place.ok()?].remote)
+    }
+
     /// A neighbour could not be reached for a call that was sent then.
-    pub(crate) fn unreached(&self, from: usize, sent: Time, now: Time) {
+    pub(crate) fn unreached(&self, function: usize, from: usize, sent: Time, now: Time) {
+        if let Some(remote) = self.remote(function, from) {
+            remote.unreached();
+        }
         if let Some(neighbour) = self.neighbours.get(id_of(from)) {
             neighbour.health.call_failed(sent, now);
         }

@@ -194,11 +194,10 @@ pub(super) async fn deliver(
                     Attempt::Answered(..) => candidate.remote.took(),
                     Attempt::Refused(..) => {
                         candidate.remote.refused(clock.now());
-                        candidate.remote.refuse_one();
                         served.counters.forward_refused();
                     }
                     Attempt::Unreached => {
-                        candidate.remote.refuse_one();
+                        candidate.remote.unreached();
                         served.counters.forward_refused();
                     }
                     Attempt::Failed(..) => {}

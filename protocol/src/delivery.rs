@@ -215,12 +215,7 @@ impl Delivery {
         if self.tried.here == Here::Unasked {
             self.tried.here = route.here.as_deref().map_or(Here::Open, Here::of);
         }
-        if self
-            .tried
-            .terms
-            .deadline
-            .is_some_and(|deadline| deadline <= now)
-        {
+        if self.tried.terms.are_over(now) {
             return Decision::Reject(Rejection::Late);
         }
         let may_forward = self.tried.attempts() < MAX_ATTEMPTS;
@@ -277,10 +272,13 @@ impl Delivery {
 }
 
 /// Admits a call that the neighbour `from` forwarded, or refuses it.
-pub fn admit(route: &Route, from: NodeId, now: Time) -> Admission {
+pub fn admit(route: &Route, from: NodeId, terms: &Terms, now: Time) -> Admission {
     let Some(gate) = &route.here else {
         return Admission::Refuse(Rejection::NotHere);
     };
+    if terms.are_over(now) {
+        return Admission::Refuse(Rejection::Late);
+    }
     if !route.rule.accepts(from, now) {
         return Admission::Refuse(Rejection::OverGrant);
     }

@@ -56,7 +56,7 @@ pub(super) async fn admit<'a>(
         priority: call.priority.unwrap_or(own.priority),
         ..own
     };
-    let admission = delivery::admit(&served.route, from, now);
+    let admission = delivery::admit(&served.route, from, &terms, now);
     let admission = served.displace_admission(admission, &terms);
     explained.admitted(admission, &served.route, now);
     let slot = match admission {

@@ -33,7 +33,7 @@ pub async fn forward(
     request.headers_mut().insert(NODE_ID, node);
     let way = candidate.remote.round_trip().unwrap_or_default() / 2;
     let now = context.shared.clock.now();
-    headers::tell_terms(request.headers_mut(), terms, now, way);
+    headers::ask(request.headers_mut(), terms.asked(now, way));
     if let Some(acceptance) = held {
         request
             .headers_mut()

@@ -209,7 +209,7 @@ impl Node {
         else {
             return Step::Refuse(Rejection::NotHere);
         };
-        let step = match admit(route, id_of(from), now) {
+        let step = match admit(route, id_of(from), terms, now) {
             Admission::Run => Step::Run,
             Admission::Wait => Step::Wait,
             Admission::Refuse(why) => self.refuse(function, why, terms),

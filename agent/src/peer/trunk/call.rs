@@ -9,7 +9,7 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 use dfaas_protocol::Headroom;
 use dfaas_protocol::delivery::Rejection;
-use dfaas_protocol::policy::Priority;
+use dfaas_protocol::policy::Asked;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
@@ -26,14 +26,14 @@ pub(super) async fn run(
     calls: &Calls,
     number: u32,
     ticket: Rc<Ticket>,
-    priority: Priority,
+    asked: Asked,
     request: Bytes,
 ) -> u32 {
     if calls.are_too_many() {
         calls.refuse(number, None, "too-many-calls");
         return number;
     }
-    let mut served = pin!(serve(calls, number, &ticket, priority, &request));
+    let mut served = pin!(serve(calls, number, &ticket, asked, &request));
     poll_fn(|cx| {
         if ticket.given_up.get() || served.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -45,7 +45,7 @@ pub(super) async fn run(
     number
 }
 
-async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, request: &[u8]) {
+async fn serve(calls: &Calls, number: u32, ticket: &Ticket, asked: Asked, request: &[u8]) {
     let shared = &calls.context.shared;
     // Nothing but one plain request is passed on, whatever a neighbour sends.
     let head = match Head::find(request, Limits::NEIGHBOUR) {
@@ -77,8 +77,8 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
     let call = Forwarded {
         from: calls.from,
         served: &served,
-        priority: Some(priority),
-        within: None,
+        priority: Some(asked.priority),
+        within: asked.within,
         arrived: now,
     };
     let Admitted { slot, ran } = match admit(shared, call, &mut explained).await {

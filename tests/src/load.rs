@@ -43,41 +43,85 @@ pub async fn constant(url: String, rate: f64, time: Duration) -> Tally {
 /// # Panics
 /// If the client itself cannot be made.
 pub async fn timed(url: String, rate: f64, time: Duration) -> (Tally, Vec<Duration>) {
+    let mut tally = Tally::default();
+    let mut times = Vec::new();
+    for call in recorded(url, &[(rate, time)]).await {
+        tally.offered += 1;
+        match call.status {
+            Ok(200) => {
+                times.push(call.ended - call.due);
+                tally.served += 1;
+                tally.forwarded += u64::from(call.forwarded);
+            }
+            Ok(503) => tally.refused += 1,
+            Ok(status) => tally.failed.push(status.to_string()),
+            Err(error) => tally.failed.push(error),
+        }
+    }
+    (tally, times)
+}
+
+/// A call as its client saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When it should have been sent.
+    pub due: Instant,
+    /// When it was.
+    pub sent: Instant,
+    /// When its answer had come.
+    pub ended: Instant,
+    /// The status of the answer, or why there was none.
+    pub status: Result<u16, String>,
+    /// Whether another node answered.
+    pub forwarded: bool,
+}
+
+/// Sends calls to `url` at constant rates per second, one after the other, each for its time, and waits for every answer.
+/// The calls are in the order in which they were sent.
+///
+/// # Panics
+/// If the client itself cannot be made.
+pub async fn recorded(url: String, phases: &[(f64, Duration)]) -> Vec<Seen> {
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .build()
         .expect("a client");
-    let start = Instant::now();
     let mut calls = JoinSet::new();
-    let mut tally = Tally::default();
-    let mut times = Vec::new();
-    loop {
-        let due = start + Duration::from_secs_f64(tally.offered as f64 / rate);
-        if due >= start + time {
-            break;
-        }
-        tokio::time::sleep_until(due).await;
-        tally.offered += 1;
-        let request = client.get(&url);
-        calls.spawn(async move {
-            let response = request.send().await?;
-            let forwarded = response.headers().contains_key("dfaas-forwarded-to");
-            let status = response.status();
-            response.bytes().await?;
-            Ok::<_, reqwest::Error>((status, forwarded, due.elapsed()))
-        });
-    }
-    while let Some(ended) = calls.join_next().await {
-        match ended.expect("the call did not panic") {
-            Ok((status, forwarded, time)) if status == 200 => {
-                times.push(time);
-                tally.served += 1;
-                tally.forwarded += u64::from(forwarded);
+    let mut start = Instant::now();
+    for (rate, time) in phases {
+        let end = start + *time;
+        for n in 0.. {
+            let due = start + Duration::from_secs_f64(f64::from(n) / rate);
+            if due >= end {
+                break;
             }
-            Ok((status, ..)) if status == 503 => tally.refused += 1,
-            Ok((status, ..)) => tally.failed.push(status.to_string()),
-            Err(error) => tally.failed.push(format!("{error:?}")),
+            tokio::time::sleep_until(due).await;
+            let request = client.get(&url);
+            calls.spawn(async move {
+                let sent = Instant::now();
+                let answer = async {
+                    let response = request.send().await?;
+                    let forwarded = response.headers().contains_key("dfaas-forwarded-to");
+                    let status = response.status().as_u16();
+                    response.bytes().await?;
+                    Ok::<_, reqwest::Error>((status, forwarded))
+                };
+                let (status, forwarded) = match answer.await {
+                    Ok((status, forwarded)) => (Ok(status), forwarded),
+                    Err(error) => (Err(format!("{error:?}")), false),
+                };
+                Seen {
+                    due,
+                    sent,
+                    ended: Instant::now(),
+                    status,
+                    forwarded,
+                }
+            });
         }
+        start = end;
     }
-    (tally, times)
+    let mut seen = calls.join_all().await;
+    seen.sort_by_key(|call| call.due);
+    seen
 }

@@ -89,7 +89,7 @@ impl World<'_> {
                 visit(node, function, Chooses::IfFull);
                 0
             }
-            Event::Done { call } | Event::Turn { call } => {
+            Event::Done { call } => {
                 let call = &self.calls[call];
                 visit(call.at, call.function, Chooses::Never);
                 0
@@ -106,6 +106,10 @@ impl World<'_> {
             }
             Event::Message { to, from, .. } => {
                 self.nodes[to as usize].glance_neighbour(from as usize)
+            }
+            Event::Token { node, function } => {
+                visit(node, function, Chooses::Never);
+                0
             }
             Event::Late { .. }
             | Event::Unreached { .. }

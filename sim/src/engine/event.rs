@@ -16,8 +16,8 @@ pub(crate) enum Event {
     Forwarded { call: CallId },
     /// The origin of a call learns that its neighbour cannot be reached.
     Unreached { call: CallId },
-    /// A call that waited for a token may start.
-    Turn { call: CallId },
+    /// A token comes for the calls that wait for one.
+    Token { node: u32, function: u16 },
     /// A call that waits can no longer start in time, if it still waits the same wait.
     Late { call: CallId, wait: u32 },
     /// A call has run.

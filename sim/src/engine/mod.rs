@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Delivery, MAX_ATTEMPTS};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::wire::WireError;
 use dfaas_protocol::{Health, Time};
 use rand::RngExt;
@@ -175,7 +174,7 @@ impl<'a> World<'a> {
             Event::Message { to, from, message } => self.hear(to as usize, from, message)?,
             Event::Forwarded { call } => self.forwarded(call),
             Event::Unreached { call } => self.unreached(call),
-            Event::Turn { call } => self.turn(call),
+            Event::Token { node, function } => self.token(node as usize, function.into()),
             Event::Late { call, wait } => self.late(call, wait),
             Event::Done { call } => self.done(call),
             Event::SharedDone { node, version } => self.shared_done(node as usize, version),
@@ -248,7 +247,7 @@ impl<'a> World<'a> {
         }
         match step {
             Step::Run => self.start(id),
-            Step::Wait(turn) => self.wait(id, turn),
+            Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Forward(to) => self.forward(id, to as usize),
             Step::Refuse(why) => {
@@ -297,7 +296,7 @@ impl<'a> World<'a> {
         way.terms = node.terms(function, way.delivery.tried().terms(), self.now);
         match node.admit(self.experiment, function, origin, &way.terms, self.now) {
             Step::Run => self.start(id),
-            Step::Wait(turn) => self.wait(id, turn),
+            Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Refuse(_) => self.answer(id, false),
             Step::Forward(_) => unreachable!("an admission has no way to say forward"),
@@ -312,43 +311,41 @@ impl<'a> World<'a> {
         if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
             return self.lose(id);
         }
-        self.nodes[origin].unreached(to, sent, self.now);
+        let function = usize::from(call.function);
+        self.nodes[origin].unreached(function, to, sent, self.now);
         self.deliver_again(id);
     }
 
-    fn wait(&mut self, id: CallId, turn: Turn) {
+    fn wait(&mut self, id: CallId) {
         self.waits = self.waits.wrapping_add(1).max(1);
         let call = &mut self.calls[id];
         call.since = self.now;
         call.wait = self.waits;
-        let (wait, function) = (call.wait, usize::from(call.function));
-        let node = &mut self.nodes[call.at as usize];
+        let (at, function, wait) = (call.at, call.function, call.wait);
+        let node = &mut self.nodes[at as usize];
         let way = self.calls.way_mut(id);
-        match turn {
-            Turn::WhenFreed => {
-                let Some((place, latest)) = node.wait(function, id, &way.terms) else {
-                    return;
-                };
-                way.place = Some(place);
-                if let Some(latest) = latest {
-                    let late = latest.max(self.now) + JUST_AFTER;
-                    self.calendar.schedule(late, Event::Late { call: id, wait });
-                }
-            }
-            Turn::At(at) => {
-                let latest = node.latest_start(function, &way.terms);
-                if latest.is_some_and(|latest| latest < at) {
-                    node.give_back(function);
-                    return self.drop_from_queue(id);
-                }
-                self.calendar.schedule(at, Event::Turn { call: id });
-            }
+        let Some((place, latest)) = node.wait(function.into(), id, &way.terms, self.now) else {
+            return self.drop_from_queue(id);
+        };
+        way.place = Some(place);
+        if let Some(latest) = latest {
+            let late = latest.max(self.now) + JUST_AFTER;
+            self.calendar.schedule(late, Event::Late { call: id, wait });
+        }
+        self.await_token(at as usize, function.into());
+    }
+
+    fn await_token(&mut self, node: usize, function: usize) {
+        if let Some(token) = self.nodes[node].awaits_token(function, self.now) {
+            let (node, function) = (node as u32, function as u16);
+            self.calendar
+                .schedule(token, Event::Token { node, function });
         }
     }
 
     /// A call waits in the place of another, of lower priority.
     fn displace(&mut self, id: CallId, other: CallId) {
-        self.wait(id, Turn::WhenFreed);
+        self.wait(id);
         self.drop_from_queue(other);
     }
 
@@ -377,12 +374,11 @@ impl<'a> World<'a> {
         }
     }
 
-    fn turn(&mut self, id: CallId) {
-        if self.is_gone(id) {
-            return self.lose(id);
+    fn token(&mut self, node: usize, function: usize) {
+        if self.nodes[node].token_comes(function, self.now) {
+            while self.start_next(node, function) {}
+            self.await_token(node, function);
         }
-        self.ledger.waited(self.now.since(self.calls[id].since));
-        self.start(id);
     }
 
     /// A call begins to run, where it is.
@@ -460,17 +456,24 @@ impl<'a> World<'a> {
     }
 
     /// A slot is given up: whoever waits first and can still start in time has it.
-    fn release(&mut self, node: usize, mut function: usize) {
+    fn release(&mut self, node: usize, function: usize) {
+        if self.nodes[node].end(function) {
+            self.start_next(node, function);
+            self.nodes[node].settle(function);
+        }
+    }
+
+    /// Starts the next one of those who wait, if one can. Returns whether there was one.
+    fn start_next(&mut self, node: usize, function: usize) -> bool {
         loop {
-            let next;
-            (function, next) = self.nodes[node].release(function, self.now);
-            match next {
-                Next::Nobody => return,
+            match self.nodes[node].next(function, self.now) {
+                Next::Nobody => return false,
                 Next::Drop(call) => self.drop_from_queue(call),
                 Next::Start(call) => {
                     self.calls[call].wait = 0;
                     self.ledger.waited(self.now.since(self.calls[call].since));
-                    return self.start(call);
+                    self.start(call);
+                    return true;
                 }
             }
         }

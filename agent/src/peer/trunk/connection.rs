@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use dfaas_protocol::policy::Priority;
+use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncReadExt, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -18,8 +18,8 @@ use super::calls::{Calls, Ticket};
 /// How much is read at one time.
 const READ: usize = 64 * 1024;
 
-/// A call that was read: its number, what the other end may do to it, its priority and its request.
-type New = (u32, Rc<Ticket>, Priority, Bytes);
+/// A call that was read: its number, what the other end may do to it, what it asks for and its request.
+type New = (u32, Rc<Ticket>, Asked, Bytes);
 
 /// The connection of a trunk.
 pub(super) struct Connection<'a> {
@@ -72,14 +72,14 @@ impl<'a> Connection<'a> {
             match frame {
                 Frame::Call {
                     call,
-                    priority,
+                    asked,
                     request,
                 } if call > self.last => {
                     self.last = call;
                     // A copy, as a call that lasts would keep all that was read with it.
                     let request = Bytes::copy_from_slice(request);
                     self.new
-                        .push((call, self.calls.ticket(call), priority, request));
+                        .push((call, self.calls.ticket(call), asked, request));
                 }
                 other => self.calls.take_in(other).map_err(io::Error::other)?,
             }

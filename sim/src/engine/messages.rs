@@ -77,20 +77,23 @@ impl World<'_> {
         if !self.nodes[index].up || self.nodes[index].boot != boot {
             return Ok(());
         }
+        let now = self.clocks.shows(index, self.now);
         for peer in self.nodes[index].unwell() {
             let passed = self.nodes[peer].up && self.wires.joins(index, peer);
-            self.nodes[index].checked(peer, passed, self.now);
+            self.nodes[index].checked(peer, passed, now);
         }
-        for (to, bytes) in self.nodes[index].tick(self.experiment, self.now)? {
+        for (to, bytes) in self.nodes[index].tick(self.experiment, now)? {
             self.send(index, &[to as u32], bytes);
         }
         self.offer(index)?;
-        self.schedule_tick(index, self.now + self.period);
+        let next = self.clocks.after(index, self.now, self.period);
+        self.schedule_tick(index, next);
         Ok(())
     }
 
     pub(super) fn offer(&mut self, node: usize) -> Result<(), WireError> {
-        let bytes = self.nodes[node].offer(self.now)?;
+        let now = self.clocks.shows(node, self.now);
+        let bytes = self.nodes[node].offer(now)?;
         self.send(node, self.experiment.links.neighbours(node), bytes);
         Ok(())
     }
@@ -119,7 +122,8 @@ impl World<'_> {
         let node = &mut self.nodes[to];
         if node.up {
             let said = self.messages.read(message)?;
-            node.hear(self.experiment, from as usize, said, self.now);
+            let now = self.clocks.shows(to, self.now);
+            node.hear(self.experiment, from as usize, said, now);
         }
         self.messages.arrived(message);
         Ok(())

@@ -4,6 +4,7 @@ mod ahead;
 mod arrivals;
 mod calendar;
 mod calls;
+mod clocks;
 mod cores;
 mod event;
 mod faults;
@@ -32,6 +33,7 @@ pub use arrivals::Brings;
 use arrivals::nanos;
 use calendar::Calendar;
 use calls::{Call, Calls, Way};
+use clocks::Clocks;
 use cores::Cores;
 use event::{CallId, Event};
 use local::Next;
@@ -95,6 +97,7 @@ struct World<'a> {
     calendar: Calendar<Event>,
     calls: Calls,
     nodes: Vec<Node>,
+    clocks: Clocks,
     /// The health of all platforms: whenever a node is there, its platform answers.
     platform: Arc<Health>,
     /// For each node, the cores that its calls share, if they do.
@@ -124,7 +127,11 @@ impl<'a> World<'a> {
         let count = experiment.nodes.len();
         let end = Time::ZERO + experiment.duration;
         let platform = Arc::default();
-        let start = |node| Node::new(experiment, node, policy, &platform, 1, Time::ZERO);
+        let clocks = Clocks::new(experiment);
+        let start = |node| {
+            let now = clocks.shows(node, Time::ZERO);
+            Node::new(experiment, node, policy, &platform, 1, now)
+        };
         let nodes = (0..count).map(start).collect();
         let mut world = World {
             experiment,
@@ -136,6 +143,7 @@ impl<'a> World<'a> {
             calendar: Calendar::new(events_a_second(experiment, period)),
             calls: Calls::default(),
             nodes,
+            clocks,
             platform,
             cores: experiment
                 .nodes
@@ -159,7 +167,8 @@ impl<'a> World<'a> {
         for node in 0..count {
             world.offer(node)?;
             let first = period.mul_f64(rng.random());
-            world.schedule_tick(node, Time::ZERO + first);
+            let first = world.clocks.after(node, Time::ZERO, first);
+            world.schedule_tick(node, first);
         }
         for source in 0..world.sources.len() {
             world.schedule_arrival(source);
@@ -202,7 +211,7 @@ impl<'a> World<'a> {
         if !node.up {
             return self.ledger.refuse(origin, NODE_DOWN, self.now);
         }
-        let terms = node.take_in(function, self.now);
+        let terms = node.take_in(function, self.clocks.shows(origin, self.now));
         let call = self.calls.put(Call {
             arrived: self.now,
             since: self.now,
@@ -232,13 +241,15 @@ impl<'a> World<'a> {
 
     /// Decides a call at its origin, and does it.
     fn deliver(&mut self, id: CallId, mut way: Way) {
-        let call = &mut self.calls[id];
+        let call = &self.calls[id];
         let (origin, function) = (call.origin as usize, usize::from(call.function));
         if self.policy == Policy::Dispatcher {
-            look_around(&self.nodes, origin, function, self.now);
+            self.look_around(origin, function);
         }
+        let call = &mut self.calls[id];
+        let now = self.clocks.shows(origin, self.now);
         let node = &mut self.nodes[origin];
-        let step = node.decide(self.experiment, function, &mut way.delivery, self.now);
+        let step = node.decide(self.experiment, function, &mut way.delivery, now);
         call.at = call.origin;
         call.at_boot = call.origin_boot;
         // Most calls run at once, and nobody asks for their way again.
@@ -272,7 +283,7 @@ impl<'a> World<'a> {
         let bytes = HEAD_BYTES + self.experiment.functions[usize::from(call.function)].body_bytes;
         let arrives = self.cross(origin, to, bytes);
         if !self.wires.joins(origin, to) {
-            let at = self.now + CONNECT;
+            let at = self.clocks.after(origin, self.now, CONNECT);
             self.calendar.schedule(at, Event::Unreached { call: id });
         } else {
             self.calendar
@@ -284,6 +295,7 @@ impl<'a> World<'a> {
         let call = &mut self.calls[id];
         let (to, origin) = (call.at as usize, call.origin as usize);
         let function = usize::from(call.function);
+        let now = self.clocks.shows(to, self.now);
         let node = &mut self.nodes[to];
         if !node.up {
             // It takes the way back to learn that nobody listens.
@@ -293,8 +305,8 @@ impl<'a> World<'a> {
         }
         call.at_boot = node.boot;
         let way = self.calls.way_mut(id);
-        way.terms = node.terms(function, way.delivery.tried().terms(), self.now);
-        match node.admit(self.experiment, function, origin, &way.terms, self.now) {
+        way.terms = node.terms(function, way.delivery.tried().terms(), now);
+        match node.admit(self.experiment, function, origin, &way.terms, now) {
             Step::Run => self.start(id),
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
@@ -312,7 +324,11 @@ impl<'a> World<'a> {
             return self.lose(id);
         }
         let function = usize::from(call.function);
-        self.nodes[origin].unreached(function, to, sent, self.now);
+        let (sent, now) = (
+            self.clocks.shows(origin, sent),
+            self.clocks.shows(origin, self.now),
+        );
+        self.nodes[origin].unreached(function, to, sent, now);
         self.deliver_again(id);
     }
 
@@ -322,13 +338,15 @@ impl<'a> World<'a> {
         call.since = self.now;
         call.wait = self.waits;
         let (at, function, wait) = (call.at, call.function, call.wait);
+        let now = self.clocks.shows(at as usize, self.now);
         let node = &mut self.nodes[at as usize];
         let way = self.calls.way_mut(id);
-        let Some((place, latest)) = node.wait(function.into(), id, &way.terms, self.now) else {
+        let Some((place, latest)) = node.wait(function.into(), id, &way.terms, now) else {
             return self.drop_from_queue(id);
         };
         way.place = Some(place);
         if let Some(latest) = latest {
+            let latest = self.clocks.when(at as usize, latest);
             let late = latest.max(self.now) + JUST_AFTER;
             self.calendar.schedule(late, Event::Late { call: id, wait });
         }
@@ -336,7 +354,9 @@ impl<'a> World<'a> {
     }
 
     fn await_token(&mut self, node: usize, function: usize) {
-        if let Some(token) = self.nodes[node].awaits_token(function, self.now) {
+        let now = self.clocks.shows(node, self.now);
+        if let Some(token) = self.nodes[node].awaits_token(function, now) {
+            let token = self.clocks.when(node, token);
             let (node, function) = (node as u32, function as u16);
             self.calendar
                 .schedule(token, Event::Token { node, function });
@@ -375,7 +395,8 @@ impl<'a> World<'a> {
     }
 
     fn token(&mut self, node: usize, function: usize) {
-        if self.nodes[node].token_comes(function, self.now) {
+        let now = self.clocks.shows(node, self.now);
+        if self.nodes[node].token_comes(function, now) {
             while self.start_next(node, function) {}
             self.await_token(node, function);
         }
@@ -437,7 +458,8 @@ impl<'a> World<'a> {
         }
         let call = &self.calls[id];
         let (node, function) = (call.at as usize, usize::from(call.function));
-        let took = self.now.since(call.since);
+        let shown = |at| self.clocks.shows(node, at);
+        let took = shown(self.now).since(shown(call.since));
         let is_own = call.at == call.origin;
         self.ledger.ran(node);
         if let Some(warmth) = &mut self.warmth {
@@ -466,7 +488,8 @@ impl<'a> World<'a> {
     /// Starts the next one of those who wait, if one can. Returns whether there was one.
     fn start_next(&mut self, node: usize, function: usize) -> bool {
         loop {
-            match self.nodes[node].next(function, self.now) {
+            let now = self.clocks.shows(node, self.now);
+            match self.nodes[node].next(function, now) {
                 Next::Nobody => return false,
                 Next::Drop(call) => self.drop_from_queue(call),
                 Next::Start(call) => {
@@ -490,7 +513,7 @@ impl<'a> World<'a> {
             0
         };
         let at = self.cross(from, origin, HEAD_BYTES + body);
-        let left = self.nodes[from].says(function, self.now);
+        let left = self.nodes[from].says(function, self.clocks.shows(from, self.now));
         self.calls.way_mut(id).left = Some(left);
         self.calendar
             .schedule(at, Event::Answer { call: id, served });
@@ -505,7 +528,8 @@ impl<'a> World<'a> {
         }
         let function = usize::from(call.function);
         if let Some(left) = self.calls.way(id).left {
-            self.nodes[origin].answered(function, from, served, left, self.now);
+            let now = self.clocks.shows(origin, self.now);
+            self.nodes[origin].answered(function, from, served, left, now);
         }
         if served {
             let call = self.calls.take(id);
@@ -515,6 +539,16 @@ impl<'a> World<'a> {
         } else {
             self.ledger.peer_refusal(from, self.now);
             self.deliver_again(id);
+        }
+    }
+
+    /// For the dispatcher: a node sees what is left at each of its candidates now.
+    fn look_around(&self, origin: usize, function: usize) {
+        let origin = &self.nodes[origin];
+        for (place, candidate) in origin.candidates(function).enumerate() {
+            let now = self.clocks.shows(candidate, self.now);
+            let headroom = self.nodes[candidate].headroom(function, now);
+            origin.inform(function, place, headroom);
         }
     }
 
@@ -535,14 +569,6 @@ impl<'a> World<'a> {
         let link = self.experiment.links.between(from, to);
         let link = link.expect("calls and messages go to neighbours only, over their link");
         self.wires.cross(self.experiment, link, bytes, self.now)
-    }
-}
-
-/// For the dispatcher: a node sees what is left at each of its candidates now.
-fn look_around(nodes: &[Node], origin: usize, function: usize, now: Time) {
-    for (place, candidate) in nodes[origin].candidates(function).enumerate() {
-        let headroom = nodes[candidate].headroom(function, now);
-        nodes[origin].inform(function, place, headroom);
     }
 }
 

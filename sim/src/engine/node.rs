@@ -280,7 +280,7 @@ impl Node {
     /// Whether a token comes now that somebody waits for.
     pub(crate) fn token_comes(&mut self, function: usize, now: Time) -> bool {
         let local = self.functions[function].as_mut();
-        local.is_some_and(|local| local.token_at.take_if(|at| *at == now).is_some())
+        local.is_some_and(|local| local.token_at.take_if(|at| *at <= now).is_some())
     }
 
     /// Takes out the call that would go last, if its priority is below that of these terms: another waits in its place.

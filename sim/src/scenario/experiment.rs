@@ -131,10 +131,21 @@ pub struct Site {
     pub slots: Option<Slots>,
     /// How fast calls run; they take their time divided by it.
     pub speed: f64,
+    /// What its clock does.
+    pub clock: Clock,
     /// What it draws.
     pub power: Power,
     /// For each function of the experiment, what the node has of it.
     pub functions: Vec<Option<Placement>>,
+}
+
+/// A clock that may be wrong; the default one is right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// How much more it counts than passes, in parts per billion; it runs too slow below zero.
+    pub drift_ppb: i64,
+    /// How far ahead it is when the run begins.
+    pub offset: Duration,
 }
 
 /// A function on a node.

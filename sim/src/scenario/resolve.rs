@@ -8,7 +8,7 @@ use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
 use rand_chacha::ChaCha8Rng;
 
 use super::amount::Amount;
-use super::experiment::{Cold, Experiment, Function, Periods, Placement, Service, Site};
+use super::experiment::{Clock, Cold, Experiment, Function, Periods, Placement, Service, Site};
 use super::file::{FunctionSection, NodesSection, Power, Scenario, ServiceModel};
 use super::random::Stream;
 use super::select::Selection;
@@ -36,6 +36,14 @@ impl Scenario {
             .enumerate()
             .map(|(place, make)| make.draw(place, makes.len(), &mut rng))
             .unzip();
+        let mut rng_of_clocks = Stream::Clocks.rng(self.seed);
+        for (place, site) in nodes.iter_mut().enumerate() {
+            let mut draw = |amount: &Amount| amount.draw(place, makes.len(), &mut rng_of_clocks);
+            site.clock = Clock {
+                drift_ppb: libm::round(draw(&self.clocks.drift_ppm) * 1e3) as i64,
+                offset: Duration::from_secs_f64(draw(&self.clocks.offset_s)),
+            };
+        }
         let named = Selection::new(&nodes);
         for section in &self.functions {
             let holders = named.all_or(section.nodes.as_deref())?;
@@ -196,6 +204,7 @@ impl Make {
             cores,
             slots: self.node_slots,
             speed: self.speed.draw(place, of, rng),
+            clock: Clock::default(),
             power: self.power,
             functions: Vec::new(),
         };

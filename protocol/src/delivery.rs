@@ -6,7 +6,7 @@
 
 use rand::Rng;
 
-use crate::gate::{Entry, Gate, Turn};
+use crate::gate::{Entry, Gate};
 use crate::policy::Terms;
 use crate::route::Route;
 use crate::{HealthState, NodeId, Time};
@@ -20,7 +20,7 @@ pub enum Decision {
     /// Run it here. The gate has counted it; the driver owes an [`end`](crate::gate::Gate::end).
     Run(Why),
     /// Let it wait here, then run it. The gate has counted it; the driver owes an `end` or a [`leave`](crate::gate::Gate::leave).
-    Wait(Turn, Why),
+    Wait(Why),
     /// Send it to the candidate with that index in [`Route::there`], which has been counted down.
     Forward(usize, Why),
     /// Refuse it.
@@ -33,7 +33,7 @@ pub enum Admission {
     /// Run it. The gate has counted it.
     Run,
     /// Let it wait, then run it. The gate has counted it.
-    Wait(Turn),
+    Wait,
     /// Refuse it at once: nothing was executed.
     Refuse(Rejection),
 }
@@ -216,12 +216,7 @@ impl Delivery {
         if self.tried.here == Here::Unasked {
             self.tried.here = route.here.as_deref().map_or(Here::Open, Here::of);
         }
-        if self
-            .tried
-            .terms
-            .deadline
-            .is_some_and(|deadline| deadline <= now)
-        {
+        if self.tried.terms.are_over(now) {
             return Decision::Reject(Rejection::Late);
         }
         let may_forward = self.tried.attempts() < MAX_ATTEMPTS;
@@ -272,7 +267,7 @@ impl Delivery {
         match self.tried.here {
             Here::Unasked | Here::Open | Here::Spared => match gate.enter(now) {
                 Entry::Run => Decision::Run(Why::FreeHere),
-                Entry::Wait(turn) => Decision::Wait(turn, Why::WaitHere),
+                Entry::Wait => Decision::Wait(Why::WaitHere),
                 Entry::Full => Decision::Reject(Rejection::Full),
             },
             Here::Down => Decision::Reject(Rejection::PlatformDown),
@@ -283,10 +278,13 @@ impl Delivery {
 }
 
 /// Admits a call that the neighbour `from` forwarded, or refuses it.
-pub fn admit(route: &Route, from: NodeId, now: Time) -> Admission {
+pub fn admit(route: &Route, from: NodeId, terms: &Terms, now: Time) -> Admission {
     let Some(gate) = &route.here else {
         return Admission::Refuse(Rejection::NotHere);
     };
+    if terms.are_over(now) {
+        return Admission::Refuse(Rejection::Late);
+    }
     if !route.rule.accepts(from, now) {
         return Admission::Refuse(Rejection::OverGrant);
     }
@@ -295,7 +293,7 @@ pub fn admit(route: &Route, from: NodeId, now: Time) -> Admission {
     }
     match gate.enter(now) {
         Entry::Run => Admission::Run,
-        Entry::Wait(turn) => Admission::Wait(turn),
+        Entry::Wait => Admission::Wait,
         Entry::Full => Admission::Refuse(Rejection::Full),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What is left of a capacity: for slots, slots less running less waiting; for a rate, the tokens in its bucket less
-/// those already promised. Negative where calls wait: a long queue is a negative number.
+/// the calls that wait for one. Negative where calls wait: a long queue is a negative number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headroom {
     /// Calls that could start now; negative by the number that wait.

@@ -254,6 +254,20 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether no answer is of use any more.
+    pub fn are_over(&self, now: Time) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// What is asked for of a node to which the call is sent `now`, and from which its answer takes `way`.
+    pub fn asked(&self, now: Time, way: Duration) -> Asked {
+        let left = |deadline: Time| deadline.since(now).saturating_sub(way);
+        Asked {
+            priority: self.priority,
+            within: self.deadline.map(left),
+        }
+    }
+
     /// The latest start, with a mean service time of `service`.
     pub fn latest_start(&self, service: Option<Duration>) -> Option<Time> {
         let service = service.unwrap_or_default();
@@ -263,6 +277,15 @@ impl Terms {
             (a, b) => a.or(b),
         }
     }
+}
+
+/// What a call asks for of the node that it is sent to. A span of time, as clocks differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Who goes first.
+    pub priority: Priority,
+    /// Within what time its answer is of use, from when it arrives there.
+    pub within: Option<Duration>,
 }
 
 fn list(text: &str) -> Vec<String> {
@@ -361,6 +384,20 @@ mod tests {
         ] {
             assert_eq!(policy(&[(label, value)]), (Policy::default(), 1), "{value}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_the_way_leaves() {
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        let ms = Duration::from_millis;
+        let terms = Terms {
+            deadline: Some(at(300)),
+            ..Terms::default()
+        };
+        let within = |now| terms.asked(at(now), ms(10)).within;
+        assert_eq!(within(100), Some(ms(190)));
+        assert_eq!(within(295), Some(ms(0)));
+        assert_eq!(Terms::default().asked(at(1), ms(0)), Asked::default());
     }
 
     #[test]

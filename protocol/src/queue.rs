@@ -1,8 +1,8 @@
-//! The queue of a function: who waits for a slot, and who goes first.
+//! The queue of a function, or of the functions that share their node's slots: who waits, and who goes first.
 //!
-//! Higher priority goes first, then the earlier latest start, then the earlier arrival. Where it is full, a call of higher
-//! priority takes the place of the one that would go last. A call that can no longer start in time is dropped when
-//! its turn comes: nothing of it was executed.
+//! Higher priority goes first, then the earlier latest start, then the earlier arrival; a call that the slots of its own function do
+//! not let start holds up no other. Where it is full, a call of higher priority takes the place of the one that would go
+//! last. A call that can no longer start in time is dropped when its turn comes: nothing of it was executed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ impl<T> Queue<T> {
         Queue::default()
     }
 
-    /// Lets a call wait, which is of no use if it starts after `latest_start`. Whether there is room is for the gate to
+    /// Lets a call wait, which is of no use if it starts after `latest_start`. Whether there is room was for its gate to
     /// say. Returns its place, by which it can leave.
     pub fn push(&mut self, priority: Priority, latest_start: Option<Time>, call: T) -> Place {
         let place = Place {
@@ -53,17 +53,35 @@ impl<T> Queue<T> {
         place
     }
 
-    /// Takes out the call that would go last, if its priority is below that one: its place in the gate's count is free for
-    /// the other.
-    pub fn displace(&mut self, priority: Priority) -> Option<T> {
-        let last = self.waiting.last_entry()?;
-        (last.key().priority.0 < priority).then(|| last.remove())
+    /// Takes out the call that would go last of those that `may` go, if its priority is below that one: the other takes its
+    /// place.
+    pub fn displace(&mut self, priority: Priority, may: impl Fn(&T) -> bool) -> Option<T> {
+        let last_first = self.waiting.iter().rev();
+        let mut lower = last_first.take_while(|(place, _)| place.priority.0 < priority);
+        let place = *lower.find(|(_, call)| may(call))?.0;
+        self.waiting.remove(&place)
     }
 
-    /// Takes out the call that goes first, with whether it can still start in time.
-    pub fn pop(&mut self, now: Time) -> Option<(T, bool)> {
-        let (place, call) = self.waiting.pop_first()?;
-        Some((call, now <= place.latest_start))
+    /// Takes out the call that goes first of those whose gate [resumes](crate::gate::Gate::resume) them, with `true`; or one
+    /// before it that can no longer start in time, with `false`, which [leaves](crate::gate::Gate::leave).
+    pub fn next(&mut self, now: Time, mut resume: impl FnMut(&T) -> bool) -> Option<(T, bool)> {
+        let mut waiting = self.waiting.iter();
+        let (place, in_time) = waiting.find_map(|(place, call)| {
+            let late = place.latest_start < now;
+            (late || resume(call)).then_some((*place, !late))
+        })?;
+        Some((self.waiting.remove(&place)?, in_time))
+    }
+
+    /// The call that goes first.
+    pub fn first(&self) -> Option<(Place, &T)> {
+        let (place, call) = self.waiting.first_key_value()?;
+        Some((*place, call))
+    }
+
+    /// How many go before that place.
+    pub fn ahead_of(&self, place: Place) -> usize {
+        self.waiting.range(..place).count()
     }
 
     /// Takes a call out that gives up; nothing if it is not there any more.
@@ -95,18 +113,34 @@ mod tests {
         Some(Time::from_nanos(ns))
     }
 
+    fn drain<T>(queue: &mut Queue<T>) -> Vec<T> {
+        std::iter::from_fn(|| queue.next(Time::ZERO, |_| true).map(|(call, _)| call)).collect()
+    }
+
     #[test]
     fn priority_then_deadline_then_arrival() {
         let mut queue = Queue::new();
         queue.push(priority(5), None, "fifth");
         queue.push(priority(5), at(90), "fourth");
         queue.push(priority(9), None, "first");
-        queue.push(priority(5), at(50), "second");
+        let second = queue.push(priority(5), at(50), "second");
         queue.push(priority(5), at(50), "third");
-        let order: Vec<_> =
-            std::iter::from_fn(|| queue.pop(Time::ZERO).map(|(call, _)| call)).collect();
+        assert_eq!(queue.first().unwrap().1, &"first");
+        assert_eq!(queue.ahead_of(second), 1);
+        let order = drain(&mut queue);
         assert_eq!(order, ["first", "second", "third", "fourth", "fifth"]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_cannot_start_holds_up_no_other() {
+        let mut queue = Queue::new();
+        queue.push(priority(9), None, "high");
+        queue.push(priority(1), None, "low");
+        let low = |call: &&str| *call == "low";
+        assert_eq!(queue.next(Time::ZERO, low), Some(("low", true)));
+        assert_eq!(queue.next(Time::ZERO, low), None);
+        assert_eq!(queue.len(), 1);
     }
 
     #[test]
@@ -115,10 +149,12 @@ mod tests {
         queue.push(priority(3), None, "old");
         queue.push(priority(3), None, "young");
         queue.push(priority(7), None, "high");
-        assert_eq!(queue.displace(priority(3)), None, "not by an equal");
-        assert_eq!(queue.displace(priority(7)), Some("young"));
-        assert_eq!(queue.displace(priority(4)), Some("old"));
-        assert_eq!(queue.displace(priority(7)), None);
+        let any = |_: &&str| true;
+        assert_eq!(queue.displace(priority(3), any), None, "not by an equal");
+        let not_young = |call: &&str| *call != "young";
+        assert_eq!(queue.displace(priority(7), not_young), Some("old"));
+        assert_eq!(queue.displace(priority(4), any), Some("young"));
+        assert_eq!(queue.displace(priority(7), any), None);
         assert_eq!(queue.len(), 1);
     }
 
@@ -127,8 +163,13 @@ mod tests {
         let mut queue = Queue::new();
         queue.push(priority(5), at(10), "a");
         queue.push(priority(5), at(20), "b");
-        assert_eq!(queue.pop(Time::from_nanos(11)), Some(("a", false)));
-        assert_eq!(queue.pop(Time::from_nanos(20)), Some(("b", true)));
+        let none = |_: &&str| false;
+        assert_eq!(queue.next(Time::from_nanos(11), none), Some(("a", false)));
+        assert_eq!(queue.next(Time::from_nanos(20), none), None);
+        assert_eq!(
+            queue.next(Time::from_nanos(20), |_| true),
+            Some(("b", true))
+        );
     }
 
     #[test]
@@ -137,7 +178,7 @@ mod tests {
         let place = queue.push(priority(5), None, "a");
         assert_eq!(queue.leave(place), Some("a"));
         assert_eq!(queue.leave(place), None);
-        assert_eq!(queue.pop(Time::ZERO), None);
+        assert_eq!(queue.next(Time::ZERO, |_| true), None);
     }
 
     proptest! {
@@ -149,8 +190,7 @@ mod tests {
             for (index, (p, latest)) in calls.iter().enumerate() {
                 queue.push(priority(*p), latest.map(Time::from_nanos), index);
             }
-            let order: Vec<usize> =
-                std::iter::from_fn(|| queue.pop(Time::ZERO).map(|(call, _)| call)).collect();
+            let order = drain(&mut queue);
             let mut seen = order.clone();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..calls.len()).collect::<Vec<_>>());

@@ -9,10 +9,11 @@ use std::time::Duration;
 use allocation_counter::measure;
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, admit};
 use dfaas_protocol::estimate::Samples;
-use dfaas_protocol::gate::Gate;
+use dfaas_protocol::gate::{Freed, Gate};
 use dfaas_protocol::neighbours::Neighbours;
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period};
+use dfaas_protocol::policy::Terms;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Seen, Settings, StrategyName};
 use dfaas_protocol::trade::{Amount, Margin};
@@ -113,12 +114,13 @@ fn drive(route: &Route, rng: &mut ChaCha8Rng) -> Counts {
             break;
         }
         let from = NodeId::from_key([(call % 10) as u8; 32]);
-        match admit(route, from, now) {
-            Admission::Run | Admission::Wait(_) => counts.admitted += 1,
+        match admit(route, from, &Terms::default(), now) {
+            Admission::Run | Admission::Wait => counts.admitted += 1,
             Admission::Refuse(_) => counts.refused += 1,
         }
         if call % 8 < 5 && gate.headroom(now).free < 4 {
             let _ = gate.end();
+            gate.resume(now);
         }
     }
     counts
@@ -136,13 +138,16 @@ fn no_decision_allocates_where_functions_share_a_node() {
             let now = Time::from_nanos(call * 1_000_000);
             let from = NodeId::from_key([1; 32]);
             let decision = Delivery::new().next(&route, now, &mut rng);
-            let admission = admit(&route, from, now);
+            let admission = admit(&route, from, &Terms::default(), now);
             waited += u32::from(matches!(decision, Decision::Wait(..)));
-            waited += u32::from(matches!(admission, Admission::Wait(_)));
+            waited += u32::from(matches!(admission, Admission::Wait));
             most = gate.running().max(most);
             if gate.running() > 0 {
-                let _ = gate.end();
-                resumed += u32::from(gate.resume());
+                let freed = gate.end();
+                resumed += u32::from(gate.resume(now));
+                if freed == Freed::ForNext {
+                    gate.settle();
+                }
             }
         }
     });

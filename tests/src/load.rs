@@ -43,51 +43,109 @@ pub async fn constant(url: String, rate: f64, time: Duration) -> Tally {
 /// # Panics
 /// If the client itself cannot be made.
 pub async fn timed(url: String, rate: f64, time: Duration) -> (Tally, Vec<Duration>) {
-    let end = Instant::now() + time;
-    spread(|| (Instant::now() < end).then(|| url.clone()), rate).await
+    tally(recorded(url, &[(rate, time)]).await)
 }
 
-/// Sends calls at a constant `rate` per second, each to the URL that `next` gives when it is due, until it gives none; then
+/// Sends calls at a constant `rate` per second, each to the URL that `next` gives when it is due, until it gives none, and
 /// waits for every answer.
 ///
 /// # Panics
 /// If the client itself cannot be made.
-pub async fn spread(mut next: impl FnMut() -> Option<String>, rate: f64) -> (Tally, Vec<Duration>) {
+pub async fn spread(next: impl FnMut() -> Option<String>, rate: f64) -> Tally {
+    let start = Instant::now();
+    let due = (0..).map(|n| start + Duration::from_secs_f64(f64::from(n) / rate));
+    tally(send(due, next).await).0
+}
+
+fn tally(calls: Vec<Seen>) -> (Tally, Vec<Duration>) {
+    let mut tally = Tally::default();
+    let mut times = Vec::new();
+    for call in calls {
+        tally.offered += 1;
+        match call.status {
+            Ok(200) => {
+                times.push(call.ended - call.due);
+                tally.served += 1;
+                tally.forwarded += u64::from(call.forwarded);
+            }
+            Ok(503) => tally.refused += 1,
+            Ok(status) => tally.failed.push(status.to_string()),
+            Err(error) => tally.failed.push(error),
+        }
+    }
+    (tally, times)
+}
+
+/// A call as its client saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When it should have been sent.
+    pub due: Instant,
+    /// When it was.
+    pub sent: Instant,
+    /// When its answer had come.
+    pub ended: Instant,
+    /// The status of the answer, or why there was none.
+    pub status: Result<u16, String>,
+    /// Whether another node answered.
+    pub forwarded: bool,
+}
+
+/// Sends calls to `url` at constant rates per second, one after the other, each for its time, and waits for every answer.
+/// The calls are in the order in which they were sent.
+///
+/// # Panics
+/// If the client itself cannot be made.
+pub async fn recorded(url: String, phases: &[(f64, Duration)]) -> Vec<Seen> {
+    let mut start = Instant::now();
+    let mut due = Vec::new();
+    for (rate, time) in phases {
+        let end = start + *time;
+        let times = (0..).map(|n| start + Duration::from_secs_f64(f64::from(n) / rate));
+        due.extend(times.take_while(|at| *at < end));
+        start = end;
+    }
+    send(due.into_iter(), || Some(url.clone())).await
+}
+
+async fn send(
+    due: impl Iterator<Item = Instant>,
+    mut next: impl FnMut() -> Option<String>,
+) -> Vec<Seen> {
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .build()
         .expect("a client");
-    let start = Instant::now();
     let mut calls = JoinSet::new();
-    let mut tally = Tally::default();
-    let mut times = Vec::new();
-    loop {
-        let due = start + Duration::from_secs_f64(tally.offered as f64 / rate);
+    for due in due {
         tokio::time::sleep_until(due).await;
         let Some(url) = next() else {
             break;
         };
-        tally.offered += 1;
         let request = client.get(url);
         calls.spawn(async move {
-            let response = request.send().await?;
-            let forwarded = response.headers().contains_key("dfaas-forwarded-to");
-            let status = response.status();
-            response.bytes().await?;
-            Ok::<_, reqwest::Error>((status, forwarded, due.elapsed()))
+            let sent = Instant::now();
+            let answer = async {
+                let response = request.send().await?;
+                let forwarded = response.headers().contains_key("dfaas-forwarded-to");
+                let status = response.status().as_u16();
+                response.bytes().await?;
+                Ok::<_, reqwest::Error>((status, forwarded))
+            };
+            let (status, forwarded) = match answer.await {
+                Ok((status, forwarded)) => (Ok(status), forwarded),
+                Err(error) => (Err(format!("{error:?}")), false),
+            };
+            Seen {
+                due,
+                sent,
+                ended: Instant::now(),
+                status,
+                forwarded,
+            }
         });
     }
-    while let Some(ended) = calls.join_next().await {
-        match ended.expect("the call did not panic") {
-            Ok((status, forwarded, time)) if status == 200 => {
-                times.push(time);
-                tally.served += 1;
-                tally.forwarded += u64::from(forwarded);
-            }
-            Ok((status, ..)) if status == 503 => tally.refused += 1,
-            Ok((status, ..)) => tally.failed.push(status.to_string()),
-            Err(error) => tally.failed.push(format!("{error:?}")),
-        }
-    }
-    (tally, times)
+    let mut seen = calls.join_all().await;
+    seen.sort_by_key(|call| call.due);
+    seen
 }

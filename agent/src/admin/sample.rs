@@ -109,6 +109,9 @@ impl Source for Sample {
             neighbours: 2,
             platform_up: true,
             platform_health: HealthState::Healthy,
+            node_slots: Some(8),
+            node_slots_free: Some(3),
+            node_slots_waiting: Some(0),
             calls,
             functions: vec![
                 function.clone(),

@@ -31,6 +31,15 @@ pub struct Status {
     pub platform_up: bool,
     /// Its health: healthy, ejected (no call is sent there) or probation (some are).
     pub platform_health: HealthState,
+    /// How many calls all functions run at one time, where they share that (`node.slots`).
+    #[serde(default)]
+    pub node_slots: Option<u32>,
+    /// Of these: how many are free for a call that comes now.
+    #[serde(default)]
+    pub node_slots_free: Option<u32>,
+    /// Calls that wait at the functions that share them.
+    #[serde(default)]
+    pub node_slots_waiting: Option<u32>,
     /// Calls since the start, over all functions.
     pub calls: Calls,
     /// Its functions, and those that only neighbours have.

@@ -51,6 +51,7 @@ fn render(status: &Status) -> String {
         row("Strategy", status.strategy.to_string()),
         row("Neighbours", status.neighbours.to_string()),
         row("Platform", format!("{}, {platform}", at.platform)),
+        row("Slots", node_slots(status)),
         row("Ingress", at.ingress.clone()),
         row("Peers at", at.peer.clone()),
         row("Admin", at.admin.clone()),
@@ -82,6 +83,14 @@ fn render(status: &Status) -> String {
     let (id, short) = (status.node_id, status.node_id.short());
     let node = table(["Node", &format!("{id} ({short})")], rows);
     format!("{node}\n{}", functions(&status.functions))
+}
+
+fn node_slots(status: &Status) -> String {
+    or_dash(status.node_slots.map(|slots| {
+        let free = status.node_slots_free.unwrap_or(0);
+        let waiting = status.node_slots_waiting.unwrap_or(0);
+        format!("{slots} shared by the functions: {free} free, {waiting} calls waiting")
+    }))
 }
 
 fn state(status: &Status) -> String {
@@ -174,6 +183,10 @@ mod tests {
         assert_eq!(
             line(&text, "Platform")[1..].join(" "),
             "http://127.0.0.1:8080, answers"
+        );
+        assert_eq!(
+            line(&text, "Slots")[1..].join(" "),
+            "8 shared by the functions: 3 free, 0 calls waiting"
         );
         assert_eq!(
             line(&text, "Calls")[1..].join(" "),

@@ -76,6 +76,7 @@ pub(super) struct AdminSection {
 pub(super) struct NodeSection {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) cordoned: bool,
+    pub(super) slots: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -142,6 +142,8 @@ pub struct NodeConfig {
     pub labels: NodeLabels,
     /// It serves its own clients and takes no forwarded calls.
     pub cordoned: bool,
+    /// How many calls all its functions run at one time, where they share a CPU; nothing where each has its own slots only.
+    pub slots: Option<Slots>,
 }
 
 /// How calls are spread.

@@ -363,6 +363,9 @@ fn node(v: &mut Violations, section: NodeSection) -> NodeConfig {
             NodeLabels::default(),
         ),
         cordoned: section.cordoned,
+        slots: section
+            .slots
+            .map(|slots| v.slots("node.slots", Some(slots), Slots::ONE)),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use dfaas_protocol::Time;
-use dfaas_protocol::policy::{Priority, Terms};
+use dfaas_protocol::policy::{Asked, Priority};
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -200,7 +199,12 @@ pub fn attempt(head: &Parts, authority: &str, body: CallBody) -> Request<CallBod
 
 /// Within what time the answer to a call is of use, if the call says so.
 pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    let millis = headers.get(DEADLINE)?.to_str().ok()?.trim().parse().ok()?;
+    millis(headers.get(DEADLINE)?.as_bytes())
+}
+
+/// The time that the value of a header [`DEADLINE`] says.
+pub(crate) fn millis(value: &[u8]) -> Option<Duration> {
+    let millis = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
     Some(Duration::from_millis(millis))
 }
 
@@ -210,12 +214,12 @@ pub fn priority(headers: &HeaderMap) -> Option<Priority> {
     Priority::new(priority)
 }
 
-/// Tells a neighbour what the call asks for; `way` is the time that its answer travels.
-pub fn tell_terms(headers: &mut HeaderMap, terms: &Terms, now: Time, way: Duration) {
-    headers.insert(PRIORITY, u64::from(terms.priority.get()).into());
-    if let Some(deadline) = terms.deadline {
-        let left = deadline.since(now).saturating_sub(way).as_millis();
-        headers.insert(DEADLINE, u64::try_from(left).unwrap_or(u64::MAX).into());
+/// Tells a neighbour what the call asks for.
+pub fn ask(headers: &mut HeaderMap, asked: Asked) {
+    headers.insert(PRIORITY, u64::from(asked.priority.get()).into());
+    if let Some(within) = asked.within {
+        let left = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(DEADLINE, left.into());
     }
 }
 

@@ -80,7 +80,7 @@ impl<'a> Explained<'a> {
         let Some(open) = &mut self.0 else { return };
         let (what, reason, chosen) = match decision {
             Decision::Run(why) => (What::Run, why.as_str(), None),
-            Decision::Wait(_, why) => (What::Wait, why.as_str(), None),
+            Decision::Wait(why) => (What::Wait, why.as_str(), None),
             Decision::Forward(index, why) => {
                 let node = route.there[index].node;
                 (What::Forward(node), why.as_str(), Some(index))
@@ -108,7 +108,7 @@ impl<'a> Explained<'a> {
         let Some(open) = &mut self.0 else { return };
         match admission {
             Admission::Run => open.record.reason = "free-here",
-            Admission::Wait(_) => {
+            Admission::Wait => {
                 open.record.reason = "wait-here";
                 let stood = Stood::new(here(route, What::Wait, now), std::iter::empty(), 0);
                 open.step(What::Wait, "wait-here", Some(Box::new(stood)));

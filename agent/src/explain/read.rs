@@ -225,7 +225,7 @@ mod tests {
     use std::time::Instant;
 
     use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
-    use dfaas_protocol::gate::{Gate, Turn};
+    use dfaas_protocol::gate::Gate;
     use dfaas_protocol::neighbours::Neighbours;
     use dfaas_protocol::policy::Excluded;
     use dfaas_protocol::route::Route;
@@ -306,7 +306,7 @@ mod tests {
         };
         decided(&mut call, Decision::Run(Why::FreeHere));
         call.missed(Missed::Refused(""));
-        decided(&mut call, Decision::Wait(Turn::WhenFreed, Why::WaitHere));
+        decided(&mut call, Decision::Wait(Why::WaitHere));
         call.missed(Missed::Dropped);
         decided(&mut call, Decision::Reject(Rejection::Dropped));
         call.ended(Ending::Refused, 503, Duration::from_secs(1));

@@ -73,7 +73,7 @@ pub(super) async fn deliver(
             decision
         };
         let (run, outcome) = match decision {
-            Decision::Run(_) | Decision::Wait(..) => {
+            Decision::Run(_) | Decision::Wait(_) => {
                 let slot = match slot(&served, decision, &terms, deadline).await {
                     Some(Some(slot)) => slot,
                     Some(None) => {
@@ -103,7 +103,6 @@ pub(super) async fn deliver(
                 let run = forward(context, candidate, address, sent, deadline).await;
                 if let Run::Refused(_) | Run::Unreached = run {
                     served.counters.forward_refused();
-                    candidate.remote.refuse_one();
                 }
                 let server = || headers::ascii(address.ip().to_string());
                 let run = match run {
@@ -152,8 +151,8 @@ async fn slot(
 ) -> Option<Option<Slot>> {
     let local = served.local.as_ref()?;
     match decision {
-        Decision::Wait(turn, _) => {
-            let turn = local.turn(turn, terms, served.service);
+        Decision::Wait(_) => {
+            let turn = local.turn(terms, served.service);
             tokio::time::timeout_at(deadline, turn).await.ok()
         }
         _ => Some(Some(local.running())),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use dfaas_protocol::estimate::Limiter;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::{
@@ -24,7 +25,7 @@ use crate::config::{Config, FunctionDefaults, ListedNeighbour};
 use crate::datapath::Shared;
 use crate::peer::Checked;
 use crate::platform::DeployedFunction;
-use crate::routing::{CallCounters, LocalFunction, Routes, Served};
+use crate::routing::{CallCounters, LocalFunction, Routes, Served, Waiters};
 use crate::telemetry::machine::Machine;
 
 use super::measure::{Measured, PeerCalls};
@@ -59,6 +60,9 @@ pub(super) struct Control {
     asked: u64,
     peer_calls: BTreeMap<FunctionName, HashMap<NodeId, PeerCalls>>,
     defaults: FunctionDefaults,
+    /// What all functions run at one time, where they share it, and those who wait for it.
+    pub(super) node_slots: Option<Arc<NodeSlots>>,
+    waiters: Arc<Waiters>,
     peer_endpoint: PeerEndpoint,
     /// Where listed neighbours take calls, if not where their offers say.
     listed_endpoints: BTreeMap<NodeId, PeerEndpoint>,
@@ -106,6 +110,11 @@ impl Control {
             listed: false,
             routed: BTreeMap::new(),
             defaults: config.functions.clone(),
+            node_slots: config
+                .node
+                .slots
+                .map(|slots| Arc::new(NodeSlots::new(slots))),
+            waiters: Arc::new(Waiters::new(shared.clock)),
             peer_endpoint,
             listed_endpoints: listed_endpoints(&config.overlay.listed),
             period: Period::from_duration(config.strategy.period),
@@ -187,13 +196,22 @@ impl Control {
         }
         tracing::info!(function = %deployed.name, ?declared, "the platform has a function");
         let health = Arc::clone(self.shared.platform.health());
-        let gate = Arc::new(Gate::new(capacity, self.defaults.queue).on(health));
+        let mut gate = Gate::new(capacity, self.defaults.queue).on(health);
+        if let Some(slots) = &self.node_slots {
+            gate = gate.sharing(Arc::clone(slots));
+        }
+        let waiters = if gate.is_sharing() {
+            Arc::clone(&self.waiters)
+        } else {
+            Arc::new(Waiters::new(self.shared.clock))
+        };
+        let gate = Arc::new(gate);
         let learns = declared.is_none() && self.defaults.learn;
         let name = deployed.name.clone();
         let function = Arc::new(if learns {
-            LocalFunction::learning(name, gate, self.shared.clock)
+            LocalFunction::learning(name, gate, waiters)
         } else {
-            LocalFunction::new(name, gate, self.shared.clock)
+            LocalFunction::new(name, gate, waiters)
         });
         let now = self.shared.clock.now();
         let limiter = learns.then(|| Limiter::new(self.defaults.concurrency, now));

@@ -98,6 +98,7 @@ impl Source for Observer {
             .into_iter()
             .map(|name| Observer::function(&control, name))
             .collect();
+        let node_slots = control.node_slots.as_deref();
         let uptime = control.shared.clock.now().since(dfaas_protocol::Time::ZERO);
         Status {
             node_id: control.shared.node,
@@ -110,6 +111,9 @@ impl Source for Observer {
             neighbours: control.neighbours.len(),
             platform_up: control.platform_up(),
             platform_health: control.shared.platform.health().state(),
+            node_slots: node_slots.map(|node| node.slots().get()),
+            node_slots_free: node_slots.map(|node| node.free()),
+            node_slots_waiting: node_slots.map(|node| node.waiting()),
             calls: functions.iter().map(|f| f.calls).sum(),
             functions,
         }

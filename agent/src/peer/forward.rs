@@ -33,7 +33,7 @@ pub async fn forward(
     request.headers_mut().insert(NODE_ID, node);
     let way = candidate.remote.round_trip().unwrap_or_default() / 2;
     let now = context.shared.clock.now();
-    headers::tell_terms(request.headers_mut(), terms, now, way);
+    headers::ask(request.headers_mut(), terms.asked(now, way));
     if let Some(acceptance) = held {
         request
             .headers_mut()
@@ -57,7 +57,11 @@ pub async fn forward(
             if error.speaks_against_target() {
                 tell(candidate.node, health.call_failed(sent_at, clock.now()));
             }
-            return failure(&error, replay);
+            let failed = failure(&error, replay);
+            if let Run::Unreached = failed {
+                candidate.remote.unreached();
+            }
+            return failed;
         }
         Err(_) if replay.awaits_client() => return body_too_slow(),
         Err(_) => {

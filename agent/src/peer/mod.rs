@@ -5,6 +5,7 @@
 //! name); it is never forwarded again. Neighbours check each other on the channel too, at `/healthz`. Every answer carries the
 //! function's headroom (`DFaaS-Headroom`, or in its first frame): the feedback that keeps the sender's picture fresh.
 
+mod admit;
 mod check;
 mod forward;
 mod line;

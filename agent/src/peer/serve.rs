@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dfaas_protocol::delivery::{Admission, Rejection, admit};
+use dfaas_protocol::delivery::Rejection;
 use dfaas_protocol::{Capacity, NodeId};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -24,10 +24,11 @@ use crate::datapath::{
     AnswerBody, Context, PeerTls, Replay, Run, Speaks, Tunnel, buffered, function_in,
     prepare_trunk, run_here, text,
 };
-use crate::explain::{Begun, Ending, Explained, Missed, TOO_LONG};
+use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
 use crate::routing::Served;
 
+use super::admit::{Admitted, Forwarded, admit};
 use super::trunk::serve_trunk;
 
 /// How long the body of a call that is refused may take to come.
@@ -112,24 +113,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
         since: Instant::now().into_std(),
         from: Some(from),
     });
-    let mut response = if shared.is_draining() {
-        explained.refused_to_peer("draining");
-        refuse(request, "draining").await
-    } else {
-        match served.neighbours.get(&from) {
-            Some(ran) => {
-                let response = run_for(context, from, &served, request, explained).await;
-                if !response.headers().contains_key(REFUSED) {
-                    ran.fetch_add(1, Relaxed);
-                }
-                response
-            }
-            None => {
-                explained.refused_to_peer("not-a-neighbour");
-                refuse(request, "not-a-neighbour").await
-            }
-        }
-    };
+    let mut response = run_for(context, from, &served, request, explained).await;
     if response.headers().contains_key(REFUSED) {
         served.counters.refused_to_peer();
     } else {
@@ -154,45 +138,27 @@ async fn run_for(
     request: Request<Incoming>,
     mut explained: Explained<'_>,
 ) -> Response<AnswerBody> {
-    let refuse = async |explained: Explained<'_>, request, why| {
-        explained.refused_to_peer(why);
-        refuse(request, why).await
+    let arrived = Instant::now();
+    let call = Forwarded {
+        from,
+        served,
+        priority: headers::priority(request.headers()),
+        within: headers::deadline(request.headers()),
+        arrived,
     };
-    let Some(local) = &served.local else {
-        return refuse(explained, request, "not-here").await;
-    };
-    if !served.offered {
-        return refuse(explained, request, Rejection::Closed.as_str()).await;
-    }
-    let deadline = Instant::now() + served.timeout;
-    let clock = context.shared.clock;
-    let mut terms = served.terms(clock.now(), headers::deadline(request.headers()));
-    terms.priority = headers::priority(request.headers()).unwrap_or(terms.priority);
-    let now = clock.now();
-    let admission = served.displace_admission(admit(&served.route, from, now), &terms);
-    explained.admitted(admission, &served.route, now);
-    let slot = match admission {
-        Admission::Run => local.running(),
-        Admission::Wait(turn) => {
-            let turn = local.turn(turn, &terms, served.service);
-            match tokio::time::timeout_at(deadline, turn).await {
-                Ok(Some(slot)) => slot,
-                Ok(None) => {
-                    return refuse(explained, request, Rejection::Dropped.as_str()).await;
-                }
-                Err(_) => return refuse(explained, request, TOO_LONG).await,
-            }
-        }
-        Admission::Refuse(rejection) => {
-            return refuse(explained, request, rejection.as_str()).await;
+    let Admitted { slot, ran } = match admit(&context.shared, call, &mut explained).await {
+        Ok(admitted) => admitted,
+        Err(why) => {
+            explained.refused_to_peer(why);
+            return refuse(request, why).await;
         }
     };
     let (mut head, body) = request.into_parts();
     headers::strip_request(&mut head);
     let replay = Replay::new(body);
-    explained.sent_here();
-    match run_here(context, slot, &head, &replay, deadline).await {
+    match run_here(context, slot, &head, &replay, arrived + served.timeout).await {
         Run::Answered(response) => {
+            ran.fetch_add(1, Relaxed);
             explained.ended_now(Ending::RunForPeer, response.status().as_u16());
             response
         }
@@ -209,6 +175,7 @@ async fn run_for(
             refused(why, replay.has_ended())
         }
         Run::Failed(status, why) => {
+            ran.fetch_add(1, Relaxed);
             explained.ended_now(Ending::Failed, status.as_u16());
             text(status, why)
         }

@@ -1,17 +1,15 @@
 //! A function of the local platform: its gate, those who wait at it, and how long its calls take.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dfaas_protocol::estimate::Samples;
-use dfaas_protocol::gate::{Freed, Gate, Turn};
+use dfaas_protocol::gate::Gate;
 use dfaas_protocol::policy::{Priority, Terms};
-use dfaas_protocol::queue::{self, Queue};
 use dfaas_protocol::{FunctionName, Slots};
-use tokio::sync::oneshot;
 
-use crate::clock::Clock;
+use super::Waiters;
 
 /// A function of the local platform. It lives until its capacity changes or it is removed.
 #[derive(Debug)]
@@ -20,9 +18,8 @@ pub struct LocalFunction {
     pub function: FunctionName,
     /// Its gate.
     pub gate: Arc<Gate>,
-    clock: Clock,
-    /// Those who wait for a slot. Calls that need not wait do not come here.
-    waiting: Mutex<Waiting>,
+    /// Those who wait at its gate, and at those that share its node's slots.
+    waiters: Arc<Waiters>,
     /// Calls that ended, and the nanoseconds that they took in all.
     ended: AtomicU64,
     busy_nanos: AtomicU64,
@@ -41,32 +38,25 @@ enum Ended {
     Unanswered,
 }
 
-/// Who waits. The gate counts in its own step, so that the counts and the queue differ for an instant.
-#[derive(Debug, Default)]
-struct Waiting {
-    queue: Queue<oneshot::Sender<()>>,
-    /// Slots that were handed over to calls that are just about to queue.
-    owed: u32,
-    /// Slots that were handed over to calls that have just left the queue.
-    abandoned: u32,
-}
-
 impl LocalFunction {
     /// A function with that gate, whose slots are to be learned.
-    pub fn learning(function: FunctionName, gate: Arc<Gate>, clock: Clock) -> LocalFunction {
+    pub fn learning(
+        function: FunctionName,
+        gate: Arc<Gate>,
+        waiters: Arc<Waiters>,
+    ) -> LocalFunction {
         LocalFunction {
             samples: Some(Samples::default()),
-            ..LocalFunction::new(function, gate, clock)
+            ..LocalFunction::new(function, gate, waiters)
         }
     }
 
     /// A function with that gate.
-    pub fn new(function: FunctionName, gate: Arc<Gate>, clock: Clock) -> LocalFunction {
+    pub fn new(function: FunctionName, gate: Arc<Gate>, waiters: Arc<Waiters>) -> LocalFunction {
         LocalFunction {
             function,
             gate,
-            clock,
-            waiting: Mutex::default(),
+            waiters,
             ended: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             samples: None,
@@ -88,70 +78,22 @@ impl LocalFunction {
         }
     }
 
-    /// Waits for the turn that the gate gave. Nothing if the call is dropped: it cannot start in time, or one of higher
-    /// priority took its place. A caller that drops the future leaves the queue.
-    pub async fn turn(
-        self: &Arc<Self>,
-        turn: Turn,
+    /// Waits for the turn of a call that the gate lets wait. Nothing if the call is dropped: it cannot start in time, or one of
+    /// higher priority took its place. The call is queued at once; a caller that drops the future leaves the queue.
+    pub fn turn<'a>(
+        self: &'a Arc<Self>,
         terms: &Terms,
         service: Option<Duration>,
-    ) -> Option<Slot> {
+    ) -> impl Future<Output = Option<Slot>> + use<'a> {
         let latest = terms.latest_start(service);
-        match turn {
-            Turn::At(time) => {
-                let place = Token(Some(self));
-                if latest.is_some_and(|latest| latest < time) {
-                    return None;
-                }
-                tokio::time::sleep_until(self.clock.instant(time).into()).await;
-                place.taken();
-            }
-            Turn::WhenFreed => {
-                let (sender, turn) = oneshot::channel();
-                let Some(place) = self.queue(terms.priority, latest, sender) else {
-                    return Some(self.running());
-                };
-                let place = Place {
-                    function: self,
-                    place,
-                    turn,
-                };
-                return place
-                    .turn(latest.map(|time| self.clock.instant(time)))
-                    .await;
-            }
-        }
-        Some(self.running())
+        let place = self.waiters.queue(&self.gate, terms.priority, latest);
+        async move { place?.turn().await.then(|| self.running()) }
     }
 
-    /// Queues a call; nothing if its turn has come already.
-    fn queue(
-        &self,
-        priority: Priority,
-        latest: Option<dfaas_protocol::Time>,
-        sender: oneshot::Sender<()>,
-    ) -> Option<queue::Place> {
-        let mut waiting = self.waiting();
-        if waiting.owed > 0 {
-            waiting.owed -= 1;
-            return None;
-        }
-        Some(waiting.queue.push(priority, latest, sender))
-    }
-
-    /// Drops the call that would go last, if its priority is below that one. Then its place is the caller's, who owes a
+    /// Drops a call that waits and would go last, if its priority is below that one. Then its place is the caller's, who owes a
     /// [`turn`](LocalFunction::turn).
     pub fn displace(&self, priority: Priority) -> bool {
-        self.waiting().queue.displace(priority).is_some()
-    }
-
-    /// Starts so many of those who wait, as slots were added to the gate.
-    pub fn start_waiting(&self, slots: u32) {
-        for _ in 0..slots {
-            if !self.hand_over() {
-                self.release();
-            }
-        }
+        self.waiters.displace(&self.gate, priority)
     }
 
     /// What was told of the calls that ended, where slots are learned from it.
@@ -161,8 +103,8 @@ impl LocalFunction {
 
     /// Changes its slots, and starts those that wait where there are more.
     pub fn resize(&self, slots: Slots) {
-        let starting = self.gate.set_slots(slots);
-        self.start_waiting(starting);
+        self.gate.set_slots(slots);
+        self.waiters.start();
     }
 
     /// Calls that ended, and the time that they took in all.
@@ -187,37 +129,6 @@ impl LocalFunction {
                 }
             }
         }
-    }
-
-    fn release(&self) {
-        while self.gate.end() == Freed::HandedOver {
-            if self.hand_over() {
-                return;
-            }
-        }
-    }
-
-    /// Gives a slot to the one who goes first, or keeps it for one who is about to queue. Returns whether it is taken.
-    fn hand_over(&self) -> bool {
-        let mut waiting = self.waiting();
-        match waiting.queue.pop(self.clock.now()) {
-            Some((call, true)) => call.send(()).is_ok(),
-            // Whoever comes too late learns it as its sender is dropped.
-            Some((_, false)) => false,
-            None if waiting.abandoned > 0 => {
-                waiting.abandoned -= 1;
-                false
-            }
-            None => {
-                waiting.owed += 1;
-                true
-            }
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // A panic while the lock was held leaves a queue that is whole: each change is one step.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -252,71 +163,20 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let took = self.since.elapsed();
         self.function.record(self.running, took, self.ended);
-        self.function.release();
-    }
-}
-
-/// A token that the gate has promised.
-struct Token<'a>(Option<&'a Arc<LocalFunction>>);
-
-impl Token<'_> {
-    fn taken(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Token<'_> {
-    fn drop(&mut self) {
-        if let Some(function) = self.0 {
-            function.gate.leave();
-        }
-    }
-}
-
-/// A place in the queue.
-struct Place<'a> {
-    function: &'a Arc<LocalFunction>,
-    place: queue::Place,
-    turn: oneshot::Receiver<()>,
-}
-
-impl Place<'_> {
-    async fn turn(mut self, latest: Option<Instant>) -> Option<Slot> {
-        let came = match latest {
-            Some(latest) => tokio::time::timeout_at(latest.into(), &mut self.turn)
-                .await
-                .is_ok_and(|turn| turn.is_ok()),
-            None => (&mut self.turn).await.is_ok(),
-        };
-        // Once it was received, dropping the place gives nothing back.
-        came.then(|| self.function.running())
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let function = self.function;
-        let mut waiting = function.waiting();
-        if waiting.queue.leave(self.place).is_some() {
-            // If a slot is being handed over at this moment, whoever does it must not keep it for somebody else.
-            if !function.gate.leave() {
-                waiting.abandoned += 1;
-            }
-            return;
-        }
-        drop(waiting);
-        // The turn came, and nobody was there to take it any more.
-        if self.turn.try_recv().is_ok() {
-            function.release();
-        }
+        self.function.waiters.release(&self.function.gate);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
     use dfaas_protocol::gate::Entry;
-    use dfaas_protocol::{Capacity, Slots, Time};
+    use dfaas_protocol::node_slots::NodeSlots;
+    use dfaas_protocol::{CallRate, Capacity, Slots, Time};
+
+    use crate::clock::Clock;
 
     const TERMS: Terms = Terms {
         priority: Priority::HIGHEST,
@@ -324,23 +184,33 @@ mod tests {
         start_by: None,
     };
 
-    fn function(slots: u32, queue: u32, clock: Clock) -> Arc<LocalFunction> {
-        let gate = Gate::new(Capacity::Slots(Slots::new(slots).unwrap()), queue);
-        let name = FunctionName::parse("f").unwrap();
-        Arc::new(LocalFunction::new(name, Arc::new(gate), clock))
+    fn named(name: &str, gate: Gate, waiters: &Arc<Waiters>) -> Arc<LocalFunction> {
+        let name = FunctionName::parse(name).unwrap();
+        Arc::new(LocalFunction::new(
+            name,
+            Arc::new(gate),
+            Arc::clone(waiters),
+        ))
+    }
+
+    fn slots(slots: u32, queue: u32) -> Gate {
+        Gate::new(Capacity::Slots(Slots::new(slots).unwrap()), queue)
+    }
+
+    fn function(gate: Gate, clock: Clock) -> Arc<LocalFunction> {
+        named("f", gate, &Arc::new(Waiters::new(clock)))
     }
 
     #[tokio::test]
     async fn those_who_wait_run_in_their_order() {
         let clock = Clock::start();
-        let f = function(1, 2, clock);
+        let f = function(slots(1, 2), clock);
         assert_eq!(f.gate.enter(clock.now()), Entry::Run);
         let slot = f.running();
         let (first, second) = (f.gate.enter(clock.now()), f.gate.enter(clock.now()));
-        assert_eq!(first, Entry::Wait(Turn::WhenFreed));
-        assert_eq!(second, first);
-        let mut a = std::pin::pin!(f.turn(Turn::WhenFreed, &TERMS, None));
-        let mut b = std::pin::pin!(f.turn(Turn::WhenFreed, &TERMS, None));
+        assert_eq!((first, second), (Entry::Wait, Entry::Wait));
+        let mut a = std::pin::pin!(f.turn(&TERMS, None));
+        let mut b = std::pin::pin!(f.turn(&TERMS, None));
         assert!(futures::poll!(&mut a).is_pending());
         assert!(futures::poll!(&mut b).is_pending());
         drop(slot);
@@ -356,16 +226,19 @@ mod tests {
     #[tokio::test]
     async fn giving_up_loses_no_slot() {
         let clock = Clock::start();
-        let f = function(1, 2, clock);
+        let f = function(slots(1, 3), clock);
         assert_eq!(f.gate.enter(clock.now()), Entry::Run);
         let slot = f.running();
-        let _ = (f.gate.enter(clock.now()), f.gate.enter(clock.now()));
+        for _ in 0..3 {
+            assert_eq!(f.gate.enter(clock.now()), Entry::Wait);
+        }
+        drop(f.turn(&TERMS, None));
         {
-            let mut before = std::pin::pin!(f.turn(Turn::WhenFreed, &TERMS, None));
+            let mut before = std::pin::pin!(f.turn(&TERMS, None));
             assert!(futures::poll!(&mut before).is_pending());
         }
         {
-            let mut after = Box::pin(f.turn(Turn::WhenFreed, &TERMS, None));
+            let mut after = Box::pin(f.turn(&TERMS, None));
             assert!(futures::poll!(&mut after).is_pending());
             drop(slot);
             // The slot is handed over by now; whoever it was for goes away.
@@ -385,17 +258,17 @@ mod tests {
     #[tokio::test]
     async fn higher_priority_goes_first_and_takes_the_place_of_the_last() {
         let clock = Clock::start();
-        let f = function(1, 1, clock);
+        let f = function(slots(1, 1), clock);
         assert_eq!(f.gate.enter(clock.now()), Entry::Run);
         let slot = f.running();
-        assert_eq!(f.gate.enter(clock.now()), Entry::Wait(Turn::WhenFreed));
+        assert_eq!(f.gate.enter(clock.now()), Entry::Wait);
         let (low, high) = (of(3), of(7));
-        let mut first = std::pin::pin!(f.turn(Turn::WhenFreed, &low, None));
+        let mut first = std::pin::pin!(f.turn(&low, None));
         assert!(futures::poll!(&mut first).is_pending());
         assert_eq!(f.gate.enter(clock.now()), Entry::Full);
         assert!(!f.displace(low.priority), "not for an equal");
         assert!(f.displace(high.priority));
-        let mut second = std::pin::pin!(f.turn(Turn::WhenFreed, &high, None));
+        let mut second = std::pin::pin!(f.turn(&high, None));
         assert!(futures::poll!(&mut second).is_pending());
         assert!(first.await.is_none(), "it was dropped");
         drop(slot);
@@ -404,9 +277,98 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_next_slot_of_a_node_is_for_the_highest_priority_of_all_its_functions() {
+        let clock = Clock::start();
+        let node = Arc::new(NodeSlots::new(Slots::new(1).unwrap()));
+        let waiters = Arc::new(Waiters::new(clock));
+        let [a, b] = ["a", "b"].map(|name| {
+            let gate = slots(4, 1).sharing(Arc::clone(&node));
+            named(name, gate, &waiters)
+        });
+        assert_eq!(a.gate.enter(clock.now()), Entry::Run);
+        let slot = a.running();
+        let (low, high) = (of(3), of(7));
+        assert_eq!(a.gate.enter(clock.now()), Entry::Wait);
+        let mut first = std::pin::pin!(a.turn(&low, None));
+        assert_eq!(b.gate.enter(clock.now()), Entry::Wait);
+        let mut second = std::pin::pin!(b.turn(&high, None));
+        drop(slot);
+        let slot = second.as_mut().await.unwrap();
+        assert!(futures::poll!(&mut first).is_pending());
+        // There is no more room to wait for b, but the node has something to lose of a lower priority.
+        assert_eq!(b.gate.enter(clock.now()), Entry::Wait);
+        let mut third = std::pin::pin!(b.turn(&high, None));
+        assert_eq!(b.gate.enter(clock.now()), Entry::Full);
+        assert!(b.displace(high.priority));
+        let mut fourth = std::pin::pin!(b.turn(&high, None));
+        assert!(first.await.is_none());
+        assert!(!b.displace(high.priority), "nothing lower is left");
+        drop(slot);
+        drop(third.as_mut().await.unwrap());
+        drop(fourth.as_mut().await.unwrap());
+        assert_eq!((node.running(), node.waiting()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn tokens_are_for_the_highest_priority_and_come_at_their_rate() {
+        let clock = Clock::start();
+        let rate = CallRate::new(20.0).unwrap();
+        let f = function(Gate::new(Capacity::Rate(rate), 8), clock);
+        while f.gate.start(clock.now()) {}
+        let mut order = tokio::task::JoinSet::new();
+        for priority in [3, 5, 9, 7] {
+            assert_eq!(f.gate.enter(clock.now()), Entry::Wait);
+            let f = Arc::clone(&f);
+            order.spawn(async move {
+                let terms = of(priority);
+                let slot = f.turn(&terms, None).await.unwrap();
+                let at = f.waiters.clock().now();
+                drop(slot);
+                (at, priority)
+            });
+            tokio::task::yield_now().await;
+        }
+        // One that cannot have a token in time does not wait for it.
+        assert_eq!(f.gate.enter(clock.now()), Entry::Wait);
+        let late = Terms {
+            deadline: Some(clock.now() + Duration::from_millis(100)),
+            ..of(1)
+        };
+        assert!(f.turn(&late, None).await.is_none());
+        let mut order = order.join_all().await;
+        order.sort_unstable();
+        assert_eq!(
+            order.iter().map(|(_, p)| *p).collect::<Vec<_>>(),
+            [9, 7, 5, 3]
+        );
+        // Three intervals of 50 ms between the first and the last, less what the first may come late.
+        let took = order[3].0.since(order[0].0);
+        assert!(took > Duration::from_millis(90), "{took:?}");
+        assert_eq!(f.waiters.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_keeps_time_may_go() {
+        let clock = Clock::start();
+        let rate = CallRate::new(50.0).unwrap();
+        let f = function(Gate::new(Capacity::Rate(rate), 8), clock);
+        while f.gate.start(clock.now()) {}
+        assert_eq!(f.gate.enter(clock.now()), Entry::Wait);
+        assert_eq!(f.gate.enter(clock.now()), Entry::Wait);
+        let (first, second) = (of(1), of(2));
+        let mut keeps = Box::pin(f.turn(&first, None));
+        let mut stays = std::pin::pin!(f.turn(&second, None));
+        assert!(futures::poll!(&mut keeps).is_pending());
+        assert!(futures::poll!(&mut stays).is_pending());
+        drop(keeps);
+        drop(stays.await.unwrap());
+        assert_eq!(f.waiters.count(), 0);
+    }
+
+    #[tokio::test]
     async fn who_cannot_start_in_time_is_dropped_at_once() {
         let clock = Clock::start();
-        let f = function(1, 2, clock);
+        let f = function(slots(1, 2), clock);
         assert_eq!(f.gate.enter(clock.now()), Entry::Run);
         let slot = f.running();
         let _ = (f.gate.enter(clock.now()), f.gate.enter(clock.now()));
@@ -414,9 +376,9 @@ mod tests {
             deadline: Some(clock.now() + Duration::from_millis(20)),
             ..TERMS
         };
-        let mut patient = std::pin::pin!(f.turn(Turn::WhenFreed, &TERMS, None));
+        let mut patient = std::pin::pin!(f.turn(&TERMS, None));
         assert!(futures::poll!(&mut patient).is_pending());
-        assert!(f.turn(Turn::WhenFreed, &late, None).await.is_none());
+        assert!(f.turn(&late, None).await.is_none());
         assert!(clock.now() > Time::ZERO + Duration::from_millis(20));
         drop(slot);
         drop(patient.await.unwrap());
@@ -424,47 +386,79 @@ mod tests {
         assert_eq!(f.gate.enter(clock.now()), Entry::Run);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn many_who_wait_and_give_up_lose_no_slot() {
-        let clock = Clock::start();
-        let f = function(3, 20, clock);
-        let tasks: Vec<_> = (0..2000u64)
+    /// So many calls at once over these functions; some give up, the others must run or find it full. How many ran.
+    async fn crowd(functions: &[Arc<LocalFunction>], calls: u64, most: u32) -> u64 {
+        let inside = Arc::new(AtomicU32::new(0));
+        let tasks: Vec<_> = (0..calls)
             .map(|n| {
-                let f = Arc::clone(&f);
+                let f = Arc::clone(&functions[n as usize % functions.len()]);
+                let inside = Arc::clone(&inside);
                 tokio::spawn(async move {
-                    let patience = Duration::from_micros(n % 7 * 100);
+                    let clock = f.waiters.clock();
                     let terms = of((n % 10) as u8);
-                    let slot = match f.gate.enter(f.clock.now()) {
+                    let waits = async |gives_up: bool| {
+                        let turn = f.turn(&terms, None);
+                        if gives_up {
+                            let patience = Duration::from_micros(n % 7 * 100);
+                            return tokio::time::timeout(patience, turn).await.ok().flatten();
+                        }
+                        // Dropped by one of higher priority, or run: but not asleep for ever.
+                        let patience = Duration::from_secs(60);
+                        let turn = tokio::time::timeout(patience, turn).await;
+                        turn.expect("nobody sleeps beside a free slot")
+                    };
+                    let slot = match f.gate.enter(clock.now()) {
                         Entry::Run => Some(f.running()),
-                        Entry::Wait(turn) => {
-                            let turn = f.turn(turn, &terms, None);
-                            tokio::time::timeout(patience, turn).await.ok().flatten()
-                        }
-                        Entry::Full if f.displace(terms.priority) => {
-                            f.turn(Turn::WhenFreed, &terms, None).await
-                        }
+                        Entry::Wait => waits(n % 3 == 0).await,
+                        Entry::Full if f.displace(terms.priority) => waits(false).await,
                         Entry::Full => None,
                     };
-                    if slot.is_some() {
+                    let Some(slot) = slot else { return 0 };
+                    assert!(inside.fetch_add(1, SeqCst) < most);
+                    if n % 5 > 0 {
                         tokio::time::sleep(Duration::from_micros(n % 5 * 50)).await;
                     }
+                    inside.fetch_sub(1, SeqCst);
+                    drop(slot);
+                    1
                 })
             })
             .collect();
+        let mut ran = 0;
         for task in tasks {
-            task.await.unwrap();
+            ran += task.await.unwrap();
         }
-        // Whatever was left to a call that had given up is settled as the next ones end.
-        for _ in 0..2 {
-            if f.gate.enter(clock.now()) == Entry::Run {
-                drop(f.running());
-            }
-        }
+        ran
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_who_wait_and_give_up_lose_no_slot() {
+        let clock = Clock::start();
+        let f = function(slots(3, 20), clock);
+        let ran = crowd(&[Arc::clone(&f)], 2000, 3).await;
+        assert_eq!(f.served().0, ran);
         assert_eq!(f.gate.headroom(clock.now()).free, 3);
-        let waiting = f.waiting();
-        assert_eq!(
-            (waiting.owed, waiting.abandoned, waiting.queue.len()),
-            (0, 0, 0)
-        );
+        assert_eq!(f.waiters.count(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_who_wait_at_functions_that_share_a_node_lose_no_slot() {
+        let clock = Clock::start();
+        for (all, own) in [(1, [1, 1, 1]), (3, [1, 2, 3])] {
+            let node = Arc::new(NodeSlots::new(Slots::new(all).unwrap()));
+            let waiters = Arc::new(Waiters::new(clock));
+            let functions: Vec<_> = own
+                .iter()
+                .map(|own| {
+                    let gate = slots(*own, 20).sharing(Arc::clone(&node));
+                    named("f", gate, &waiters)
+                })
+                .collect();
+            let ran = crowd(&functions, 3000, all).await;
+            assert_eq!(functions.iter().map(|f| f.served().0).sum::<u64>(), ran);
+            let counts = (node.running(), node.waiting(), node.free());
+            assert_eq!(counts, (0, 0, all));
+            assert_eq!(waiters.count(), 0);
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod counters;
 mod latency;
 mod local;
+mod waiters;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -11,7 +12,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Rejection, Why};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::policy::{Excluded, Policy, Terms};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::{FunctionName, NodeId, Time};
@@ -21,6 +21,7 @@ use crate::explain::FunctionNumber;
 pub use counters::{Arrival, CLIENT_GONE, CallCounters, Outcome};
 pub use latency::{BOUNDS, Latencies, LatencySeries};
 pub use local::{LocalFunction, Slot};
+pub use waiters::Waiters;
 
 /// A snapshot of all routes. A plan, a deployment or a lost neighbour makes a new one; calls on their way keep theirs.
 #[derive(Debug, Default)]
@@ -72,7 +73,7 @@ impl Served {
     pub fn displace(&self, decision: Decision, terms: &Terms) -> Decision {
         match (decision, &self.local) {
             (Decision::Reject(Rejection::Full), Some(local)) if local.displace(terms.priority) => {
-                Decision::Wait(Turn::WhenFreed, Why::WaitHere)
+                Decision::Wait(Why::WaitHere)
             }
             (other, _) => other,
         }
@@ -82,7 +83,7 @@ impl Served {
     pub fn displace_admission(&self, admission: Admission, terms: &Terms) -> Admission {
         match (admission, &self.local) {
             (Admission::Refuse(Rejection::Full), Some(local)) if local.displace(terms.priority) => {
-                Admission::Wait(Turn::WhenFreed)
+                Admission::Wait
             }
             (other, _) => other,
         }

@@ -4,8 +4,7 @@ use crate::{CallRate, Time};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A rate limit with a burst, as the generic cell rate algorithm has it (ITU-T I.371, virtual scheduling): one word
-/// holds the theoretical arrival time of the next call. Tokens can be promised ahead, so that a waiting call knows when
-/// its turn comes and headroom is negative while calls wait.
+/// holds the theoretical arrival time of the next call.
 #[derive(Debug)]
 pub struct TokenBucket {
     /// Nanoseconds from one token to the next.
@@ -45,45 +44,42 @@ impl TokenBucket {
 
     /// Takes a token if there is one.
     pub fn try_take(&self, now: Time) -> bool {
-        self.take_within(now, 0).is_some()
+        self.take(now, now.as_nanos())
     }
 
-    /// Takes a token now or promises one that comes later, if no more than `waiting` have been promised before it.
-    /// Returns when the call may start.
-    pub fn promise(&self, now: Time, waiting: u32) -> Option<Time> {
-        let ahead = self.interval().saturating_mul(u64::from(waiting));
-        self.take_within(now, ahead)
+    /// Takes a token, if there is one, for a call that waited for it: it counts from when it was there, if that is no longer ago
+    /// than a burst, so that a timer which rings late costs nothing of the rate.
+    pub fn take_waiting(&self, now: Time) -> bool {
+        self.take(now, now.as_nanos().saturating_sub(self.burst()))
     }
 
-    /// Gives a token back that was taken or promised and not used.
-    pub fn give_back(&self) {
-        let interval = self.interval();
-        let _ = self.arrival.fetch_update(Relaxed, Relaxed, |arrival| {
-            Some(arrival.saturating_sub(interval))
-        });
-    }
-
-    /// Tokens in the bucket, negative by those promised ahead.
-    pub fn tokens(&self, now: Time) -> i64 {
-        let now = now.as_nanos();
-        let arrival = self.arrival.load(Relaxed).max(now);
-        let span = i128::from(now) + i128::from(self.burst()) - i128::from(arrival);
-        span.div_euclid(i128::from(self.interval())) as i64
-    }
-
-    fn take_within(&self, now: Time, ahead: u64) -> Option<Time> {
-        let now = now.as_nanos();
-        let (interval, burst) = (self.interval(), self.burst());
-        let after = |arrival: u64| arrival.max(now).saturating_add(interval);
-        let latest = now.saturating_add(burst).saturating_add(ahead);
-        let before = self
-            .arrival
+    fn take(&self, now: Time, earliest: u64) -> bool {
+        let (interval, latest) = (self.interval(), self.latest(now));
+        self.arrival
             .fetch_update(Relaxed, Relaxed, |arrival| {
-                Some(after(arrival)).filter(|next| *next <= latest)
+                let next = arrival.max(earliest).saturating_add(interval);
+                Some(next).filter(|next| *next <= latest)
             })
-            .ok()?;
-        let start = after(before).saturating_sub(burst).max(now);
-        Some(Time::from_nanos(start))
+            .is_ok()
+    }
+
+    /// When the next token will be there that is left over by `ahead` others; `now` if it is there.
+    pub fn next(&self, now: Time, ahead: u32) -> Time {
+        let tokens = u64::from(ahead).saturating_add(1);
+        let tokens = self.interval().saturating_mul(tokens);
+        let arrival = self.arrival.load(Relaxed).saturating_add(tokens);
+        Time::from_nanos(arrival.saturating_sub(self.burst()).max(now.as_nanos()))
+    }
+
+    /// Tokens in the bucket.
+    pub fn tokens(&self, now: Time) -> i64 {
+        let arrival = self.arrival.load(Relaxed).max(now.as_nanos());
+        self.latest(now).saturating_sub(arrival) as i64 / self.interval() as i64
+    }
+
+    /// The latest theoretical arrival time at which the bucket is not overdrawn.
+    fn latest(&self, now: Time) -> u64 {
+        now.as_nanos().saturating_add(self.burst())
     }
 
     fn interval(&self) -> u64 {
@@ -151,14 +147,25 @@ mod tests {
     }
 
     #[test]
-    fn promises_are_bounded_and_ordered() {
+    fn it_says_when_tokens_come() {
         let bucket = bucket(10.0, 1);
-        assert_eq!(bucket.promise(at(1000), 2), Some(at(1000)));
-        assert_eq!(bucket.promise(at(1000), 2), Some(at(1100)));
-        assert_eq!(bucket.promise(at(1000), 2), Some(at(1200)));
-        assert_eq!(bucket.promise(at(1000), 2), None);
-        assert_eq!(bucket.tokens(at(1000)), -2);
-        bucket.give_back();
-        assert_eq!(bucket.tokens(at(1000)), -1);
+        assert_eq!(bucket.next(at(1000), 0), at(1000));
+        assert!(bucket.try_take(at(1000)));
+        assert_eq!(bucket.next(at(1000), 0), at(1100));
+        assert_eq!(bucket.next(at(1050), 2), at(1300));
+        assert!(!bucket.try_take(at(1099)));
+        assert!(bucket.try_take(at(1100)));
+    }
+
+    #[test]
+    fn who_waited_and_comes_late_costs_nothing_of_the_rate() {
+        let bucket = bucket(10.0, 1);
+        assert!(bucket.try_take(at(1000)));
+        assert!(bucket.take_waiting(at(1130)), "it was there at 1100");
+        assert!(!bucket.take_waiting(at(1199)));
+        assert!(bucket.take_waiting(at(1200)));
+        // Not more than a burst ago.
+        assert!(bucket.take_waiting(at(9000)) && bucket.take_waiting(at(9000)));
+        assert!(!bucket.take_waiting(at(9000)));
     }
 }

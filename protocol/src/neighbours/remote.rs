@@ -135,12 +135,12 @@ impl Remote {
         self.sent.load(Relaxed)
     }
 
-    /// One that was sent there was refused, or did not arrive.
-    pub fn refuse_one(&self) {
+    /// A call that was sent there did not arrive.
+    pub fn unreached(&self) {
         self.returned.fetch_add(1, Relaxed);
     }
 
-    /// How many were.
+    /// How many calls were refused, or did not arrive.
     pub fn calls_refused(&self) -> u64 {
         self.returned.load(Relaxed)
     }
@@ -148,6 +148,7 @@ impl Remote {
     /// It refused a call for want of room: it is left alone for the time in which one place comes free there, for twice
     /// that after the next refusal, and so on up to a second.
     pub fn refused(&self, now: Time) {
+        self.returned.fetch_add(1, Relaxed);
         let before = self.refusals.fetch_add(1, Relaxed);
         self.rest(before, now);
     }
@@ -270,6 +271,9 @@ mod tests {
         assert!(!remote.rests(at(100)));
         remote.refused(at(200));
         assert!(!remote.rests(at(225)), "it begins anew");
+        assert_eq!(remote.calls_refused(), 43);
+        remote.unreached();
+        assert_eq!(remote.calls_refused(), 44);
     }
 
     #[test]

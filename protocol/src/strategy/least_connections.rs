@@ -77,7 +77,7 @@ impl Rule for Fewest {
         if let Some(gate) = here.filter(|_| stays) {
             match gate.enter(now) {
                 Entry::Run => return Some(Decision::Run(Why::LeastBusy)),
-                Entry::Wait(turn) => return Some(Decision::Wait(turn, Why::LeastBusy)),
+                Entry::Wait => return Some(Decision::Wait(Why::LeastBusy)),
                 Entry::Full => {}
             }
         }

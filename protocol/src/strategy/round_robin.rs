@@ -54,7 +54,7 @@ impl Rule for InTurn {
             } else if let Some(gate) = route.here.as_ref().filter(|_| !tried.here()) {
                 match gate.enter(now) {
                     Entry::Run => return Some(Decision::Run(Why::InTurn)),
-                    Entry::Wait(turn) => return Some(Decision::Wait(turn, Why::InTurn)),
+                    Entry::Wait => return Some(Decision::Wait(Why::InTurn)),
                     Entry::Full => {}
                 }
             }

@@ -68,7 +68,7 @@ impl Rule for Shares {
         }
         match gate.enter(now) {
             Entry::Run => return Some(Decision::Run(Why::Drawn)),
-            Entry::Wait(turn) => return Some(Decision::Wait(turn, Why::Drawn)),
+            Entry::Wait => return Some(Decision::Wait(Why::Drawn)),
             Entry::Full => {}
         }
         let target = self

@@ -241,6 +241,11 @@ impl World {
         }
     }
 
+    /// A call ended. Whether another starts.
+    fn hand_over(&self) -> bool {
+        self.gate.end() == Freed::ForNext && self.gate.resume(time(self.now))
+    }
+
     /// Starts calls that the gate has let run.
     fn begin(&mut self, mut calls: u32) {
         while calls > 0 {
@@ -250,7 +255,7 @@ impl World {
                     self.gate.refused_by_platform();
                     self.samples.refuse();
                 }
-                calls += u32::from(self.gate.end() == Freed::HandedOver);
+                calls += u32::from(self.hand_over());
                 continue;
             }
             let mut work = self.service.draw(&mut self.services);
@@ -295,8 +300,8 @@ impl World {
                 let took = Duration::from_secs_f64(self.now - call.began);
                 self.samples.record(call.running, took);
                 self.employ();
-                let freed = self.gate.end();
-                self.begin(u32::from(freed == Freed::HandedOver));
+                let next = self.hand_over();
+                self.begin(u32::from(next));
             }
         }
     }
@@ -310,8 +315,10 @@ impl World {
             let full = self.gate.running() >= slots.get();
             let to = limiter.step(&self.samples, slots, full, time(self.now));
             slots = limiter.learned();
-            let starting = self.gate.set_slots(to);
-            self.begin(starting);
+            self.gate.set_slots(to);
+            while self.gate.resume(time(self.now)) {
+                self.begin(1);
+            }
         }
         self.trace.steps.push(Step {
             at: self.now,

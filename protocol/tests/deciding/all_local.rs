@@ -2,7 +2,6 @@
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::strategy::StrategyName::AllLocal;
 
 use crate::site::{Site, rng, slots};
@@ -16,7 +15,7 @@ fn it_runs_then_waits_then_refuses_and_never_forwards() {
     let next = || Delivery::new().next(&route, Time::ZERO, &mut rng());
     assert_eq!(next(), Decision::Run(Why::FreeHere));
     assert_eq!(next(), Decision::Run(Why::FreeHere));
-    assert_eq!(next(), Decision::Wait(Turn::WhenFreed, Why::WaitHere));
+    assert_eq!(next(), Decision::Wait(Why::WaitHere));
     assert_eq!(next(), Decision::Reject(Rejection::Full));
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Why};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::StrategyName;
 
@@ -91,10 +90,7 @@ fn where_the_fewest_are_here_a_call_may_wait() {
     site.hears(1, &[("f", "-5/4")]);
     let route = site.route(StrategyName::LeastConnections, "f");
     assert_eq!(next(&route), Decision::Run(Why::LeastBusy));
-    assert_eq!(
-        next(&route),
-        Decision::Wait(Turn::WhenFreed, Why::LeastBusy)
-    );
+    assert_eq!(next(&route), Decision::Wait(Why::LeastBusy));
 }
 
 #[test]

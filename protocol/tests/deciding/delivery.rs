@@ -1,6 +1,7 @@
 //! What holds for every delivery and admission, whatever the strategy, the route and the answers.
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, MAX_ATTEMPTS, Rejection, admit};
+use dfaas_protocol::policy::Terms;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{Headroom, Time};
@@ -9,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::any_route::{any_free, any_nanos, any_parts, any_size};
-use crate::site::{Site, node, rng, slots};
+use crate::site::{Site, at_ms, node, rng, slots};
 
 /// What a neighbour, or the local platform, makes of a call.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +145,7 @@ proptest! {
         let route = parts.route();
         for (from, nanos) in calls {
             let before: Vec<_> = route.there.iter().map(|c| c.remote.headroom()).collect();
-            let admission = admit(&route, node(from), Time::from_nanos(nanos));
+            let admission = admit(&route, node(from), &Terms::default(), Time::from_nanos(nanos));
             let after: Vec<_> = route.there.iter().map(|c| c.remote.headroom()).collect();
             prop_assert_eq!(before, after, "a forwarded call counted a neighbour down");
             match admission {
@@ -153,7 +154,7 @@ proptest! {
                     let over = why == Rejection::OverGrant;
                     prop_assert!(!over || parts.strategy == StrategyName::Recalc);
                 }
-                Admission::Run | Admission::Wait(_) => prop_assert!(route.here.is_some()),
+                Admission::Run | Admission::Wait => prop_assert!(route.here.is_some()),
             }
         }
     }
@@ -196,11 +197,26 @@ fn a_forwarded_call_for_a_function_that_is_not_here_is_refused() {
         site.hears(1, &[("f", "4/4")]);
         site.is_granted(1, "f", 10.0);
         let route = site.route(strategy, "f");
-        let admission = admit(&route, node(1), Time::ZERO);
+        let admission = admit(&route, node(1), &Terms::default(), Time::ZERO);
         assert_eq!(
             admission,
             Admission::Refuse(Rejection::NotHere),
             "{strategy}"
         );
     }
+}
+
+#[test]
+fn a_forwarded_call_that_comes_too_late_is_refused() {
+    let mut site = Site::new();
+    let gate = site.has("f", slots(1), 0);
+    let route = site.route(StrategyName::Headroom, "f");
+    let terms = Terms {
+        deadline: Some(at_ms(10)),
+        ..Terms::default()
+    };
+    let late = Admission::Refuse(Rejection::Late);
+    assert_eq!(admit(&route, node(1), &terms, at_ms(10)), late);
+    assert_eq!(gate.running(), 0);
+    assert_eq!(admit(&route, node(1), &terms, at_ms(9)), Admission::Run);
 }

@@ -133,7 +133,7 @@ fn it_asks_once_a_period_and_tells_what_was_before() {
     // Two seconds later: ten calls were sent there, of which four were refused.
     let remote = &site.neighbours.get(node(1)).unwrap().functions[&crate::site::name("f")].remote;
     (0..10).for_each(|_| remote.take_one());
-    (0..4).for_each(|_| remote.refuse_one());
+    (0..4).for_each(|_| remote.unreached());
     remote.report(Headroom { free: 4, size: 4 });
     site.now = at_ms(2000);
     site.functions[0].from_clients = 70.0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
-use dfaas_protocol::gate::{Entry, Gate, Turn};
+use dfaas_protocol::gate::{Entry, Gate};
 use dfaas_protocol::offer::ServiceTime;
 use dfaas_protocol::policy::{Policy, Terms};
 use dfaas_protocol::route::Route;
@@ -24,7 +24,7 @@ fn busy(site: &mut Site, size: u32, running: u32, waiting: u32) -> Arc<Gate> {
         assert!(gate.start(Time::ZERO));
     }
     for _ in 0..waiting {
-        assert_eq!(gate.enter(Time::ZERO), Entry::Wait(Turn::WhenFreed));
+        assert_eq!(gate.enter(Time::ZERO), Entry::Wait);
     }
     gate
 }
@@ -78,7 +78,7 @@ fn a_share_must_exceed_ours_by_the_margin() {
         let expected = if forwards {
             Decision::Forward(0, Why::MoreHeadroomThere)
         } else {
-            Decision::Wait(Turn::WhenFreed, Why::WaitHere)
+            Decision::Wait(Why::WaitHere)
         };
         assert_eq!(next(&route), expected, "{there}");
     }
@@ -102,7 +102,7 @@ fn queues_are_compared_as_shares_too() {
     busy(&mut site, 4, 4, 1);
     site.hears(1, &[("f", "-2/4")]);
     let route = site.route(Headroom, "f");
-    assert_eq!(next(&route), Decision::Wait(Turn::WhenFreed, Why::WaitHere));
+    assert_eq!(next(&route), Decision::Wait(Why::WaitHere));
 }
 
 #[test]
@@ -162,10 +162,7 @@ fn with_all_refused_it_waits_here_and_then_is_refused() {
             }
         }
     };
-    assert_eq!(
-        deliver(),
-        (2, Decision::Wait(Turn::WhenFreed, Why::WaitHere))
-    );
+    assert_eq!(deliver(), (2, Decision::Wait(Why::WaitHere)));
     assert_eq!(deliver(), (2, Decision::Reject(Rejection::Full)));
 }
 
@@ -246,7 +243,7 @@ fn tokens_are_headroom_too() {
     }
     assert_eq!(gate.headroom(now).free, 0);
     assert_eq!(next(), Decision::Forward(0, Why::MoreHeadroomThere));
-    assert_eq!(next(), Decision::Wait(Turn::At(at_ms(1010)), Why::WaitHere));
+    assert_eq!(next(), Decision::Wait(Why::WaitHere));
     // -1/10 here, 0/10 there.
     assert_eq!(next(), Decision::Forward(0, Why::MoreHeadroomThere));
 }
@@ -268,7 +265,7 @@ fn a_neighbour_without_room_is_left_out_while_a_call_can_wait_here() {
     busy(&mut site, 4, 4, 7);
     hears_queue(&mut site, 1, "-8/16", 8);
     let route = site.route(Headroom, "f");
-    assert_eq!(next(&route), Decision::Wait(Turn::WhenFreed, Why::WaitHere));
+    assert_eq!(next(&route), Decision::Wait(Why::WaitHere));
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::StrategyName::{LatencyThreshold, Nearest, PowerOfN};
 
@@ -63,7 +62,7 @@ fn what_finds_nothing_free_goes_to_the_nearest_with_something_free() {
     expected.extend([Decision::Forward(1, Why::Nearest); 2]);
     expected.extend([Decision::Forward(0, Why::Nearest); 4]);
     expected.push(Decision::Forward(3, Why::Nearest));
-    expected.push(Decision::Wait(Turn::WhenFreed, Why::WaitHere));
+    expected.push(Decision::Wait(Why::WaitHere));
     expected.push(Decision::Reject(Rejection::Full));
     let found: Vec<Decision> = expected.iter().map(|_| next(&route)).collect();
     assert_eq!(found, expected);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
 use dfaas_protocol::gate::Gate;
+use dfaas_protocol::policy::Terms;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Seen, StrategyName};
 use dfaas_protocol::{Health, Time};
@@ -46,7 +47,7 @@ fn a_platform_that_is_down_turns_the_node_into_a_forwarder() {
             }
         }
         assert_eq!((gate.running(), gate.headroom(Time::ZERO).free), (0, 0));
-        let admission = admit(&route, node(1), Time::ZERO);
+        let admission = admit(&route, node(1), &Terms::default(), Time::ZERO);
         let down = Admission::Refuse(Rejection::PlatformDown);
         assert_eq!(admission, down, "{strategy}");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dfaas_protocol::Capacity;
 use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, Why, admit};
+use dfaas_protocol::policy::Terms;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Recalc, StrategyName};
 
@@ -203,14 +204,17 @@ fn a_function_that_only_a_neighbour_has_is_served_there_once_it_is_granted() {
     let after = without.route(StrategyName::Recalc, "f");
     let decision = Delivery::new().next(&after, at_ms(0), &mut rng());
     assert_eq!(decision, Decision::Forward(0, Why::Drawn));
-    assert_eq!(admit(&serving, node(1), at_ms(0)), Admission::Run);
+    assert_eq!(
+        admit(&serving, node(1), &Terms::default(), at_ms(0)),
+        Admission::Run
+    );
 }
 
 /// How many calls of `from`, 100 a second from second `from_second` on, are taken over so many seconds.
 fn taken(route: &Route, from: NodeId, from_second: u64, seconds: u64) -> u64 {
     (0..seconds * 100)
         .map(|i| at_ms(from_second * 1000 + i * 10))
-        .filter(|now| match admit(route, from, *now) {
+        .filter(|now| match admit(route, from, &Terms::default(), *now) {
             Admission::Run => {
                 let _ = route.here.as_ref().unwrap().end();
                 true

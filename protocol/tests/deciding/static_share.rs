@@ -2,7 +2,6 @@
 
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::strategy::StrategyName::Static;
 
 use crate::site::{DRAWS, Site, assert_share, rng, slots, split};
@@ -74,7 +73,7 @@ fn a_call_drawn_for_here_waits_and_where_it_cannot_goes_there() {
             other => settled.push(other),
         }
     }
-    let waits = Decision::Wait(Turn::WhenFreed, Why::Drawn);
+    let waits = Decision::Wait(Why::Drawn);
     assert_eq!(settled, [Decision::Run(Why::Drawn), waits]);
     assert_eq!(gate.headroom(Time::ZERO).free, -1);
 }

@@ -13,6 +13,11 @@ use dfaas_protocol::Time;
 const DAYS: u64 = 1 << 15;
 /// Events in a day, about.
 const EVENTS_A_DAY: f64 = 32.0;
+/// Where there are very many events a day is no shorter than so many nanoseconds, as the ends of all days to come are to stay
+/// in the cache.
+const SHORT_DAY: u64 = 1 << 16;
+/// But it has no more events than about so many.
+const MOST_EVENTS_A_DAY: f64 = 1024.0;
 
 #[derive(Debug)]
 pub(crate) struct Calendar<E> {
@@ -24,6 +29,8 @@ pub(crate) struct Calendar<E> {
     today: Vec<Entry<E>>,
     ring: Vec<Vec<Entry<E>>>,
     in_ring: usize,
+    /// The buckets of days that are over. Those that were used last are used again first, as they are still in the cache.
+    spare: Vec<Vec<Entry<E>>>,
     far: BinaryHeap<Reverse<Far<E>>>,
     put_far: u64,
 }
@@ -43,15 +50,17 @@ struct Far<E> {
 impl<E: Copy> Calendar<E> {
     /// A calendar for about so many events a second of virtual time.
     pub(crate) fn new(events_a_second: f64) -> Calendar<E> {
-        let nanos = 1e9 * EVENTS_A_DAY / events_a_second.max(1.0);
+        let day = |events: f64| (events * 1e9 / events_a_second.max(1.0)).max(1.0) as u64;
+        let nanos = day(EVENTS_A_DAY).max(SHORT_DAY.min(day(MOST_EVENTS_A_DAY)));
         Calendar {
-            shift: (nanos.max(1.0) as u64).ilog2().min(30),
+            shift: nanos.ilog2().min(30),
             day: 0,
             today: Vec::new(),
             ring: std::iter::repeat_with(Vec::new)
                 .take(DAYS as usize)
                 .collect(),
             in_ring: 0,
+            spare: Vec::new(),
             far: BinaryHeap::new(),
             put_far: 0,
         }
@@ -65,8 +74,7 @@ impl<E: Copy> Calendar<E> {
             let place = self.today.partition_point(|other| other.at > at);
             self.today.insert(place, entry);
         } else if day < self.day + DAYS {
-            self.ring[(day % DAYS) as usize].push(entry);
-            self.in_ring += 1;
+            self.put(day, entry);
         } else {
             let order = self.put_far;
             self.put_far += 1;
@@ -74,25 +82,41 @@ impl<E: Copy> Calendar<E> {
         }
     }
 
-    pub(crate) fn next(&mut self) -> Option<(Time, E)> {
-        loop {
-            if let Some(Entry { at, event }) = self.today.pop() {
-                return Some((Time::from_nanos(at), event));
-            }
+    /// Takes the next event of the day at hand.
+    pub(crate) fn next_today(&mut self) -> Option<(Time, E)> {
+        let Entry { at, event } = self.today.pop()?;
+        Some((Time::from_nanos(at), event))
+    }
+
+    /// What is still to happen on the day at hand, as far as is known.
+    pub(crate) fn today(&self) -> impl Iterator<Item = E> + '_ {
+        self.today.iter().rev().map(|entry| entry.event)
+    }
+
+    /// Goes on to the next day on which something happens, once nothing of the day at hand is left. Returns whether there
+    /// is one.
+    pub(crate) fn turn(&mut self) -> bool {
+        while self.today.is_empty() {
             if self.in_ring > 0 {
                 self.day += 1;
-            } else {
-                let Reverse(first) = self.far.peek()?;
+            } else if let Some(Reverse(first)) = self.far.peek() {
                 self.day = first.entry.at >> self.shift;
+            } else {
+                return false;
             }
             self.come_near();
             let bucket = &mut self.ring[(self.day % DAYS) as usize];
+            if bucket.is_empty() {
+                continue;
+            }
             self.in_ring -= bucket.len();
-            std::mem::swap(&mut self.today, bucket);
+            let over = std::mem::replace(&mut self.today, std::mem::take(bucket));
+            self.spare.push(over);
             // Later ones first, and of one time those that were put there later first.
             self.today.reverse();
             self.today.sort_by_key(|entry| Reverse(entry.at));
         }
+        true
     }
 
     /// Moves what is in the ring's days by now there, before anything else can be put into them.
@@ -101,10 +125,20 @@ impl<E: Copy> Calendar<E> {
             && first.entry.at >> self.shift < self.day + DAYS
             && let Some(Reverse(Far { entry, .. })) = self.far.pop()
         {
-            let day = entry.at >> self.shift;
-            self.ring[(day % DAYS) as usize].push(entry);
-            self.in_ring += 1;
+            self.put(entry.at >> self.shift, entry);
         }
+    }
+
+    /// Puts an entry into a day of the ring.
+    fn put(&mut self, day: u64, entry: Entry<E>) {
+        let bucket = &mut self.ring[(day % DAYS) as usize];
+        if bucket.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            *bucket = spare;
+        }
+        bucket.push(entry);
+        self.in_ring += 1;
     }
 }
 
@@ -140,6 +174,10 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
+    fn next<E: Copy>(calendar: &mut Calendar<E>) -> Option<(Time, E)> {
+        calendar.turn().then(|| calendar.next_today())?
+    }
+
     #[test]
     fn events_come_by_time_and_then_in_their_order() {
         for rate in [1.0, 1e3, 1e6, 1e9] {
@@ -148,7 +186,7 @@ mod tests {
                 calendar.schedule(Time::from_nanos(at * 1_000_000_000), index);
             }
             let mut seen = Vec::new();
-            while let Some((at, index)) = calendar.next() {
+            while let Some((at, index)) = next(&mut calendar) {
                 seen.push((at.as_nanos() / 1_000_000_000, index));
             }
             assert_eq!(seen, [(10, 1), (10, 3), (20, 2), (30, 0), (30, 4)]);
@@ -169,7 +207,7 @@ mod tests {
                 put += 1;
             };
             (0..100).for_each(|_| schedule(&mut calendar, 0));
-            while let Some((at, index)) = calendar.next() {
+            while let Some((at, index)) = next(&mut calendar) {
                 assert!(at.as_nanos() >= now);
                 now = at.as_nanos();
                 seen.push((now, index));

@@ -2,25 +2,19 @@
 
 use std::ops::{Index, IndexMut};
 
-use dfaas_protocol::Time;
 use dfaas_protocol::delivery::Delivery;
 use dfaas_protocol::policy::Terms;
 use dfaas_protocol::queue::Place;
+use dfaas_protocol::{Headroom, Time};
 
 use super::event::CallId;
 
-/// A call on its way.
+/// A call on its way: what its events read of it, in one line of the cache.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(crate) struct Call {
-    pub(crate) delivery: Delivery,
-    /// What it asks for where it is.
-    pub(crate) terms: Terms,
-    /// Where it waits for a slot.
-    pub(crate) place: Option<Place>,
-    /// Which wait that is, of all.
-    pub(crate) wait: u32,
     pub(crate) arrived: Time,
-    /// When it began to wait.
+    /// When it began to wait, to run, or was sent.
     pub(crate) since: Time,
     /// Seconds that it takes on a node of speed 1.
     pub(crate) service: f64,
@@ -30,6 +24,8 @@ pub(crate) struct Call {
     /// The node where it runs or was sent, and which start of that node it was.
     pub(crate) at: u32,
     pub(crate) at_boot: u32,
+    /// Which wait for a slot it is in, of all; zero while it does not wait.
+    pub(crate) wait: u32,
     pub(crate) function: u16,
     /// How often it was sent to a neighbour.
     pub(crate) sent: u8,
@@ -37,9 +33,23 @@ pub(crate) struct Call {
     pub(crate) live: bool,
 }
 
+/// What only those calls need that wait or go to a neighbour.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Way {
+    pub(crate) delivery: Delivery,
+    /// What it asks for where it is.
+    pub(crate) terms: Terms,
+    /// Where it waits for a slot.
+    pub(crate) place: Option<Place>,
+    /// What is left where it was sent, as the answer that is on its way says.
+    pub(crate) left: Option<Headroom>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     places: Vec<Call>,
+    /// The way of each; what it says of a call that never waited nor left is of one before it.
+    ways: Vec<Way>,
     free: Vec<CallId>,
 }
 
@@ -52,6 +62,7 @@ impl Calls {
             }
             None => {
                 self.places.push(call);
+                self.ways.push(Way::default());
                 (self.places.len() - 1) as CallId
             }
         }
@@ -68,6 +79,15 @@ impl Calls {
     /// The call there, unless it has been answered.
     pub(crate) fn get(&self, id: CallId) -> Option<&Call> {
         self.places.get(id as usize).filter(|call| call.live)
+    }
+
+    /// The way of a call that waits or was sent to a neighbour.
+    pub(crate) fn way(&self, id: CallId) -> &Way {
+        &self.ways[id as usize]
+    }
+
+    pub(crate) fn way_mut(&mut self, id: CallId) -> &mut Way {
+        &mut self.ways[id as usize]
     }
 
     /// How many are on their way.
@@ -87,5 +107,15 @@ impl Index<CallId> for Calls {
 impl IndexMut<CallId> for Calls {
     fn index_mut(&mut self, id: CallId) -> &mut Call {
         &mut self.places[id as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_in_one_line_of_the_cache() {
+        assert_eq!(size_of::<Call>(), 64);
     }
 }

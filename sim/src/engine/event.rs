@@ -16,21 +16,16 @@ pub(crate) enum Event {
     Forwarded { call: CallId },
     /// The origin of a call learns that its neighbour cannot be reached.
     Unreached { call: CallId },
-    /// A call that waited for a token may start.
-    Turn { call: CallId },
+    /// A token comes for the calls that wait for one.
+    Token { node: u32, function: u16 },
     /// A call that waits can no longer start in time, if it still waits the same wait.
     Late { call: CallId, wait: u32 },
     /// A call has run.
     Done { call: CallId },
     /// The first of the calls that share a node's cores has run, if nothing came or went there since.
     SharedDone { node: u32, version: u32 },
-    /// The answer of a neighbour is back at the call's origin, with what is left there.
-    Answer {
-        call: CallId,
-        served: bool,
-        free: i32,
-        size: u32,
-    },
+    /// The answer of a neighbour is back at the call's origin.
+    Answer { call: CallId, served: bool },
     /// A fault begins, or is over.
     Fault { incident: u32, begins: bool },
 }
@@ -40,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_with_its_time_is_at_most_32_bytes() {
-        assert!(size_of::<Event>() + size_of::<u64>() <= 32);
+    fn an_event_with_its_time_is_at_most_24_bytes() {
+        assert!(size_of::<Event>() + size_of::<u64>() <= 24);
     }
 }

@@ -52,7 +52,7 @@ impl World<'_> {
         if let Some(warmth) = &mut self.warmth {
             warmth.forget(node);
         }
-        let waiting = self.nodes[node].crash(self.now);
+        let waiting = self.nodes[node].crash(self.clocks.shows(node, self.now));
         let running = self.cores[node].as_mut().map(|cores| cores.clear());
         for call in waiting.into_iter().chain(running.into_iter().flatten()) {
             self.lose(call);
@@ -65,11 +65,19 @@ impl World<'_> {
             return Ok(());
         }
         let (boot, lies) = (before.boot + 1, before.lies);
-        let mut node = Node::new(self.experiment, index, self.policy, boot, self.now);
+        let mut node = Node::new(
+            self.experiment,
+            index,
+            self.policy,
+            &self.platform,
+            boot,
+            self.clocks.shows(index, self.now),
+        );
         node.lies = lies;
         self.nodes[index] = node;
         self.offer(index)?;
-        self.schedule_tick(index, self.now + self.period);
+        let next = self.clocks.after(index, self.now, self.period);
+        self.schedule_tick(index, next);
         Ok(())
     }
 }

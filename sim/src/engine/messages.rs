@@ -1,7 +1,8 @@
-//! Ticks, and the control messages that nodes send each other. A message is encoded once and goes to many.
+//! Ticks, and the control messages that nodes send each other. A message is encoded once, goes to many and is decoded
+//! once, as its bytes say the same to each.
 
 use dfaas_protocol::Time;
-use dfaas_protocol::wire::WireError;
+use dfaas_protocol::wire::{self, WireError};
 
 use super::World;
 use super::event::Event;
@@ -16,13 +17,16 @@ pub(super) struct Messages {
 #[derive(Debug)]
 struct Message {
     bytes: Vec<u8>,
+    /// What the bytes say, once the first of its receivers has read them.
+    said: Option<wire::Message>,
     /// To how many it is still on its way.
     left: u32,
 }
 
 impl Messages {
     fn put(&mut self, bytes: Vec<u8>, left: u32) -> u32 {
-        let message = Message { bytes, left };
+        let said = None;
+        let message = Message { bytes, said, left };
         match self.free.pop() {
             Some(id) => {
                 self.places[id as usize] = message;
@@ -35,15 +39,26 @@ impl Messages {
         }
     }
 
-    fn bytes(&self, id: u32) -> &[u8] {
-        &self.places[id as usize].bytes
+    /// What a message says to one more of those to whom it is on its way.
+    fn read(&mut self, id: u32) -> Result<wire::Message, WireError> {
+        let message = &mut self.places[id as usize];
+        let said = match message.said.take() {
+            Some(said) => said,
+            None => wire::decode(&message.bytes)?,
+        };
+        if message.left > 1 {
+            message.said = Some(said.clone());
+        }
+        Ok(said)
     }
 
+    /// It is no longer on its way to one of them.
     fn arrived(&mut self, id: u32) {
         let message = &mut self.places[id as usize];
         message.left -= 1;
         if message.left == 0 {
             message.bytes = Vec::new();
+            message.said = None;
             self.free.push(id);
         }
     }
@@ -62,20 +77,23 @@ impl World<'_> {
         if !self.nodes[index].up || self.nodes[index].boot != boot {
             return Ok(());
         }
+        let now = self.clocks.shows(index, self.now);
         for peer in self.nodes[index].unwell() {
             let passed = self.nodes[peer].up && self.wires.joins(index, peer);
-            self.nodes[index].checked(peer, passed, self.now);
+            self.nodes[index].checked(peer, passed, now);
         }
-        for (to, bytes) in self.nodes[index].tick(self.experiment, self.now)? {
+        for (to, bytes) in self.nodes[index].tick(self.experiment, now)? {
             self.send(index, &[to as u32], bytes);
         }
         self.offer(index)?;
-        self.schedule_tick(index, self.now + self.period);
+        let next = self.clocks.after(index, self.now, self.period);
+        self.schedule_tick(index, next);
         Ok(())
     }
 
     pub(super) fn offer(&mut self, node: usize) -> Result<(), WireError> {
-        let bytes = self.nodes[node].offer(self.now)?;
+        let now = self.clocks.shows(node, self.now);
+        let bytes = self.nodes[node].offer(now)?;
         self.send(node, self.experiment.links.neighbours(node), bytes);
         Ok(())
     }
@@ -103,8 +121,9 @@ impl World<'_> {
     pub(super) fn hear(&mut self, to: usize, from: u32, message: u32) -> Result<(), WireError> {
         let node = &mut self.nodes[to];
         if node.up {
-            let bytes = self.messages.bytes(message);
-            node.hear(self.experiment, from as usize, bytes, self.now)?;
+            let said = self.messages.read(message)?;
+            let now = self.clocks.shows(to, self.now);
+            node.hear(self.experiment, from as usize, said, now);
         }
         self.messages.arrived(message);
         Ok(())

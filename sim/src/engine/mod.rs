@@ -1,23 +1,26 @@
 //! The run: takes events in their order and does what the nodes decide.
 
+mod ahead;
 mod arrivals;
 mod calendar;
 mod calls;
+mod clocks;
 mod cores;
 mod event;
 mod faults;
 mod local;
 mod messages;
 mod node;
+mod sources;
 mod warmth;
 mod wires;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Delivery, MAX_ATTEMPTS};
-use dfaas_protocol::gate::Turn;
 use dfaas_protocol::wire::WireError;
-use dfaas_protocol::{Headroom, Time};
+use dfaas_protocol::{Health, Time};
 use rand::RngExt;
 
 use crate::policy::Policy;
@@ -25,15 +28,18 @@ use crate::report::{Ledger, Report};
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
+use ahead::Visit;
 pub use arrivals::Brings;
 use arrivals::nanos;
 use calendar::Calendar;
-use calls::{Call, Calls};
+use calls::{Call, Calls, Way};
+use clocks::Clocks;
 use cores::Cores;
 use event::{CallId, Event};
 use local::Next;
 use messages::Messages;
 use node::{Node, Step};
+use sources::Sources;
 use warmth::Warmth;
 use wires::Wires;
 
@@ -61,7 +67,13 @@ pub fn run(
     progress: &mut dyn FnMut(Time),
 ) -> Result<Report, WireError> {
     let mut world = World::new(experiment, policy)?;
-    while let Some((now, event)) = world.calendar.next() {
+    while world.calendar.turn() {
+        if world.events >= world.looked {
+            world.look_ahead();
+        }
+        let Some((now, event)) = world.calendar.next_today() else {
+            continue;
+        };
         world.now = now;
         world.events += 1;
         if world.events.is_multiple_of(PROGRESS_EVENTS) {
@@ -85,20 +97,27 @@ struct World<'a> {
     calendar: Calendar<Event>,
     calls: Calls,
     nodes: Vec<Node>,
+    clocks: Clocks,
+    /// The health of all platforms: whenever a node is there, its platform answers.
+    platform: Arc<Health>,
     /// For each node, the cores that its calls share, if they do.
-    cores: Vec<Option<Cores>>,
+    cores: Vec<Option<Box<Cores>>>,
     /// What is warm, if any function goes to sleep.
     warmth: Option<Warmth>,
     /// For each node, how fast it runs calls now.
     speeds: Vec<f64>,
     /// For each node, the share of its messages that is lost now.
     losses: Vec<f64>,
-    sources: Vec<Brings>,
+    sources: Sources,
     wires: Wires,
     messages: Messages,
     ledger: Ledger,
     /// How often a call has begun to wait.
     waits: u32,
+    /// How many events were looked ahead to.
+    looked: u64,
+    /// The nodes that those ask, while they are looked for.
+    visits: Vec<Visit>,
 }
 
 impl<'a> World<'a> {
@@ -106,32 +125,41 @@ impl<'a> World<'a> {
         let period = experiment.periods.of(policy.strategy());
         let seed = experiment.seed;
         let count = experiment.nodes.len();
-        let start = |node| Node::new(experiment, node, policy, 1, Time::ZERO);
+        let end = Time::ZERO + experiment.duration;
+        let platform = Arc::default();
+        let clocks = Clocks::new(experiment);
+        let start = |node| {
+            let now = clocks.shows(node, Time::ZERO);
+            Node::new(experiment, node, policy, &platform, 1, now)
+        };
+        let nodes = (0..count).map(start).collect();
         let mut world = World {
             experiment,
             policy,
             period,
-            end: Time::ZERO + experiment.duration,
+            end,
             now: Time::ZERO,
             events: 0,
             calendar: Calendar::new(events_a_second(experiment, period)),
             calls: Calls::default(),
-            nodes: (0..count).map(start).collect(),
+            nodes,
+            clocks,
+            platform,
             cores: experiment
                 .nodes
                 .iter()
-                .map(|site| site.cores.map(Cores::new))
+                .map(|site| site.cores.map(|cores| Box::new(Cores::new(cores))))
                 .collect(),
             warmth: Warmth::new(experiment),
             speeds: experiment.nodes.iter().map(|site| site.speed).collect(),
             losses: vec![0.0; count],
-            sources: (0..experiment.sources.len())
-                .map(|n| Brings::new(seed, n))
-                .collect(),
+            sources: Sources::new(experiment, end),
             wires: Wires::new(experiment),
             messages: Messages::default(),
             ledger: Ledger::new(experiment),
             waits: 0,
+            looked: 0,
+            visits: Vec::new(),
         };
         world.schedule_faults();
         // Every node offers as it starts and then ticks at its own pace, so that they do not all plan at once.
@@ -139,9 +167,10 @@ impl<'a> World<'a> {
         for node in 0..count {
             world.offer(node)?;
             let first = period.mul_f64(rng.random());
-            world.schedule_tick(node, Time::ZERO + first);
+            let first = world.clocks.after(node, Time::ZERO, first);
+            world.schedule_tick(node, first);
         }
-        for source in 0..experiment.sources.len() {
+        for source in 0..world.sources.len() {
             world.schedule_arrival(source);
         }
         Ok(world)
@@ -154,26 +183,18 @@ impl<'a> World<'a> {
             Event::Message { to, from, message } => self.hear(to as usize, from, message)?,
             Event::Forwarded { call } => self.forwarded(call),
             Event::Unreached { call } => self.unreached(call),
-            Event::Turn { call } => self.turn(call),
+            Event::Token { node, function } => self.token(node as usize, function.into()),
             Event::Late { call, wait } => self.late(call, wait),
             Event::Done { call } => self.done(call),
             Event::SharedDone { node, version } => self.shared_done(node as usize, version),
-            Event::Answer {
-                call,
-                served,
-                free,
-                size,
-            } => {
-                self.answered(call, served, Headroom { free, size });
-            }
+            Event::Answer { call, served } => self.answered(call, served),
             Event::Fault { incident, begins } => self.fault(incident, begins)?,
         }
         Ok(())
     }
 
     fn schedule_arrival(&mut self, index: usize) {
-        let source = &self.experiment.sources[index];
-        if let Some(at) = self.sources[index].next(source, self.end) {
+        if let Some(at) = self.sources.next(self.experiment, index) {
             let event = Event::Arrival {
                 source: index as u32,
             };
@@ -182,49 +203,62 @@ impl<'a> World<'a> {
     }
 
     fn arrival(&mut self, index: usize) {
-        let source = &self.experiment.sources[index];
-        let function = &self.experiment.functions[source.function];
-        let service = self.sources[index].service(&function.service);
+        let brought = self.sources.arrive(index);
+        let (origin, function) = (brought.node as usize, usize::from(brought.function));
         self.schedule_arrival(index);
-        self.ledger.offer(source.node, source.function, self.now);
-        let node = &mut self.nodes[source.node];
+        self.ledger.offer(origin, function, self.now);
+        let node = &mut self.nodes[origin];
         if !node.up {
-            return self.ledger.refuse(source.node, NODE_DOWN, self.now);
+            return self.ledger.refuse(origin, NODE_DOWN, self.now);
         }
-        let terms = node.take_in(source.function, self.now);
+        let terms = node.take_in(function, self.clocks.shows(origin, self.now));
         let call = self.calls.put(Call {
-            delivery: Delivery::on(terms),
-            terms,
-            place: None,
-            wait: 0,
             arrived: self.now,
             since: self.now,
-            service,
-            origin: source.node as u32,
+            service: brought.service,
+            origin: brought.node,
             origin_boot: node.boot,
-            at: source.node as u32,
+            at: brought.node,
             at_boot: node.boot,
-            function: source.function as u16,
+            wait: 0,
+            function: brought.function,
             sent: 0,
             live: true,
         });
-        self.deliver(call);
+        let way = Way {
+            delivery: Delivery::on(terms),
+            terms,
+            ..Way::default()
+        };
+        self.deliver(call, way);
+    }
+
+    /// Decides a call that came back to its origin, or did not leave it.
+    fn deliver_again(&mut self, id: CallId) {
+        let way = *self.calls.way(id);
+        self.deliver(id, way);
     }
 
     /// Decides a call at its origin, and does it.
-    fn deliver(&mut self, id: CallId) {
-        let call = &mut self.calls[id];
+    fn deliver(&mut self, id: CallId, mut way: Way) {
+        let call = &self.calls[id];
         let (origin, function) = (call.origin as usize, usize::from(call.function));
         if self.policy == Policy::Dispatcher {
-            look_around(&self.nodes, origin, function, self.now);
+            self.look_around(origin, function);
         }
+        let call = &mut self.calls[id];
+        let now = self.clocks.shows(origin, self.now);
         let node = &mut self.nodes[origin];
-        let step = node.decide(self.experiment, function, &mut call.delivery, self.now);
+        let step = node.decide(self.experiment, function, &mut way.delivery, now);
         call.at = call.origin;
         call.at_boot = call.origin_boot;
+        // Most calls run at once, and nobody asks for their way again.
+        if !matches!(step, Step::Run | Step::Refuse(_)) {
+            *self.calls.way_mut(id) = way;
+        }
         match step {
             Step::Run => self.start(id),
-            Step::Wait(turn) => self.wait(id, turn),
+            Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Forward(to) => self.forward(id, to as usize),
             Step::Refuse(why) => {
@@ -249,7 +283,7 @@ impl<'a> World<'a> {
         let bytes = HEAD_BYTES + self.experiment.functions[usize::from(call.function)].body_bytes;
         let arrives = self.cross(origin, to, bytes);
         if !self.wires.joins(origin, to) {
-            let at = self.now + CONNECT;
+            let at = self.clocks.after(origin, self.now, CONNECT);
             self.calendar.schedule(at, Event::Unreached { call: id });
         } else {
             self.calendar
@@ -261,6 +295,7 @@ impl<'a> World<'a> {
         let call = &mut self.calls[id];
         let (to, origin) = (call.at as usize, call.origin as usize);
         let function = usize::from(call.function);
+        let now = self.clocks.shows(to, self.now);
         let node = &mut self.nodes[to];
         if !node.up {
             // It takes the way back to learn that nobody listens.
@@ -269,10 +304,11 @@ impl<'a> World<'a> {
             return;
         }
         call.at_boot = node.boot;
-        call.terms = node.terms(function, call.delivery.tried().terms(), self.now);
-        match node.admit(self.experiment, function, origin, &call.terms, self.now) {
+        let way = self.calls.way_mut(id);
+        way.terms = node.terms(function, way.delivery.tried().terms(), now);
+        match node.admit(self.experiment, function, origin, &way.terms, now) {
             Step::Run => self.start(id),
-            Step::Wait(turn) => self.wait(id, turn),
+            Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Refuse(_) => self.answer(id, false),
             Step::Forward(_) => unreachable!("an admission has no way to say forward"),
@@ -287,43 +323,49 @@ impl<'a> World<'a> {
         if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
             return self.lose(id);
         }
-        self.nodes[origin].unreached(to, sent, self.now);
-        self.deliver(id);
+        let function = usize::from(call.function);
+        let (sent, now) = (
+            self.clocks.shows(origin, sent),
+            self.clocks.shows(origin, self.now),
+        );
+        self.nodes[origin].unreached(function, to, sent, now);
+        self.deliver_again(id);
     }
 
-    fn wait(&mut self, id: CallId, turn: Turn) {
-        self.waits = self.waits.wrapping_add(1);
+    fn wait(&mut self, id: CallId) {
+        self.waits = self.waits.wrapping_add(1).max(1);
         let call = &mut self.calls[id];
         call.since = self.now;
         call.wait = self.waits;
-        let function = usize::from(call.function);
-        let node = &mut self.nodes[call.at as usize];
-        match turn {
-            Turn::WhenFreed => {
-                let Some((place, latest)) = node.wait(function, id, &call.terms) else {
-                    return;
-                };
-                call.place = Some(place);
-                if let Some(latest) = latest {
-                    let late = latest.max(self.now) + JUST_AFTER;
-                    let wait = call.wait;
-                    self.calendar.schedule(late, Event::Late { call: id, wait });
-                }
-            }
-            Turn::At(at) => {
-                let latest = node.latest_start(function, &call.terms);
-                if latest.is_some_and(|latest| latest < at) {
-                    node.give_back(function);
-                    return self.drop_from_queue(id);
-                }
-                self.calendar.schedule(at, Event::Turn { call: id });
-            }
+        let (at, function, wait) = (call.at, call.function, call.wait);
+        let now = self.clocks.shows(at as usize, self.now);
+        let node = &mut self.nodes[at as usize];
+        let way = self.calls.way_mut(id);
+        let Some((place, latest)) = node.wait(function.into(), id, &way.terms, now) else {
+            return self.drop_from_queue(id);
+        };
+        way.place = Some(place);
+        if let Some(latest) = latest {
+            let latest = self.clocks.when(at as usize, latest);
+            let late = latest.max(self.now) + JUST_AFTER;
+            self.calendar.schedule(late, Event::Late { call: id, wait });
+        }
+        self.await_token(at as usize, function.into());
+    }
+
+    fn await_token(&mut self, node: usize, function: usize) {
+        let now = self.clocks.shows(node, self.now);
+        if let Some(token) = self.nodes[node].awaits_token(function, now) {
+            let token = self.clocks.when(node, token);
+            let (node, function) = (node as u32, function as u16);
+            self.calendar
+                .schedule(token, Event::Token { node, function });
         }
     }
 
     /// A call waits in the place of another, of lower priority.
     fn displace(&mut self, id: CallId, other: CallId) {
-        self.wait(id, Turn::WhenFreed);
+        self.wait(id);
         self.drop_from_queue(other);
     }
 
@@ -333,7 +375,7 @@ impl<'a> World<'a> {
             return;
         };
         let (node, function) = (call.at as usize, usize::from(call.function));
-        if let Some(place) = call.place
+        if let Some(place) = self.calls.way(id).place
             && self.nodes[node].leave(function, place)
         {
             self.drop_from_queue(id);
@@ -343,21 +385,21 @@ impl<'a> World<'a> {
     /// A call has been taken out of a queue: nothing of it was executed.
     fn drop_from_queue(&mut self, id: CallId) {
         let call = &mut self.calls[id];
-        call.place = None;
+        call.wait = 0;
         if call.at == call.origin {
-            call.delivery.dropped_here();
-            self.deliver(id);
+            self.calls.way_mut(id).delivery.dropped_here();
+            self.deliver_again(id);
         } else {
             self.answer(id, false);
         }
     }
 
-    fn turn(&mut self, id: CallId) {
-        if self.is_gone(id) {
-            return self.lose(id);
+    fn token(&mut self, node: usize, function: usize) {
+        let now = self.clocks.shows(node, self.now);
+        if self.nodes[node].token_comes(function, now) {
+            while self.start_next(node, function) {}
+            self.await_token(node, function);
         }
-        self.ledger.waited(self.now.since(self.calls[id].since));
-        self.start(id);
     }
 
     /// A call begins to run, where it is.
@@ -416,7 +458,8 @@ impl<'a> World<'a> {
         }
         let call = &self.calls[id];
         let (node, function) = (call.at as usize, usize::from(call.function));
-        let took = self.now.since(call.since);
+        let shown = |at| self.clocks.shows(node, at);
+        let took = shown(self.now).since(shown(call.since));
         let is_own = call.at == call.origin;
         self.ledger.ran(node);
         if let Some(warmth) = &mut self.warmth {
@@ -435,17 +478,25 @@ impl<'a> World<'a> {
     }
 
     /// A slot is given up: whoever waits first and can still start in time has it.
-    fn release(&mut self, node: usize, mut function: usize) {
+    fn release(&mut self, node: usize, function: usize) {
+        if self.nodes[node].end(function) {
+            self.start_next(node, function);
+            self.nodes[node].settle(function);
+        }
+    }
+
+    /// Starts the next one of those who wait, if one can. Returns whether there was one.
+    fn start_next(&mut self, node: usize, function: usize) -> bool {
         loop {
-            let next;
-            (function, next) = self.nodes[node].release(function, self.now);
-            match next {
-                Next::Nobody => return,
+            let now = self.clocks.shows(node, self.now);
+            match self.nodes[node].next(function, now) {
+                Next::Nobody => return false,
                 Next::Drop(call) => self.drop_from_queue(call),
                 Next::Start(call) => {
-                    self.calls[call].place = None;
+                    self.calls[call].wait = 0;
                     self.ledger.waited(self.now.since(self.calls[call].since));
-                    return self.start(call);
+                    self.start(call);
+                    return true;
                 }
             }
         }
@@ -462,17 +513,13 @@ impl<'a> World<'a> {
             0
         };
         let at = self.cross(from, origin, HEAD_BYTES + body);
-        let Headroom { free, size } = self.nodes[from].says(function, self.now);
-        let answer = Event::Answer {
-            call: id,
-            served,
-            free,
-            size,
-        };
-        self.calendar.schedule(at, answer);
+        let left = self.nodes[from].says(function, self.clocks.shows(from, self.now));
+        self.calls.way_mut(id).left = Some(left);
+        self.calendar
+            .schedule(at, Event::Answer { call: id, served });
     }
 
-    fn answered(&mut self, id: CallId, served: bool, headroom: Headroom) {
+    fn answered(&mut self, id: CallId, served: bool) {
         let call = &self.calls[id];
         let (origin, from) = (call.origin as usize, call.at as usize);
         let is_there = self.nodes[origin].up && self.nodes[origin].boot == call.origin_boot;
@@ -480,7 +527,10 @@ impl<'a> World<'a> {
             return self.lose(id);
         }
         let function = usize::from(call.function);
-        self.nodes[origin].answered(function, from, served, headroom, self.now);
+        if let Some(left) = self.calls.way(id).left {
+            let now = self.clocks.shows(origin, self.now);
+            self.nodes[origin].answered(function, from, served, left, now);
+        }
         if served {
             let call = self.calls.take(id);
             let latency = self.now.since(call.arrived);
@@ -488,7 +538,17 @@ impl<'a> World<'a> {
                 .serve((origin, function), latency, true, self.now);
         } else {
             self.ledger.peer_refusal(from, self.now);
-            self.deliver(id);
+            self.deliver_again(id);
+        }
+    }
+
+    /// For the dispatcher: a node sees what is left at each of its candidates now.
+    fn look_around(&self, origin: usize, function: usize) {
+        let origin = &self.nodes[origin];
+        for (place, candidate) in origin.candidates(function).enumerate() {
+            let now = self.clocks.shows(candidate, self.now);
+            let headroom = self.nodes[candidate].headroom(function, now);
+            origin.inform(function, place, headroom);
         }
     }
 
@@ -509,14 +569,6 @@ impl<'a> World<'a> {
         let link = self.experiment.links.between(from, to);
         let link = link.expect("calls and messages go to neighbours only, over their link");
         self.wires.cross(self.experiment, link, bytes, self.now)
-    }
-}
-
-/// For the dispatcher: a node sees what is left at each of its candidates now.
-fn look_around(nodes: &[Node], origin: usize, function: usize, now: Time) {
-    for (place, candidate) in nodes[origin].candidates(function).enumerate() {
-        let headroom = nodes[candidate].headroom(function, now);
-        nodes[origin].inform(function, place, headroom);
     }
 }
 

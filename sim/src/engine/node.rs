@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::gate::Turn;
-use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::gate::{Freed, Gate};
+use dfaas_protocol::neighbours::{Heard, Neighbours, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
@@ -15,7 +15,7 @@ use dfaas_protocol::queue::Place;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
 use dfaas_protocol::wire::{self, Message, WireError};
-use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
+use dfaas_protocol::{FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
 
 use crate::policy::Policy;
@@ -23,7 +23,7 @@ use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
 use super::event::CallId;
-use super::local::{Local, Next};
+use super::local::{Local, Next, Waiting};
 
 /// Nobody connects to it, but an offer names an address.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -40,7 +40,7 @@ const GONE: Headroom = Headroom {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Run,
-    Wait(Turn),
+    Wait,
     /// Let it wait in the place of that one, which goes.
     Displace(CallId),
     /// Send it to that node.
@@ -48,31 +48,34 @@ pub(crate) enum Step {
     Refuse(Rejection),
 }
 
+/// What every call reads is in its first line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Node {
-    index: usize,
-    /// Whether it is there.
-    pub(crate) up: bool,
-    /// Grows with each start.
-    pub(crate) boot: u32,
-    /// Whether it says that all its capacity is free.
-    pub(crate) lies: bool,
     /// For each function of the experiment, what the node has of it.
     functions: Vec<Option<Local>>,
+    /// For each function of the experiment, the way of its calls, if the node knows of one.
+    routes: Vec<Option<Route>>,
+    index: u32,
+    /// Grows with each start.
+    pub(crate) boot: u32,
+    /// Whether it is there.
+    pub(crate) up: bool,
+    /// Whether it says that all its capacity is free.
+    pub(crate) lies: bool,
+    /// What can be planned with has changed since the last plan.
+    stale: bool,
+    rng: ChaCha8Rng,
+    /// Those who wait for the slots that functions share.
+    together: Waiting,
     /// What was measured of those that it has, up to the last tick.
     seen: Vec<Seen>,
     strategy: Box<dyn Strategy>,
     neighbours: Neighbours,
     period: Period,
-    routes: Vec<Route>,
-    /// For each function of the experiment, its place among the routes.
-    route_of: Vec<Option<u16>>,
     /// When the last tick was.
     measured: Time,
-    /// What can be planned with has changed since the last plan.
-    stale: bool,
     sequence: u64,
-    rng: ChaCha8Rng,
 }
 
 /// The node with that index in the experiment. Ids are in the order of the indices.
@@ -94,6 +97,7 @@ impl Node {
         experiment: &Experiment,
         index: usize,
         policy: Policy,
+        platform: &Arc<Health>,
         boot: u32,
         now: Time,
     ) -> Node {
@@ -105,9 +109,10 @@ impl Node {
             .iter()
             .zip(&experiment.functions)
             .map(|(placement, function)| {
-                let policy = function.policy.clone();
+                let policy = Arc::clone(&function.policy);
                 let shared = slots.clone();
-                placement.map(|placement| Local::new(placement, shared, policy, peers, now))
+                let local = |placement| Local::new(placement, shared, policy, platform, peers, now);
+                placement.map(local)
             })
             .collect();
         let seen = functions
@@ -122,17 +127,17 @@ impl Node {
         let period = experiment.periods.of(strategy);
         let policies = experiment.functions.iter();
         let policies: BTreeMap<_, _> = policies
-            .map(|function| (function.name.clone(), function.policy.clone()))
+            .map(|function| (function.name.clone(), (*function.policy).clone()))
             .collect();
         let mut neighbours = Neighbours::new();
         neighbours.set_policies(policies);
         let mut node = Node {
-            index,
+            index: index as u32,
             up: true,
             boot,
             lies: false,
-            route_of: vec![None; functions.len()],
             functions,
+            together: Waiting::new(),
             seen,
             strategy: strategy.build(&Settings::default()),
             measured: now,
@@ -167,13 +172,12 @@ impl Node {
         now: Time,
     ) -> Step {
         self.plan_if_stale(experiment, now);
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
+        let Some(route) = self.routes[function].as_ref() else {
             return Step::Refuse(Rejection::Unknown);
         };
         match delivery.next(route, now, &mut self.rng) {
             Decision::Run(_) => Step::Run,
-            Decision::Wait(turn, _) => Step::Wait(turn),
+            Decision::Wait(_) => Step::Wait,
             Decision::Forward(place, _) => Step::Forward(index_of(&route.there[place].node) as u32),
             Decision::Reject(why) => self.refuse(function, why, delivery.tried().terms()),
         }
@@ -181,13 +185,12 @@ impl Node {
 
     /// Refuses a call, unless it can wait in the place of one of lower priority.
     fn refuse(&mut self, function: usize, why: Rejection, terms: &Terms) -> Step {
-        let local = self.functions[function].as_mut();
-        match local.filter(|_| why == Rejection::Full) {
-            Some(local) => local
-                .displace(terms)
-                .map_or(Step::Refuse(why), Step::Displace),
-            None => Step::Refuse(why),
-        }
+        let displaced = if why == Rejection::Full {
+            self.displace(function, terms)
+        } else {
+            None
+        };
+        displaced.map_or(Step::Refuse(why), Step::Displace)
     }
 
     /// What to do with a call that a neighbour forwarded.
@@ -203,13 +206,12 @@ impl Node {
             return Step::Refuse(Rejection::Closed);
         }
         self.plan_if_stale(experiment, now);
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
+        let Some(route) = self.routes[function].as_ref() else {
             return Step::Refuse(Rejection::NotHere);
         };
-        let step = match admit(route, id_of(from), now) {
+        let step = match admit(route, id_of(from), terms, now) {
             Admission::Run => Step::Run,
-            Admission::Wait(turn) => Step::Wait(turn),
+            Admission::Wait => Step::Wait,
             Admission::Refuse(why) => self.refuse(function, why, terms),
         };
         if let Step::Refuse(_) = step {
@@ -217,7 +219,7 @@ impl Node {
         }
         let place = experiment
             .links
-            .neighbours(self.index)
+            .neighbours(self.index as usize)
             .binary_search(&(from as u32));
         if let (Ok(place), Some(local)) = (place, &mut self.functions[function]) {
             local.for_peers[place].count += 1;
@@ -234,33 +236,92 @@ impl Node {
         }
     }
 
-    /// A call waits for a slot. Returns its place, and until when waiting is of any use.
+    /// A function that is here, and those who wait for the slots that it shares, if it does.
+    fn with_waiting(&mut self, function: usize) -> Option<(&mut Local, Option<&mut Waiting>)> {
+        let local = self.functions[function].as_mut()?;
+        let together = local.gate.is_sharing().then_some(&mut self.together);
+        Some((local, together))
+    }
+
+    /// A call waits. Returns its place, and until when waiting is of any use; nothing if it already is of none.
     pub(crate) fn wait(
         &mut self,
         function: usize,
         call: CallId,
         terms: &Terms,
+        now: Time,
     ) -> Option<(Place, Option<Time>)> {
-        let local = self.functions[function].as_mut()?;
-        Some(local.wait(call, terms))
-    }
-
-    /// The latest start of a call that is promised a token.
-    pub(crate) fn latest_start(&self, function: usize, terms: &Terms) -> Option<Time> {
-        terms.latest_start(self.functions[function].as_ref()?.service)
-    }
-
-    /// A call that is promised a token does not use it.
-    pub(crate) fn give_back(&self, function: usize) {
-        if let Some(local) = &self.functions[function] {
+        let (local, together) = self.with_waiting(function)?;
+        let latest = terms.latest_start(local.service);
+        let queue = together.unwrap_or(&mut local.waiting);
+        let place = queue.push(terms.priority, latest, (function as u16, call));
+        let token = latest.and_then(|_| local.gate.next_token(now, || queue.ahead_of(place)));
+        if token
+            .zip(latest)
+            .is_some_and(|(token, latest)| token > latest)
+        {
+            queue.leave(place);
             local.gate.leave();
+            return None;
         }
+        Some((place, latest))
+    }
+
+    /// When to ask for the next one, if somebody waits for a token and that was not asked yet.
+    pub(crate) fn awaits_token(&mut self, function: usize, now: Time) -> Option<Time> {
+        let local = self.functions[function].as_mut()?;
+        if local.waiting.is_empty() || local.token_at.is_some() {
+            return None;
+        }
+        local.token_at = local.gate.next_token(now, || 0);
+        local.token_at
+    }
+
+    /// Whether a token comes now that somebody waits for.
+    pub(crate) fn token_comes(&mut self, function: usize, now: Time) -> bool {
+        let local = self.functions[function].as_mut();
+        local.is_some_and(|local| local.token_at.take_if(|at| *at <= now).is_some())
+    }
+
+    /// Takes out the call that would go last, if its priority is below that of these terms: another waits in its place.
+    fn displace(&mut self, function: usize, terms: &Terms) -> Option<CallId> {
+        let gate = Arc::clone(&self.functions[function].as_ref()?.gate);
+        let (_, call) = if gate.is_sharing() {
+            let functions = &self.functions;
+            let of = |function: u16| functions[usize::from(function)].as_ref();
+            let may = |gate: &Gate, function| {
+                of(function).is_some_and(|local| gate.may_displace(&local.gate))
+            };
+            let displaced = self
+                .together
+                .displace(terms.priority, |(function, _)| may(&gate, *function))?;
+            if let Some(local) = of(displaced.0) {
+                local.gate.leave();
+            }
+            displaced
+        } else {
+            let local = self.functions[function].as_mut()?;
+            let displaced = local.waiting.displace(terms.priority, |_| true)?;
+            gate.leave();
+            displaced
+        };
+        gate.wait_in_place_of_another();
+        Some(call)
     }
 
     /// A call that waits gives up. Returns whether it was still waiting.
     pub(crate) fn leave(&mut self, function: usize, place: Place) -> bool {
-        let local = self.functions[function].as_mut();
-        local.is_some_and(|local| local.leave(place))
+        let Some((local, together)) = self.with_waiting(function) else {
+            return false;
+        };
+        let left = together
+            .unwrap_or(&mut local.waiting)
+            .leave(place)
+            .is_some();
+        if left {
+            local.gate.leave();
+        }
+        left
     }
 
     /// A call has run here, for so long.
@@ -271,31 +332,43 @@ impl Node {
         }
     }
 
-    /// A slot is given up; returns who has it now, with its function.
-    pub(crate) fn release(&mut self, function: usize, now: Time) -> (usize, Next) {
-        let Some(local) = self.functions[function].as_mut() else {
-            return (function, Next::Nobody);
-        };
-        match local.release(now) {
-            Some(next) => (function, next),
-            None => self.resume(now),
+    /// A call ended. Whether its slot is for those who wait: then the node [settles](Node::settle) when the
+    /// [next](Node::next) of them was let start.
+    pub(crate) fn end(&self, function: usize) -> bool {
+        let local = self.functions[function].as_ref();
+        local.is_some_and(|local| local.gate.end() == Freed::ForNext)
+    }
+
+    pub(crate) fn settle(&self, function: usize) {
+        if let Some(local) = &self.functions[function] {
+            local.gate.settle();
         }
     }
 
-    /// Who has a slot that is free for all functions of the node: the first of those that wait and may have it.
-    fn resume(&mut self, now: Time) -> (usize, Next) {
-        let locals = self.functions.iter().enumerate();
-        let mut order: Vec<_> = locals
-            .filter_map(|(function, local)| Some((local.as_ref()?.precedence()?, function)))
-            .collect();
-        order.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, function) in order {
-            let local = self.functions[function].as_mut();
-            if let Some(next) = local.and_then(|local| local.resume(now)) {
-                return (function, next);
+    /// Who is next of those who wait where the calls of that function do.
+    pub(crate) fn next(&mut self, function: usize, now: Time) -> Next {
+        let Some(local) = self.functions[function].as_mut() else {
+            return Next::Nobody;
+        };
+        let next = if local.gate.is_sharing() {
+            let functions = &self.functions;
+            let gate = |function: u16| Some(&functions[usize::from(function)].as_ref()?.gate);
+            let resume = |function| gate(function).is_some_and(|gate| gate.resume(now));
+            self.together.next(now, |(function, _)| resume(*function))
+        } else {
+            let gate = &local.gate;
+            local.waiting.next(now, |_| gate.resume(now))
+        };
+        match next {
+            Some(((_, call), true)) => Next::Start(call),
+            Some(((function, call), false)) => {
+                if let Some(local) = &self.functions[usize::from(function)] {
+                    local.gate.leave();
+                }
+                Next::Drop(call)
             }
+            None => Next::Nobody,
         }
-        (0, Next::Nobody)
     }
 
     /// What it says is left of a function.
@@ -320,14 +393,74 @@ impl Node {
 
     /// The nodes that a call of the function may be sent to.
     pub(crate) fn candidates(&self, function: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
-        let route = self.route_of[function].map(|place| &self.routes[usize::from(place)]);
-        let there = route.map_or(&[][..], |route| &route.there[..]);
+        let there = self.routes[function].as_ref();
+        let there = there.map_or(&[][..], |route| &route.there[..]);
         there.iter().map(|candidate| index_of(&candidate.node))
+    }
+
+    /// Reads the node itself.
+    pub(super) fn glance(&self) -> u64 {
+        u64::from(self.boot)
+    }
+
+    /// Reads a function and the way of its calls.
+    pub(super) fn glance_function(&self, function: usize) -> u64 {
+        let own = self.functions[function].as_ref().map(Local::glance);
+        let way = self.routes[function]
+            .as_ref()
+            .map(|route| route.there.len() as u64);
+        own.unwrap_or_default() + way.unwrap_or_default()
+    }
+
+    /// Reads what is left of a function, and who else has it.
+    pub(super) fn glance_gate(&self, function: usize) -> u64 {
+        let gate = self.functions[function].as_ref();
+        let gate = gate.map(|local| u64::from(local.gate.running()));
+        let there = self.routes[function]
+            .as_ref()
+            .map_or(&[][..], |route| &route.there);
+        let there = there
+            .iter()
+            .map(|candidate| u64::from(candidate.node.key()[7]));
+        gate.unwrap_or_default() + there.sum::<u64>()
+    }
+
+    /// Reads what is known of those who else have a function.
+    pub(super) fn glance_candidates(&self, function: usize) -> u64 {
+        let there = self.routes[function]
+            .as_ref()
+            .map_or(&[][..], |route| &route.there);
+        let remotes = there.iter().map(|candidate| {
+            let remote = &candidate.remote;
+            let known = u64::from(remote.queue()) + u64::from(remote.round_trip().is_some());
+            known + remote.health().state() as u64
+        });
+        remotes.sum()
+    }
+
+    /// Whether a call that comes now would not run at once.
+    pub(super) fn is_busy(&self, function: usize) -> bool {
+        let local = self.functions[function].as_ref();
+        local.is_none_or(|local| local.gate.headroom(self.measured).free <= 0)
+    }
+
+    /// Reads what is known of a neighbour.
+    pub(super) fn glance_neighbour(&self, from: usize) -> u64 {
+        let neighbour = self.neighbours.get(id_of(from));
+        let known = neighbour.map(|neighbour| {
+            let offered = neighbour.functions.values().next();
+            let queue = offered.map(|offered| u64::from(offered.remote.queue()));
+            neighbour
+                .heard
+                .as_nanos()
+                .wrapping_add(queue.unwrap_or_default())
+        });
+        known.unwrap_or_default()
     }
 
     /// It is told what is left at a candidate, by its place.
     pub(crate) fn inform(&self, function: usize, place: usize, headroom: Headroom) {
-        if let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)]) {
+        if let Some(route) = &self.routes[function] {
             let remote = &route.there[place].remote;
             remote.report(headroom);
             // Who sees everything leaves nobody alone for a refusal.
@@ -344,15 +477,7 @@ impl Node {
         headroom: Headroom,
         now: Time,
     ) {
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
-            return;
-        };
-        let found = route
-            .there
-            .binary_search_by_key(&from, |candidate| index_of(&candidate.node));
-        if let Ok(place) = found {
-            let remote = &route.there[place].remote;
+        if let Some(remote) = self.remote(function, from) {
             remote.report(headroom);
             if served {
                 remote.took();
@@ -363,8 +488,18 @@ impl Node {
         }
     }
 
+    /// A function at a neighbour that its calls may be sent to.
+    fn remote(&self, function: usize, from: usize) -> Option<&Remote> {
+        let there = &self.routes[function].as_ref()?.there;
+        let place = there.binary_search_by_key(&from, |candidate| index_of(&candidate.node));
+        Some(&there[place.ok()?].remote)
+    }
+
     /// A neighbour could not be reached for a call that was sent then.
-    pub(crate) fn unreached(&self, from: usize, sent: Time, now: Time) {
+    pub(crate) fn unreached(&self, function: usize, from: usize, sent: Time, now: Time) {
+        if let Some(remote) = self.remote(function, from) {
+            remote.unreached();
+        }
         if let Some(neighbour) = self.neighbours.get(id_of(from)) {
             neighbour.health.call_failed(sent, now);
         }
@@ -433,7 +568,7 @@ impl Node {
         now: Time,
     ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
         self.neighbours.expire(now);
-        let peers = experiment.links.neighbours(self.index);
+        let peers = experiment.links.neighbours(self.index as usize);
         let seconds = now.since(self.measured).as_secs_f64().max(1e-3);
         self.measured = now;
         let locals = self.functions.iter_mut().flatten();
@@ -467,11 +602,11 @@ impl Node {
         &mut self,
         experiment: &Experiment,
         from: usize,
-        bytes: &[u8],
+        message: Message,
         now: Time,
-    ) -> Result<(), WireError> {
+    ) {
         let node = id_of(from);
-        let heard = match wire::decode(bytes)? {
+        let heard = match message {
             Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
             Message::Grants(grants) => self.neighbours.hear_grants(node, grants, now),
             Message::Margin(margin) => self.neighbours.hear_margin(node, margin, now),
@@ -482,18 +617,23 @@ impl Node {
         };
         if heard == Heard::Changed {
             self.stale = true;
-            if let Some(link) = experiment.links.between(self.index, from) {
+            if let Some(link) = experiment.links.between(self.index as usize, from) {
                 self.neighbours.measure(node, link.delay * 2);
             }
         }
-        Ok(())
     }
 
     /// The node is gone; returns the calls that waited for a slot.
     pub(crate) fn crash(&mut self, now: Time) -> Vec<CallId> {
         self.up = false;
         let locals = self.functions.iter_mut().flatten();
-        locals.flat_map(|local| local.clear(now)).collect()
+        let queues = locals.map(|local| &mut local.waiting);
+        let queues = queues.chain([&mut self.together]);
+        let drain = |queue: &mut Waiting| {
+            let next = || queue.next(now, |_| true).map(|((_, call), _)| call);
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        queues.flat_map(drain).collect()
     }
 
     /// Whether calls of neighbours are taken. Nodes of a scenario have no labels.
@@ -513,13 +653,15 @@ impl Node {
         let mut seen = Observation::new(now, &self.neighbours, &self.seen);
         seen.measured = self.measured;
         let plan: Plan = self.strategy.plan(&seen, &mut self.rng);
-        self.routes = plan.routes;
-        let place_of = |name: &FunctionName| {
-            let place = self.routes.iter().position(|route| route.function == *name);
-            place.map(|place| place as u16)
+        let mut routes = plan.routes;
+        let mut route_of = |name: &FunctionName| {
+            let place = routes.iter().position(|route| route.function == *name)?;
+            Some(routes.swap_remove(place))
         };
         let functions = experiment.functions.iter();
-        self.route_of = functions.map(|function| place_of(&function.name)).collect();
+        self.routes.clear();
+        self.routes
+            .extend(functions.map(|function| route_of(&function.name)));
         let grants = plan.grants.into_iter();
         let grants = grants.map(|(peer, grants)| (peer, Message::Grants(grants)));
         grants.chain(plan.messages).collect()

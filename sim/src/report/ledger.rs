@@ -1,5 +1,6 @@
 //! What is counted while a run goes on.
 
+use std::iter::repeat_with;
 use std::time::Duration;
 
 use dfaas_protocol::{Capacity, Time};
@@ -26,6 +27,8 @@ pub struct Ledger {
     there: u64,
     wait: Duration,
     nodes: Vec<Account>,
+    /// How long the calls of each node's clients took, unless there are too many nodes.
+    latencies: Vec<Histogram<u32>>,
     /// For each function, calls that clients brought, and how long those took that were served.
     functions: Vec<(u64, Histogram<u32>)>,
     interval: Duration,
@@ -34,21 +37,22 @@ pub struct Ledger {
     interval_latency: Histogram<u64>,
 }
 
+/// What is counted of a node. What nearly every call changes is in one line of the cache.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 struct Account {
     offered: u64,
     served: u64,
     refused: u64,
-    lost: u64,
     ran: u64,
     forwards: u64,
-    refused_peers: u64,
-    messages: u64,
-    message_bytes: u64,
     /// Seconds of slots or cores.
     busy: f64,
     latency_sum: Duration,
-    latency: Option<Box<Histogram<u32>>>,
+    lost: u64,
+    refused_peers: u64,
+    messages: u64,
+    message_bytes: u64,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -75,20 +79,16 @@ impl Ledger {
         let whole = Duration::from_secs((seconds / MOST_INTERVALS).ceil().max(1.0) as u64);
         let interval = experiment.interval.unwrap_or(whole);
         let has_latencies = experiment.nodes.len() <= MOST_LATENCIES;
-        let account = |_| {
-            let latency = has_latencies.then(|| Histogram::new(2).ok().map(Box::new));
-            Account {
-                latency: latency.flatten(),
-                ..Account::default()
-            }
-        };
+        let nodes = experiment.nodes.len();
+        let own = if has_latencies { nodes } else { 0 };
         Ledger {
             totals: Totals::default(),
             refused_by: Vec::new(),
             latency: histogram(),
             there: 0,
             wait: Duration::ZERO,
-            nodes: experiment.nodes.iter().map(account).collect(),
+            nodes: repeat_with(Account::default).take(nodes).collect(),
+            latencies: repeat_with(latencies).take(own).collect(),
             functions: experiment
                 .functions
                 .iter()
@@ -135,6 +135,12 @@ impl Ledger {
         }
     }
 
+    /// Reads what is counted of a node.
+    pub(crate) fn glance(&self, node: usize) -> u64 {
+        let account = &self.nodes[node];
+        account.offered
+    }
+
     /// A client brought a call of a function to a node.
     pub fn offer(&mut self, node: usize, function: usize, now: Time) {
         self.functions[function].0 += 1;
@@ -164,7 +170,7 @@ impl Ledger {
         let account = &mut self.nodes[node];
         account.served += 1;
         account.latency_sum += latency;
-        if let Some(own) = &mut account.latency {
+        if let Some(own) = self.latencies.get_mut(node) {
             let _ = own.record(micros.min(LONGEST_MICROS));
         }
     }
@@ -251,7 +257,9 @@ impl Ledger {
             .nodes
             .iter()
             .enumerate()
-            .map(|(node, account)| account.figures(experiment, node, ended_s))
+            .map(|(node, account)| {
+                account.figures(experiment, node, self.latencies.get(node), ended_s)
+            })
             .collect();
         let functions = self.functions.iter().zip(&experiment.functions);
         let functions = functions
@@ -303,12 +311,18 @@ impl Ledger {
 }
 
 impl Account {
-    fn figures(&self, experiment: &Experiment, node: usize, seconds: f64) -> NodeFigures {
+    fn figures(
+        &self,
+        experiment: &Experiment,
+        node: usize,
+        latency: Option<&Histogram<u32>>,
+        seconds: f64,
+    ) -> NodeFigures {
         let site = &experiment.nodes[node];
         let busy_share = (self.busy / (seconds * width(experiment, node))).min(1.0);
         let power = site.power;
         let watts = power.idle_watts + (power.max_watts - power.idle_watts) * busy_share;
-        let quantile = |q| self.latency.as_ref().map(|own| ms(own, q));
+        let quantile = |q| latency.map(|own| ms(own, q));
         NodeFigures {
             node: site.name.clone(),
             offered: self.offered,

@@ -1,5 +1,6 @@
 //! The scenario with everything drawn: what is run, in virtual or in real time. It does not depend on the strategy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
@@ -58,7 +59,7 @@ pub struct Function {
     /// Its name.
     pub name: FunctionName,
     /// Where its calls may run, how soon they should be answered, and who goes first.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// How long calls run on a node of speed 1.
     pub service: Service,
     /// What it costs to wake it up; it never sleeps if there is nothing.
@@ -130,10 +131,21 @@ pub struct Site {
     pub slots: Option<Slots>,
     /// How fast calls run; they take their time divided by it.
     pub speed: f64,
+    /// What its clock does.
+    pub clock: Clock,
     /// What it draws.
     pub power: Power,
     /// For each function of the experiment, what the node has of it.
     pub functions: Vec<Option<Placement>>,
+}
+
+/// A clock that may be wrong; the default one is right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// How much more it counts than passes, in parts per billion; it runs too slow below zero.
+    pub drift_ppb: i64,
+    /// How far ahead it is when the run begins.
+    pub offset: Duration,
 }
 
 /// A function on a node.

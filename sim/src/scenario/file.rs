@@ -35,6 +35,9 @@ pub struct Scenario {
     pub functions: Vec<FunctionSection>,
     /// The nodes.
     pub nodes: NodesSection,
+    /// What the nodes' clocks do. They are right if it is left out.
+    #[serde(default)]
+    pub clocks: ClocksSection,
     /// Who is whose neighbour.
     #[serde(default)]
     pub topology: Topology,
@@ -204,6 +207,26 @@ pub struct GroupSection {
     /// Where its nodes are, in kilometres east and north, for a geographic topology; drawn if it is left out.
     #[serde(default)]
     pub at_km: Option<[f64; 2]>,
+}
+
+/// What the nodes' clocks do; drawn for each node. Agents read them for their periods, for what expires, and for what they
+/// measure. Machines whose clocks nothing sets drift by up to a hundred parts in a million.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClocksSection {
+    /// How much more they count than passes, in parts per million; below zero they run too slow.
+    pub drift_ppm: Amount,
+    /// How far ahead they are when the run begins, in seconds. Nodes tell each other no times, so that this changes nothing.
+    pub offset_s: Amount,
+}
+
+impl Default for ClocksSection {
+    fn default() -> ClocksSection {
+        ClocksSection {
+            drift_ppm: zero(),
+            offset_s: zero(),
+        }
+    }
 }
 
 /// What a node draws: in proportion between these.

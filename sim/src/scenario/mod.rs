@@ -20,13 +20,13 @@ use thiserror::Error;
 
 pub use amount::{Amount, Choice, Spread, Uniform};
 pub use experiment::{
-    Cold, Experiment, Function, Incident, Link, Links, Periods, Placement, Rate, Service, Site,
-    Source, Trouble,
+    Clock, Cold, Experiment, Function, Incident, Link, Links, Periods, Placement, Rate, Service,
+    Site, Source, Trouble,
 };
 pub use file::{
-    Arrivals, ColdSection, Fault, FaultSection, FunctionSection, GroupSection, LinksSection,
-    ListedLink, LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape, StrategySection,
-    Topology, Unit,
+    Arrivals, ClocksSection, ColdSection, Fault, FaultSection, FunctionSection, GroupSection,
+    LinksSection, ListedLink, LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape,
+    StrategySection, Topology, Unit,
 };
 
 /// Why a scenario cannot be used.

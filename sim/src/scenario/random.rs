@@ -19,6 +19,8 @@ pub enum Stream {
     Source(usize),
     /// Decisions of a node.
     Decisions(usize),
+    /// What the nodes' clocks do.
+    Clocks,
 }
 
 impl Stream {
@@ -32,6 +34,7 @@ impl Stream {
             Stream::Links => 3,
             Stream::Source(source) => 4 + 2 * source as u64,
             Stream::Decisions(node) => 5 + 2 * node as u64,
+            Stream::Clocks => u64::MAX,
         });
         rng
     }

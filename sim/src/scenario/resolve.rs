@@ -1,5 +1,6 @@
 //! From the file to the experiment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
@@ -7,7 +8,7 @@ use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
 use rand_chacha::ChaCha8Rng;
 
 use super::amount::Amount;
-use super::experiment::{Cold, Experiment, Function, Periods, Placement, Service, Site};
+use super::experiment::{Clock, Cold, Experiment, Function, Periods, Placement, Service, Site};
 use super::file::{FunctionSection, NodesSection, Power, Scenario, ServiceModel};
 use super::random::Stream;
 use super::select::Selection;
@@ -35,6 +36,14 @@ impl Scenario {
             .enumerate()
             .map(|(place, make)| make.draw(place, makes.len(), &mut rng))
             .unzip();
+        let mut rng_of_clocks = Stream::Clocks.rng(self.seed);
+        for (place, site) in nodes.iter_mut().enumerate() {
+            let mut draw = |amount: &Amount| amount.draw(place, makes.len(), &mut rng_of_clocks);
+            site.clock = Clock {
+                drift_ppb: libm::round(draw(&self.clocks.drift_ppm) * 1e3) as i64,
+                offset: Duration::from_secs_f64(draw(&self.clocks.offset_s)),
+            };
+        }
         let named = Selection::new(&nodes);
         for section in &self.functions {
             let holders = named.all_or(section.nodes.as_deref())?;
@@ -85,7 +94,7 @@ impl Scenario {
         })?;
         Ok(Function {
             name,
-            policy: Policy::from_labels(&section.labels).0,
+            policy: Arc::new(Policy::from_labels(&section.labels).0),
             service: self.service(&section.service)?,
             cold: section.cold.map(|cold| Cold {
                 start: Duration::from_secs_f64(cold.start_ms / 1e3),
@@ -195,6 +204,7 @@ impl Make {
             cores,
             slots: self.node_slots,
             speed: self.speed.draw(place, of, rng),
+            clock: Clock::default(),
             power: self.power,
             functions: Vec::new(),
         };

@@ -92,6 +92,14 @@ impl Scenario {
             )?;
         }
         let count = check_nodes(&self.nodes)?;
+        rule(
+            self.clocks.drift_ppm.within(-5e5, 1e6),
+            "clocks.drift_ppm is from -500000 to 1000000 parts per million",
+        )?;
+        rule(
+            self.clocks.offset_s.within(0.0, 1e6),
+            "clocks.offset_s is seconds from 0 to 1000000",
+        )?;
         check_topology(&self.topology, count)?;
         check_links(&self.links)?;
         rule(!self.load.is_empty(), "there is at least one load")?;

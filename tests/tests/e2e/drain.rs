@@ -151,7 +151,7 @@ async fn a_rolling_restart_of_ten_nodes_under_load_fails_no_call() {
     }
     done.store(true, Relaxed);
     looking.await.unwrap();
-    let (tally, _) = running.await.unwrap();
+    let tally = running.await.unwrap();
     assert_eq!(tally.failed, Vec::<String>::new());
     assert_eq!(
         (tally.served, tally.refused),

@@ -24,6 +24,7 @@ mod large;
 mod life;
 mod overload;
 mod policy;
+mod priorities;
 mod second_tries;
 mod strangers;
 mod strategies;

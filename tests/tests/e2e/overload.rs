@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use dfaas_protocol::strategy::StrategyName;
+use dfaas_tests::load::Seen;
 use dfaas_tests::{Agent, Site, load};
+use tokio::time::Instant;
 
 /// A hundred calls a second, by label; and many slots, so that the label alone limits.
 const RATE: &str = "\"dfaas.maxrate\" = \"100\"";
@@ -161,8 +163,46 @@ async fn when_nobody_can_serve_the_client_is_told_so() {
     assert_eq!(first.executions("work").await, 1);
 }
 
+/// What a step of load did, as the clients saw it.
+#[derive(Debug)]
+struct Met {
+    /// From the first call that could not start where it came to until the first one that was diverted had begun there.
+    diverted: Duration,
+    /// Of the calls that came in the second after the step, the share that was served.
+    first_second: f64,
+    /// Answers in the second after that, as a share of the calls that came.
+    after: f64,
+}
+
+/// One step, on four slots whose calls take 100 ms, from those calls on that came after it.
+fn met(calls: &[Seen], step: Instant, rate: f64) -> Met {
+    let second = Duration::from_secs(1);
+    let service = Duration::from_millis(100);
+    let came = |call: &&Seen| call.due >= step;
+    let runs_here = |at: Instant| {
+        let here = calls.iter().filter(|call| !call.forwarded);
+        here.filter(|call| call.sent < at && at < call.ended)
+            .count()
+    };
+    let mut blocked = calls.iter().filter(came);
+    let blocked = blocked.find(|call| runs_here(call.sent) >= 4);
+    let blocked = blocked.expect("more come than can start at once").sent;
+    let diverted = calls.iter().filter(came).filter(|call| call.forwarded);
+    let begun = diverted.map(|call| call.ended - service).min();
+    let begun = begun.expect("calls are diverted");
+    let served = |call: &&Seen| call.status == Ok(200);
+    let in_first = |call: &&Seen| call.due >= step && call.due < step + second;
+    let answered = |call: &&Seen| call.ended >= step + second && call.ended < step + 2 * second;
+    let offered = calls.iter().filter(in_first).count() as f64;
+    Met {
+        diverted: begun.saturating_duration_since(blocked),
+        first_second: calls.iter().filter(in_first).filter(served).count() as f64 / offered,
+        after: calls.iter().filter(answered).filter(served).count() as f64 / rate,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_of_load_is_spread_within_a_second() {
+async fn a_step_of_load_is_diverted_in_50_ms_and_met_within_a_second() {
     let _machine = crate::alone().await;
     let first = Site::new().sleeps("work", 100, 4).start().await;
     let second = Site::new().sleeps("work", 100, 4);
@@ -170,16 +210,31 @@ async fn a_step_of_load_is_spread_within_a_second() {
     let third = Site::new().sleeps("work", 100, 4);
     let third = third.joins(&first).start().await;
     first.knows("work", 2).await;
-    let url = || first.url("/function/work");
-    // Each sustains 40 calls a second: at first there is half of that for one of them, then 90 for all.
-    let calm = load::constant(url(), 20.0, Duration::from_secs(2)).await;
-    assert_eq!(calm.served, calm.offered, "{calm:?}");
-    let at_once = load::constant(url(), 90.0, Duration::from_secs(1)).await;
-    assert!(at_once.forwarded > 0, "{at_once:?}");
-    let after = load::constant(url(), 90.0, Duration::from_secs(4)).await;
-    assert!(after.share() >= 0.95, "{after:?}");
+    // Each sustains 40 calls a second: at first there is half of that for one of them, then 90 for all, which all can be
+    // served. Five times, as a machine that does something else at the moment of a step says nothing of the agents.
+    let (calm, high) = (Duration::from_secs(1), Duration::from_secs(3));
+    let phases = [(20.0, calm), (90.0, high)].repeat(5);
+    let calls = load::recorded(first.url("/function/work"), &phases).await;
+    let start = calls[0].due;
+    let mut steps: Vec<Met> = (0..5)
+        .map(|n| met(&calls, start + n * (calm + high) + calm, 90.0))
+        .collect();
+    println!("{steps:?}");
+    let mut median = |of: fn(&Met) -> f64| {
+        steps.sort_by(|a, b| of(a).total_cmp(&of(b)));
+        of(&steps[2])
+    };
+    let diverted = median(|met| met.diverted.as_secs_f64());
+    assert!(
+        diverted <= 0.050,
+        "the first is diverted after {diverted} s"
+    );
+    assert!(median(|met| met.first_second) >= 0.95);
+    assert!(median(|met| met.after) >= 0.95);
+    let served = calls.iter().filter(|call| call.status == Ok(200)).count();
+    assert!(served as f64 >= 0.95 * calls.len() as f64, "{served}");
     for other in [&second, &third] {
         // About a third of it, or a quarter at least.
-        assert!(other.executions("work").await >= 90, "{after:?}");
+        assert!(other.executions("work").await >= 5 * 3 * 90 / 4 * 3 / 4);
     }
 }

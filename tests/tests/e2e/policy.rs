@@ -143,3 +143,26 @@ async fn a_call_that_cannot_meet_its_deadline_is_refused_at_once_and_not_execute
     assert_eq!(running.await.unwrap().unwrap().status(), 200);
     assert_eq!(agent.executions("work").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_holds_at_a_neighbour_too() {
+    let _machine = crate::beside_others().await;
+    let first = Site::new().sleeps("other", 1, 1).start().await;
+    let second = site(2000, "").joins(&first).start().await;
+    first.knows("work", 1).await;
+    let url = first.url("/function/work");
+    let running = tokio::spawn(reqwest::get(url.clone()));
+    until("the first call runs", SOON, || async {
+        let status = second.status().await;
+        (status.functions.iter().any(|f| f.free == Some(0))).then_some(())
+    })
+    .await;
+    let start = Instant::now();
+    let client = reqwest::Client::new();
+    let call = client.get(&url).header("DFaaS-Deadline-Ms", "300").send();
+    // It waits there until it can no longer start in time, and nothing of it is executed.
+    assert_eq!(call.await.unwrap().status(), 503);
+    assert!(start.elapsed() < Duration::from_millis(1500));
+    assert_eq!(running.await.unwrap().unwrap().status(), 200);
+    assert_eq!(second.executions("work").await, 1);
+}

@@ -414,3 +414,15 @@ fn a_list_of_neighbours_and_a_search_exclude_each_other() {
     let said = violations("[overlay]\nneighbours = []\n");
     assert!(said[0].contains("leave it out"), "{said:?}");
 }
+
+#[test]
+fn functions_share_slots_where_the_node_says_so() {
+    assert_eq!(resolve("").unwrap().node.slots, None);
+    let config = resolve("[node]\nslots = 8\n").unwrap();
+    assert_eq!(config.node.slots, Slots::new(8));
+    let sentences = violations("[node]\nslots = 0\n");
+    assert_eq!(
+        sentences,
+        ["node.slots: 0 is out of range; give 1 to 1000000 calls at one time"]
+    );
+}

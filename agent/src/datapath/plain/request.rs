@@ -2,10 +2,12 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::time::Duration;
 
 use httparse::{Request, Status};
 
 use crate::datapath::function_in;
+use crate::datapath::headers::millis;
 
 /// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
@@ -68,6 +70,8 @@ pub(crate) struct Head {
     pub(crate) close: bool,
     /// The id that the caller gave the call.
     pub(crate) call_id: Option<Range<usize>>,
+    /// Within what time the answer is of use, if the caller says so.
+    pub(crate) within: Option<Duration>,
     forwarded_for: bool,
     forwarded_host: bool,
     forwarded_proto: bool,
@@ -100,6 +104,7 @@ enum Field {
     ContentLength,
     Connection,
     CallId,
+    Deadline,
     ForwardedFor,
     ForwardedHost,
     ForwardedProto,
@@ -125,7 +130,8 @@ fn field(name: &str) -> Field {
         16 if is("x-forwarded-host") => Field::ForwardedHost,
         16 if is("proxy-connection") => Field::Dropped,
         17 if is("x-forwarded-proto") => Field::ForwardedProto,
-        17 if is("transfer-encoding") || is("dfaas-deadline-ms") => Field::NotPlain,
+        17 if is("transfer-encoding") => Field::NotPlain,
+        17 if is("dfaas-deadline-ms") => Field::Deadline,
         18 if is("dfaas-forwarded-to") || is("proxy-authenticate") => Field::Dropped,
         19 if is("proxy-authorization") => Field::Dropped,
         _ => Field::End,
@@ -176,6 +182,7 @@ impl Head {
             head_only: method == "HEAD",
             close: false,
             call_id: None,
+            within: None,
             forwarded_for: false,
             forwarded_host: false,
             forwarded_proto: false,
@@ -211,6 +218,8 @@ impl Head {
                     head.call_id = Some(place_bytes(bytes, line.value));
                 }
                 Field::CallId => return None,
+                Field::Deadline if head.within.is_none() => head.within = millis(line.value),
+                Field::Deadline => return None,
                 Field::ForwardedFor => head.forwarded_for = true,
                 Field::ForwardedHost => head.forwarded_host = true,
                 Field::ForwardedProto => head.forwarded_proto = true,
@@ -353,12 +362,23 @@ mod tests {
             "HEAD /function/f HTTP/1.1\nHost: h\nX-Call-Id: mine\nx-forwarded-for: a\nx-forwarded-host: b\n\
              x-forwarded-proto: https\nconnection: close\n\n",
         );
-        assert!(head.close && head.head_only && head.call_id.is_some());
+        assert!(head.close && head.head_only && head.call_id.is_some() && head.within.is_none());
         assert!(
             out.contains("X-Call-Id: mine\n") && !out.contains("x-call-id: id"),
             "{out}"
         );
         assert!(!out.contains("x-forwarded-for: 192"), "{out}");
+    }
+
+    #[test]
+    fn a_deadline_is_read_and_goes_on() {
+        let call = |ms| format!("GET /function/f HTTP/1.1\nHost: h\nDFaaS-Deadline-Ms: {ms}\n\n");
+        let (head, out) = plain(&call("250"));
+        assert_eq!(head.within, Some(Duration::from_millis(250)));
+        assert!(out.contains("DFaaS-Deadline-Ms: 250\n"), "{out}");
+        assert_eq!(plain(&call("soon")).0.within, None);
+        let twice = call("250\ndfaas-deadline-ms: 3");
+        assert_eq!(found(&twice), Found::Other);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use dfaas_protocol::Headroom;
-use dfaas_protocol::policy::Priority;
+use dfaas_protocol::policy::Asked;
 use thiserror::Error;
 
 use super::ByNumber;
@@ -138,7 +138,7 @@ impl Call {
 
 impl Calls {
     /// Calls of which that is the first.
-    pub(super) fn with(there: There, priority: Priority, request: &[u8]) -> (Rc<Calls>, TrunkCall) {
+    pub(super) fn with(there: There, asked: Asked, request: &[u8]) -> (Rc<Calls>, TrunkCall) {
         let calls = Rc::new(Calls {
             state: RefCell::new(State {
                 calls: ByNumber::default(),
@@ -150,22 +150,22 @@ impl Calls {
             }),
             there,
         });
-        let call = calls.add(priority, request);
+        let call = calls.add(asked, request);
         (calls, call)
     }
 
     /// A new call with that request, unless the trunk takes none any more.
-    pub(super) fn call(self: &Rc<Self>, priority: Priority, request: &[u8]) -> Option<TrunkCall> {
-        self.takes().then(|| self.add(priority, request))
+    pub(super) fn call(self: &Rc<Self>, asked: Asked, request: &[u8]) -> Option<TrunkCall> {
+        self.takes().then(|| self.add(asked, request))
     }
 
-    fn add(self: &Rc<Self>, priority: Priority, request: &[u8]) -> TrunkCall {
+    fn add(self: &Rc<Self>, asked: Asked, request: &[u8]) -> TrunkCall {
         let mut state = self.state.borrow_mut();
         let number = state.next;
         state.next += 1;
         // The last number is not used.
         state.takes = state.next < u32::MAX;
-        frame::write_call(&mut state.out, number, priority, request);
+        frame::write_call(&mut state.out, number, asked, request);
         let call = Rc::new(RefCell::new(Call {
             stage: Stage::Waits,
             input: BytesMut::new(),
@@ -391,7 +391,7 @@ mod tests {
             node: "n".into(),
             ip: "192.0.2.1".into(),
         };
-        Calls::with(there, Priority::default(), request)
+        Calls::with(there, Asked::default(), request)
     }
 
     /// What the connection's task would send.
@@ -418,14 +418,14 @@ mod tests {
     #[tokio::test]
     async fn calls_are_answered_in_any_order() {
         let (calls, mut first) = calls(b"first");
-        let mut second = calls.call(Priority::default(), b"second").unwrap();
+        let mut second = calls.call(Asked::default(), b"second").unwrap();
         let sent = handed_over(&calls);
         let (frame, len) = Frame::read(&sent).unwrap().unwrap();
         assert_eq!(
             frame,
             Frame::Call {
                 call: 1,
-                priority: Priority::default(),
+                asked: Asked::default(),
                 request: b"first"
             }
         );
@@ -456,12 +456,12 @@ mod tests {
     async fn what_was_not_handed_over_can_be_tried_elsewhere() {
         let (calls, mut sent) = calls(b"sent");
         handed_over(&calls);
-        let mut unsent = calls.call(Priority::default(), b"unsent").unwrap();
+        let mut unsent = calls.call(Asked::default(), b"unsent").unwrap();
         calls.end(calls.handed(), true, "the connection broke");
         assert!(matches!(sent.begins().await, Err(Failed::Broken(_))));
         let failed = unsent.begins().await;
         assert!(matches!(failed, Err(Failed::Unsent { against: true, .. })));
-        assert!(calls.call(Priority::default(), b"later").is_none());
+        assert!(calls.call(Asked::default(), b"later").is_none());
     }
 
     #[tokio::test]
@@ -514,7 +514,7 @@ mod tests {
             vec![Frame::More { call: 1, bytes: 1 }],
             vec![Frame::Call {
                 call: 1,
-                priority: Priority::default(),
+                asked: Asked::default(),
                 request: b"",
             }],
         ] {

@@ -3,8 +3,10 @@
 //! A frame is its kind (one byte), the length of its payload (three), the number of its call (four), and the payload; numbers are
 //! big-endian. Kinds with [`LAST`] end their call.
 
+use std::time::Duration;
+
 use dfaas_protocol::Headroom;
-use dfaas_protocol::policy::Priority;
+use dfaas_protocol::policy::{Asked, Priority};
 use thiserror::Error;
 
 /// Bytes before a payload.
@@ -27,16 +29,18 @@ const MORE: u8 = 6;
 const CLOSING: u8 = 7;
 /// Nothing of the call comes after this frame.
 const LAST: u8 = 0x80;
+/// In the byte with the priority of a call: the milliseconds follow within which its answer is of use, as four bytes.
+const DEADLINE: u8 = 0x80;
 /// Bytes of a headroom.
 const HEADROOM: usize = 8;
 
 /// A frame as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
-    /// A call: its priority, and a whole plain HTTP/1.1 request. The numbers of calls only grow.
+    /// A call: what it asks for, and a whole plain HTTP/1.1 request. The numbers of calls only grow.
     Call {
         call: u32,
-        priority: Priority,
+        asked: Asked,
         request: &'a [u8],
     },
     /// The beginning of an answer: the headroom of the function, and bytes of HTTP/1.1 from the status line on.
@@ -93,10 +97,10 @@ impl<'a> Frame<'a> {
         let last = kind & LAST != 0;
         match kind & !LAST {
             CALL if !last => {
-                let (priority, request) = payload.split_first().ok_or(Malformed)?;
+                let (asked, request) = read_asked(payload)?;
                 Ok(Frame::Call {
                     call,
-                    priority: Priority::new(*priority).ok_or(Malformed)?,
+                    asked,
                     request,
                 })
             }
@@ -145,6 +149,19 @@ pub(super) fn length(header: &[u8; HEADER]) -> Result<usize, Malformed> {
     (length <= MAX_PAYLOAD).then_some(length).ok_or(Malformed)
 }
 
+fn read_asked(payload: &[u8]) -> Result<(Asked, &[u8]), Malformed> {
+    let (first, mut rest) = payload.split_first().ok_or(Malformed)?;
+    let within = if first & DEADLINE == 0 {
+        None
+    } else {
+        let (millis, request) = rest.split_first_chunk().ok_or(Malformed)?;
+        rest = request;
+        Some(Duration::from_millis(u32::from_be_bytes(*millis).into()))
+    };
+    let priority = Priority::new(first & !DEADLINE).ok_or(Malformed)?;
+    Ok((Asked { priority, within }, rest))
+}
+
 fn read_headroom(payload: &[u8]) -> Result<(Option<Headroom>, &[u8]), Malformed> {
     let (headroom, rest) = payload.split_first_chunk::<HEADROOM>().ok_or(Malformed)?;
     let [a, b, c, d, size @ ..] = *headroom;
@@ -174,9 +191,19 @@ const fn or_last(kind: u8, last: bool) -> u8 {
 }
 
 /// Writes a call. Its request is shorter than [`MAX_PAYLOAD`].
-pub(crate) fn write_call(out: &mut Vec<u8>, call: u32, priority: Priority, request: &[u8]) {
-    header(out, CALL, call, 1 + request.len());
-    out.push(priority.get());
+pub(crate) fn write_call(out: &mut Vec<u8>, call: u32, asked: Asked, request: &[u8]) {
+    match asked.within {
+        None => {
+            header(out, CALL, call, 1 + request.len());
+            out.push(asked.priority.get());
+        }
+        Some(within) => {
+            let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+            header(out, CALL, call, 5 + request.len());
+            out.push(asked.priority.get() | DEADLINE);
+            out.extend_from_slice(&millis.to_be_bytes());
+        }
+    }
     out.extend_from_slice(request);
 }
 
@@ -236,10 +263,20 @@ mod tests {
 
     use super::*;
 
+    const ASKED: Asked = Asked {
+        priority: Priority::HIGHEST,
+        within: None,
+    };
+    const SOON: Asked = Asked {
+        within: Some(Duration::from_millis(0x0102)),
+        ..ASKED
+    };
+
     fn written() -> Vec<u8> {
         let mut out = Vec::new();
         let headroom = Some(Headroom { free: -3, size: 8 });
-        write_call(&mut out, 1, Priority::HIGHEST, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(&mut out, 1, ASKED, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(&mut out, 2, SOON, b"GET /b HTTP/1.1\r\n\r\n");
         write_answer(&mut out, 1, headroom, b"HTTP/1.1 200 OK", false);
         write_data(&mut out, 1, b"abc", true);
         write_refused(&mut out, 2, None, "not-here");
@@ -265,8 +302,13 @@ mod tests {
         let expected = [
             Frame::Call {
                 call: 1,
-                priority: Priority::HIGHEST,
+                asked: ASKED,
                 request: b"GET / HTTP/1.1\r\n\r\n",
+            },
+            Frame::Call {
+                call: 2,
+                asked: SOON,
+                request: b"GET /b HTTP/1.1\r\n\r\n",
             },
             Frame::Answer {
                 call: 1,
@@ -300,6 +342,12 @@ mod tests {
         write_data(&mut out, 0x0102_0304, b"hi", true);
         assert_eq!(out, b"\x83\x00\x00\x02\x01\x02\x03\x04hi");
         out.clear();
+        write_call(&mut out, 7, SOON, b"hi");
+        assert_eq!(
+            out,
+            b"\x01\x00\x00\x07\x00\x00\x00\x07\x89\x00\x00\x01\x02hi"
+        );
+        out.clear();
         write_refused(&mut out, 7, Some(Headroom { free: -1, size: 2 }), "full");
         assert_eq!(
             out,
@@ -310,7 +358,7 @@ mod tests {
     #[test]
     fn a_part_of_a_frame_is_none_yet() {
         let mut out = Vec::new();
-        write_call(&mut out, 1, Priority::HIGHEST, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(&mut out, 1, SOON, b"GET / HTTP/1.1\r\n\r\n");
         for part in 0..out.len() {
             assert_eq!(Frame::read(&out[..part]), Ok(None));
         }
@@ -330,6 +378,9 @@ mod tests {
             // Refusals and resets that would not.
             b"\x04\0\0\x08\0\0\0\x01\0\0\0\0\0\0\0\0",
             b"\x05\0\0\0\0\0\0\x01",
+            // A deadline that is cut off, and a priority that is none.
+            b"\x01\0\0\x04\0\0\0\x01\x85\0\0\x01",
+            b"\x01\0\0\x05\0\0\0\x01\x8a\0\0\0\x01",
             // Payloads of other lengths than theirs.
             b"\x85\0\0\x01\0\0\0\x01a",
             b"\x06\0\0\x03\0\0\0\x01abc",

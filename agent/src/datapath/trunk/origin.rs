@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use dfaas_protocol::NodeId;
-use dfaas_protocol::policy::Priority;
+use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncBufRead, AsyncWrite};
 
 use super::call::{Calls, There, TrunkCall};
@@ -53,13 +53,13 @@ impl Trunks {
         &self,
         node: NodeId,
         address: SocketAddr,
-        priority: Priority,
+        asked: Asked,
         request: &[u8],
     ) -> TrunkCall {
         let mut open = self.open.borrow_mut();
         let used = self.rounds.get();
         if let Some(trunk) = open.get_mut(&(node, address))
-            && let Some(call) = trunk.calls.call(priority, request)
+            && let Some(call) = trunk.calls.call(asked, request)
         {
             trunk.used = used;
             return call;
@@ -68,7 +68,7 @@ impl Trunks {
             node: node.to_string().into(),
             ip: address.ip().to_string().into(),
         };
-        let (calls, call) = Calls::with(there, priority, request);
+        let (calls, call) = Calls::with(there, asked, request);
         let connector = Rc::clone(&self.connector);
         tokio::task::spawn_local(run(connector, node, address, Rc::clone(&calls)));
         open.insert((node, address), Open { calls, used });

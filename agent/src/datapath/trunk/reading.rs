@@ -48,14 +48,14 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use dfaas_protocol::policy::Priority;
+    use dfaas_protocol::policy::Asked;
 
     use super::super::frame::{MAX_PAYLOAD, write_call, write_closing, write_data, write_reset};
     use super::*;
 
     fn written() -> Vec<u8> {
         let mut out = Vec::new();
-        write_call(&mut out, 1, Priority::HIGHEST, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(&mut out, 1, Asked::default(), b"GET / HTTP/1.1\r\n\r\n");
         write_reset(&mut out, 1);
         write_data(&mut out, 2, &[7; 300], false);
         write_data(&mut out, 2, b"", true);

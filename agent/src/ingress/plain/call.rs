@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
-use dfaas_protocol::policy::{Priority, Terms};
+use dfaas_protocol::policy::{Asked, Terms};
 use dfaas_protocol::{Headroom, Time};
 use hyper::StatusCode;
 use tokio::time::Instant;
@@ -97,7 +97,7 @@ pub(super) async fn deliver(
     };
     let common = out.len();
     let mut time = context.shared.clock.at(now.into_std());
-    let terms = served.terms(time, None);
+    let terms = served.terms(time, head.within);
     let mut delivery = Delivery::on(terms);
     if context.shared.is_draining() {
         delivery.spare_here();
@@ -111,7 +111,7 @@ pub(super) async fn deliver(
         call.decided(decision, &delivery, time);
         out.truncate(common);
         let (attempt, outcome) = match decision {
-            Decision::Run(_) | Decision::Wait(..) => {
+            Decision::Run(_) | Decision::Wait(_) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
                 let slot = match slot(context, client, served, decision, &terms, time).await {
@@ -139,7 +139,7 @@ pub(super) async fn deliver(
                     context,
                     client,
                     target,
-                    terms.priority,
+                    Asked::default(),
                     &out,
                     head.head_only,
                     Some(slot),
@@ -164,11 +164,12 @@ pub(super) async fn deliver(
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
                 call.sent_to(candidate.node);
+                let way = candidate.remote.round_trip().unwrap_or_default() / 2;
                 let tried = attempt(
                     context,
                     client,
                     target,
-                    terms.priority,
+                    terms.asked(time, way),
                     &out,
                     head.head_only,
                     None,
@@ -197,11 +198,10 @@ pub(super) async fn deliver(
                     Attempt::Answered(..) => candidate.remote.took(),
                     Attempt::Refused(..) => {
                         candidate.remote.refused(clock.now());
-                        candidate.remote.refuse_one();
                         served.counters.forward_refused();
                     }
                     Attempt::Unreached => {
-                        candidate.remote.refuse_one();
+                        candidate.remote.unreached();
                         served.counters.forward_refused();
                     }
                     Attempt::Failed(..) => {}
@@ -254,7 +254,7 @@ async fn attempt(
     context: &Context,
     client: &mut ClientStream,
     target: Target,
-    priority: Priority,
+    asked: Asked,
     request: &[u8],
     head_only: bool,
     slot: Option<Slot>,
@@ -263,7 +263,7 @@ async fn attempt(
         match target {
             Target::Platform => exchange(&context.lines, request, head_only).await,
             Target::Peer(node, address) => {
-                let call = context.trunks.call(node, address, priority, request);
+                let call = context.trunks.call(node, address, asked, request);
                 exchange_over(call, head_only).await
             }
         }
@@ -320,8 +320,8 @@ async fn slot(
         return Ok(None);
     };
     match decision {
-        Decision::Wait(turn, _) => {
-            let turn = local.turn(turn, terms, served.service);
+        Decision::Wait(_) => {
+            let turn = local.turn(terms, served.service);
             client.unless_given_up(true, turn).await
         }
         _ => Ok(Some(

@@ -8,15 +8,16 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use dfaas_protocol::Headroom;
-use dfaas_protocol::delivery::{Admission, Rejection, admit};
-use dfaas_protocol::policy::{Priority, Terms};
+use dfaas_protocol::delivery::Rejection;
+use dfaas_protocol::policy::Asked;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
 use crate::datapath::plain::{Answer, Failed, Found, Head, Left, Limits, Source, exchange};
 use crate::datapath::trunk::frame::MAX_DATA;
-use crate::explain::{Begun, Ending, Explained, Missed, TOO_LONG};
-use crate::routing::{Served, Slot};
+use crate::explain::{Begun, Ending, Explained, Missed};
+use crate::peer::admit::{Admitted, Forwarded, admit};
+use crate::routing::Slot;
 
 use super::calls::{Calls, Ticket};
 
@@ -25,14 +26,14 @@ pub(super) async fn run(
     calls: &Calls,
     number: u32,
     ticket: Rc<Ticket>,
-    priority: Priority,
+    asked: Asked,
     request: Bytes,
 ) -> u32 {
     if calls.are_too_many() {
         calls.refuse(number, None, "too-many-calls");
         return number;
     }
-    let mut served = pin!(serve(calls, number, &ticket, priority, &request));
+    let mut served = pin!(serve(calls, number, &ticket, asked, &request));
     poll_fn(|cx| {
         if ticket.given_up.get() || served.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -44,7 +45,7 @@ pub(super) async fn run(
     number
 }
 
-async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, request: &[u8]) {
+async fn serve(calls: &Calls, number: u32, ticket: &Ticket, asked: Asked, request: &[u8]) {
     let shared = &calls.context.shared;
     // Nothing but one plain request is passed on, whatever a neighbour sends.
     let head = match Head::find(request, Limits::NEIGHBOUR) {
@@ -72,15 +73,16 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
         served.counters.refused_to_peer();
         calls.refuse(number, headroom(), why);
     };
-    if shared.is_draining() {
-        return refuse(explained, "draining");
-    }
-    let Some(ran) = served.neighbours.get(&calls.from) else {
-        return refuse(explained, "not-a-neighbour");
-    };
     calls.limit(ticket, now + served.timeout);
-    let slot = match slot(calls, ticket, &served, priority, now, &mut explained).await {
-        Ok(slot) => slot,
+    let call = Forwarded {
+        from: calls.from,
+        served: &served,
+        priority: Some(asked.priority),
+        within: asked.within,
+        arrived: now,
+    };
+    let Admitted { slot, ran } = match admit(shared, call, &mut explained).await {
+        Ok(admitted) => admitted,
         Err(why) => return refuse(explained, why),
     };
     let since = shared.clock.at(slot.since());
@@ -138,41 +140,6 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
     );
     calls.room(ticket, false).await;
     calls.answer(number, headroom(), answer.as_bytes(), true);
-}
-
-/// The slot of a call, now or when its turn comes; or why there is none.
-async fn slot(
-    calls: &Calls,
-    ticket: &Ticket,
-    served: &Served,
-    priority: Priority,
-    now: Instant,
-    explained: &mut Explained<'_>,
-) -> Result<Slot, &'static str> {
-    let Some(local) = &served.local else {
-        return Err("not-here");
-    };
-    if !served.offered {
-        return Err(Rejection::Closed.as_str());
-    }
-    let time = calls.context.shared.clock.at(now.into_std());
-    let terms = Terms {
-        priority,
-        ..served.terms(time, None)
-    };
-    let admission = admit(&served.route, calls.from, time);
-    let admission = served.displace_admission(admission, &terms);
-    explained.admitted(admission, &served.route, time);
-    match admission {
-        Admission::Run => Ok(local.running_since(now.into_std())),
-        Admission::Wait(turn) => {
-            let turn = ticket.in_time(local.turn(turn, &terms, served.service));
-            let slot = turn.await.ok_or(TOO_LONG)?;
-            explained.sent_here();
-            slot.ok_or(Rejection::Dropped.as_str())
-        }
-        Admission::Refuse(rejection) => Err(rejection.as_str()),
-    }
 }
 
 /// Passes the platform's answer on as it comes.

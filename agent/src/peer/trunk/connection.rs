@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use dfaas_protocol::policy::Priority;
+use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
 use tokio_rustls::server::TlsStream;
 
@@ -16,8 +16,8 @@ use crate::datapath::trunk::{Reading, Wire};
 
 use super::calls::{Calls, Ticket};
 
-/// A call that was read: its number, what the other end may do to it, its priority and its request.
-type New = (u32, Rc<Ticket>, Priority, Bytes);
+/// A call that was read: its number, what the other end may do to it, what it asks for and its request.
+type New = (u32, Rc<Ticket>, Asked, Bytes);
 
 /// The connection of a trunk.
 pub(super) struct Connection<'a> {
@@ -71,13 +71,13 @@ impl<'a> Connection<'a> {
             .follow(piece, |frame| match frame {
                 Frame::Call {
                     call,
-                    priority,
+                    asked,
                     request,
                 } if call > *last => {
                     *last = call;
                     // A copy, as a call that lasts would keep all that was read with it.
                     let request = Bytes::copy_from_slice(request);
-                    new.push((call, calls.ticket(call), priority, request));
+                    new.push((call, calls.ticket(call), asked, request));
                     Ok(())
                 }
                 other => calls.take_in(other),

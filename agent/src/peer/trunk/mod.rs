@@ -61,8 +61,8 @@ pub(super) async fn serve_trunk(
                     if read? == 0 {
                         return Poll::Ready(Ok(()));
                     }
-                    for (number, ticket, priority, request) in connection.take_calls() {
-                        running.push(run(&calls, number, ticket, priority, request));
+                    for (number, ticket, asked, request) in connection.take_calls() {
+                        running.push(run(&calls, number, ticket, asked, request));
                     }
                 }
             }

@@ -1,0 +1,76 @@
+//! Clocks that are ahead, too fast or too slow.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+use dfaas_protocol::strategy::StrategyName;
+use dfaas_sim::engine;
+use dfaas_sim::policy::Policy;
+use dfaas_sim::report::Report;
+use dfaas_sim::scenario::{Experiment, Scenario};
+
+fn drawn(scenario: &str, changes: &[&str]) -> Experiment {
+    let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
+    Scenario::load(scenario, &changes).unwrap().draw().unwrap()
+}
+
+fn run(experiment: &Experiment, strategy: StrategyName) -> Report {
+    engine::run(experiment, Policy::Strategy(strategy), &mut |_| {}).unwrap()
+}
+
+#[test]
+fn clocks_that_are_only_ahead_change_nothing_as_nobody_tells_another_a_time() {
+    // With tokens, deadlines, crashes and messages of every kind.
+    let common = [
+        "nodes={count=6,rate={uniform=[5,40]},queue=6}",
+        "topology.p=0.6",
+        "duration_s=8",
+        "functions.0.labels={'dfaas.slo.p95_ms'='400','dfaas.priority'='7'}",
+        "faults=[{at_s=2,until_s=4,what={kind='crash',nodes=['n1']}}]",
+    ];
+    let ahead = [&common[..], &["clocks.offset_s={uniform=[0,9]}"]].concat();
+    let (right, ahead) = (drawn("grid", &common), drawn("grid", &ahead));
+    assert_ne!(right.nodes[0].clock, ahead.nodes[0].clock);
+    for strategy in StrategyName::ALL {
+        let of = |experiment| serde_json::to_string(&run(experiment, strategy)).unwrap();
+        assert_eq!(of(&right), of(&ahead), "{strategy}");
+    }
+}
+
+#[test]
+fn nodes_with_fast_clocks_offer_more_often() {
+    let messages = |ppm: &str| {
+        let drift = format!("clocks.drift_ppm={ppm}");
+        let experiment = drawn("grid", &["nodes.count=8", "duration_s=20", &drift]);
+        run(&experiment, StrategyName::Headroom).totals.messages as f64
+    };
+    let right = messages("0");
+    // Each offers once more as it starts.
+    assert!((1.9..2.0).contains(&(messages("1000000") / right)));
+    assert!((0.5..0.6).contains(&(messages("-500000") / right)));
+}
+
+#[test]
+fn who_offers_too_slowly_is_forgotten_by_who_counts_too_fast() {
+    // An offer every other second, which expires after three seconds of a clock that counts 1.875 of them each second.
+    let forwards = |drift: &str| {
+        let experiment = drawn(
+            "grid",
+            &[
+                "nodes={count=12,slots=4}",
+                "topology={kind='list',links=[{from='n0',to='n11'}]}",
+                "load=[{nodes=['n11'],shape={kind='constant',rate=120}}]",
+                "duration_s=60",
+                drift,
+            ],
+        );
+        run(&experiment, StrategyName::Headroom).totals.forwards as f64
+    };
+    let right = forwards("clocks.drift_ppm=0");
+    let hundred = forwards("clocks.drift_ppm={uniform=[-100,100]}");
+    assert!(
+        (0.98..1.02).contains(&(hundred / right)),
+        "{hundred} {right}"
+    );
+    let wrong = forwards("clocks.drift_ppm={spread=[-500000,1000000]}");
+    assert!(wrong < 0.98 * right, "{wrong} {right}");
+}

@@ -1,6 +1,8 @@
 //! The gate of a function on its own node: what runs, what waits, what is left.
 
 mod counts;
+#[cfg(test)]
+pub(crate) mod crowd;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -126,6 +128,14 @@ impl Gate {
                 Capacity::Slots(Slots::new(slots).unwrap_or(Slots::ONE))
             }
             State::Rate { rate, .. } => Capacity::Rate(*rate),
+        }
+    }
+
+    /// What neighbours are told of it: the fewer of its own slots and of those that it shares.
+    pub fn offered(&self) -> Capacity {
+        match (self.capacity(), &self.node) {
+            (Capacity::Slots(own), Some(node)) => Capacity::Slots(own.min(node.slots())),
+            (capacity, _) => capacity,
         }
     }
 
@@ -523,6 +533,9 @@ mod tests {
             (free, size)
         };
         assert_eq!((free(&a), free(&b)), ((3, 3), (3, 3)));
+        assert_eq!(a.offered(), a.capacity());
+        let most = slots(9, 2).sharing(Arc::clone(&node)).offered();
+        assert_eq!(most, Capacity::Slots(node.slots()));
         assert!(a.start(Time::ZERO) && a.start(Time::ZERO));
         // One of three is left to a; two of the node's four are left to b, which are fewer than its own three.
         assert_eq!((free(&a), free(&b)), ((1, 3), (2, 4)));

@@ -131,9 +131,10 @@ impl NodeSlots {
     }
 
     fn step(&self, mut change: impl FnMut(Counts) -> Option<Counts>) -> Option<Counts> {
-        self.word
-            .fetch_update(SeqCst, SeqCst, |w| change(Counts::of(w)).map(Counts::word))
-            .ok()
-            .map(Counts::of)
+        let change = |w| change(Counts::of(w)).map(Counts::word);
+        let before = self.word.fetch_update(SeqCst, SeqCst, change);
+        #[cfg(test)]
+        crate::gate::crowd::hold_up();
+        before.ok().map(Counts::of)
     }
 }

@@ -55,6 +55,9 @@ mdns = false
 "#
     );
     // Writing to a string cannot fail.
+    if let Some(slots) = site.slots {
+        let _ = write!(text, "[node]\nslots = {}\n", slots.get());
+    }
     for Neighbour {
         node,
         overlay,
@@ -118,7 +121,7 @@ functions = [
     { name = "ocr", service = { kind = "lognormal", mean_ms = 50, sigma = 0.7 } },
     { name = "nap.dev", service = { kind = "constant", mean_ms = 20 }, labels = { "dfaas.maxrate" = "7.5" } },
 ]
-nodes = { count = 2, slots = 3, queue = 5, speed = 2 }
+nodes = { count = 2, slots = 3, node_slots = 4, queue = 5, speed = 2 }
 load = [{ shape = { kind = "constant", rate = 1 } }]
 "#;
 
@@ -139,6 +142,7 @@ load = [{ shape = { kind = "constant", rate = 1 } }]
             .unwrap();
         assert_eq!(config.strategy.name, StrategyName::Recalc);
         assert_eq!(config.functions.queue, 5);
+        assert_eq!(config.node.slots.unwrap().get(), 4);
         assert_eq!(config.overlay.listed[0].node, NodeId::from_key([1; 32]));
         assert_eq!(config.overlay.listed[0].peer.unwrap().port(), 2);
         let PlatformConfig::Embedded(platform) = config.platform else {

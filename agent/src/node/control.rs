@@ -422,7 +422,7 @@ impl Control {
                 .filter(|(name, _)| self.is_offered(name))
                 .map(|(name, local)| FunctionOffer {
                     function: name.clone(),
-                    capacity: local.function.gate.capacity(),
+                    capacity: local.function.gate.offered(),
                     headroom: local.function.gate.headroom(now),
                     queue: local.function.gate.queue(),
                     service: local.measured.service().map(ServiceTime::from_duration),

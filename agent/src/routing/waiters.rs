@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dfaas_protocol::Time;
 use dfaas_protocol::gate::{Freed, Gate};
 use dfaas_protocol::policy::Priority;
 use dfaas_protocol::queue::{self, Queue};
+use dfaas_protocol::{Capacity, Time};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -168,6 +168,9 @@ impl Place<'_> {
 
 /// Asks for the next one whenever a token comes. One of those who wait for tokens does it for all of them.
 async fn keep_time(waiters: &Waiters, gate: &Gate) -> Infallible {
+    if let Capacity::Slots(_) = gate.capacity() {
+        return std::future::pending().await;
+    }
     let _timekeeping = waiters.timekeeping.lock().await;
     while let Some(token) = gate.next_token(waiters.clock.now(), || 0) {
         tokio::time::sleep_until(waiters.clock.instant(token).into()).await;

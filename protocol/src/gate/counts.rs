@@ -87,7 +87,8 @@ pub(super) fn step(
     word: &AtomicU64,
     mut change: impl FnMut(Counts) -> Option<Counts>,
 ) -> Option<Counts> {
-    word.fetch_update(SeqCst, SeqCst, |w| change(Counts::of(w)).map(Counts::word))
-        .ok()
-        .map(Counts::of)
+    let before = word.fetch_update(SeqCst, SeqCst, |w| change(Counts::of(w)).map(Counts::word));
+    #[cfg(test)]
+    super::crowd::hold_up();
+    before.ok().map(Counts::of)
 }

@@ -539,7 +539,7 @@ impl Node {
                 }
                 FunctionOffer {
                     function: seen.function.clone(),
-                    capacity: seen.gate.capacity(),
+                    capacity: seen.gate.offered(),
                     headroom,
                     queue: seen.gate.queue(),
                     service: seen.service.map(ServiceTime::from_duration),

@@ -13,7 +13,9 @@ use super::{CONNECT, HEAD_BYTES, World};
 impl World<'_> {
     /// Decides a call that came back to its origin, or did not leave it.
     pub(super) fn deliver_again(&mut self, id: CallId) {
-        let way = *self.calls.way(id);
+        let mut way = *self.calls.way(id);
+        // Where it was, it had until another time, on another clock.
+        way.terms = *way.delivery.tried().terms();
         self.deliver(id, way);
     }
 

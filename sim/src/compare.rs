@@ -122,17 +122,24 @@ impl Means {
     /// The means of some samples, and half the widths of their 95 % confidence intervals.
     fn and_interval(mut samples: Vec<Means>) -> (Means, Option<Means>) {
         let (mut means, mut widths) = (Means::default(), Means::default());
-        let n = samples.len() as f64;
         for place in 0..means.fields().len() {
             let values: Vec<f64> = samples.iter_mut().map(|s| *s.fields()[place]).collect();
-            let mean = values.iter().sum::<f64>() / n;
-            let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-            let deviation = libm::sqrt(squares / (n - 1.0).max(1.0));
+            let (mean, width) = mean_and_width(&values);
             *means.fields()[place] = mean;
-            *widths.fields()[place] = student_t(samples.len()) * deviation / libm::sqrt(n);
+            *widths.fields()[place] = width.unwrap_or_default();
         }
         (means, (samples.len() > 1).then_some(widths))
     }
+}
+
+/// The mean of some samples, and half the width of its 95 % confidence interval; no width of one sample.
+pub(crate) fn mean_and_width(samples: &[f64]) -> (f64, Option<f64>) {
+    let n = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / n;
+    let squares: f64 = samples.iter().map(|v| (v - mean) * (v - mean)).sum();
+    let deviation = libm::sqrt(squares / (n - 1.0).max(1.0));
+    let width = student_t(samples.len()) * deviation / libm::sqrt(n);
+    (mean, (samples.len() > 1).then_some(width))
 }
 
 /// The 97.5 % quantile of Student's t for so many samples.

@@ -1,6 +1,7 @@
 //! Any scenario: no panic, no lost call, no call sent too often or on from where it was forwarded.
 //!
-//! `DFAAS_CASES` is how many are drawn (64), and `DFAAS_CASE` replays the one with that number, which a failure prints.
+//! `DFAAS_CASES` is how many are drawn (600), from `DFAAS_FIRST` on (0), and `DFAAS_CASE` replays the one with that number, which
+//! a failure prints. Every policy has as many of them as any other. `DFAAS_EVERY` has the number told after so many.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
@@ -23,21 +24,53 @@ fn number(low: f64, high: f64, rng: &mut impl Rng) -> f64 {
     ((low + (high - low) * rng.random::<f64>()) * 1e3).round() / 1e3
 }
 
+/// What a function declares: what it can take, who goes first, how soon it is to be answered, and where it may run.
+fn labels(rng: &mut impl Rng) -> String {
+    let mut labels = Vec::new();
+    for (share, some) in [
+        (
+            0.4,
+            &["'dfaas.maxrate'='30'", "'dfaas.concurrency'='2'"][..],
+        ),
+        (0.4, &["'dfaas.priority'='0'", "'dfaas.priority'='9'"]),
+        (
+            0.3,
+            &["'dfaas.slo.p95_ms'='20'", "'dfaas.slo.p95_ms'='300'"],
+        ),
+        (
+            0.2,
+            &[
+                "'dfaas.privacy'='local'",
+                "'dfaas.region'='north'",
+                "'dfaas.require'='gpu=yes'",
+            ],
+        ),
+    ] {
+        if rng.random_bool(share) {
+            labels.push(one(some, rng));
+        }
+    }
+    labels.join(",")
+}
+
 fn text(case: u64) -> String {
     let rng = &mut ChaCha8Rng::seed_from_u64(case);
     let nodes = rng.random_range(1..12usize);
     let functions = rng.random_range(1..4usize);
     let mut text = format!(
         "name='any'\npurpose='Any.'\nseed={case}\nduration_s={:?}\n",
-        number(0.1, 4.0, rng)
+        number(0.1, 2.0, rng)
     );
-    text += &format!("strategy={{period_s={:?}}}\n", number(0.1, 3.0, rng));
+    text += &format!("strategy={{period_s={:?}}}\n", number(0.05, 1.0, rng));
     let make = one(
         &[
             "slots={choice=[1,2,8]}",
             "rate={uniform=[0.5,200]}",
             "cores={choice=[0.5,2]}",
             "slots=3,cores=1.5",
+            "slots=2,node_slots=3",
+            "slots=4,node_slots=1",
+            "rate=30,node_slots=2",
             "rate=50,cores=1",
         ],
         rng,
@@ -55,6 +88,15 @@ fn text(case: u64) -> String {
         _ => format!("{{kind='erdos-renyi',p={:?}}}", number(0.0, 1.0, rng)),
     };
     text += &format!("topology={topology}\n");
+    let clocks = one(
+        &[
+            "{}",
+            "{drift_ppm={uniform=[-100,100]},offset_s={uniform=[0,5]}}",
+            "{drift_ppm={uniform=[-500000,1000000]},offset_s=1}",
+        ],
+        rng,
+    );
+    text += &format!("clocks={clocks}\n");
     let mbps = one(&["", ",mbps=1.5"], rng);
     let (delay, jitter, loss) = (
         number(0.0, 60.0, rng),
@@ -80,14 +122,7 @@ fn text(case: u64) -> String {
             ],
             rng,
         );
-        let labels = one(
-            &[
-                "",
-                ",labels={'dfaas.maxrate'='30'}",
-                ",labels={'dfaas.concurrency'='2'}",
-            ],
-            rng,
-        );
+        let labels = labels(rng);
         let cold = one(
             &[
                 "",
@@ -102,7 +137,7 @@ fn text(case: u64) -> String {
             String::new()
         };
         listed.push(format!(
-            "{{name='f{function}',service={service},body_bytes=2000{cold}{labels}{where_}}}"
+            "{{name='f{function}',service={service},body_bytes=2000,labels={{{labels}}}{cold}{where_}}}"
         ));
     }
     text += &format!("functions=[{}]\n", listed.join(","));
@@ -127,7 +162,7 @@ fn text(case: u64) -> String {
     text += &format!("load=[{}]\n", listed.join(","));
     listed = (0..rng.random_range(0..4u32))
         .map(|_| {
-            let at = number(0.0, 3.0, rng);
+            let at = number(0.0, 2.0, rng);
             let until = if rng.random_bool(0.7) {
                 format!(",until_s={:?}", at + 0.5)
             } else {
@@ -156,25 +191,30 @@ fn text(case: u64) -> String {
 fn check(case: u64) {
     let scenario = Scenario::parse("any", &text(case), &[], Path::new(".")).unwrap();
     let experiment = scenario.draw().unwrap();
-    for policy in Policy::all() {
-        // The engine itself asserts that every call is served, refused or lost, and that none is answered twice.
-        let report = engine::run(&experiment, policy, &mut |_| {}).unwrap();
-        let totals = report.totals;
-        assert_eq!(totals.offered, totals.served + totals.refused + totals.lost);
-        assert!(totals.forwards <= MAX_ATTEMPTS as u64 * totals.offered);
-        assert!(totals.peer_refusals + totals.unreached <= totals.forwards);
-        assert!(totals.lost == 0 || !experiment.faults.is_empty());
-        let by_reason: u64 = totals.refused_by.values().sum();
-        assert_eq!(by_reason, totals.refused);
-        let ran: u64 = report.nodes.iter().map(|node| node.ran).sum();
-        assert!(
-            ran >= totals.served && ran <= totals.served + totals.lost,
-            "{ran} ran"
-        );
-    }
+    let policies: Vec<Policy> = Policy::all().collect();
+    let policy = policies[(case % policies.len() as u64) as usize];
+    // The engine itself asserts of every call that it is answered once, and of every forward that the call came from a
+    // client, was sent to so many neighbours at most, to another each time, and not out of its fence.
+    let report = engine::run(&experiment, policy, &mut |_| {}).unwrap();
+    let totals = report.totals;
+    assert_eq!(totals.offered, totals.served + totals.refused + totals.lost);
+    assert!(totals.forwards <= MAX_ATTEMPTS as u64 * totals.offered);
+    assert!(totals.peer_refusals + totals.unreached <= totals.forwards);
+    assert!(totals.lost == 0 || !experiment.faults.is_empty());
+    let by_reason: u64 = totals.refused_by.values().sum();
+    assert_eq!(by_reason, totals.refused);
+    let ran: u64 = report.nodes.iter().map(|node| node.ran).sum();
+    assert!(
+        ran >= totals.served && ran <= totals.served + totals.lost,
+        "{ran} ran"
+    );
 }
 
 #[test]
+#[allow(
+    clippy::print_stderr,
+    reason = "of a million cases one wants to know how many were run"
+)]
 fn any_scenario_keeps_the_rules() {
     let variable = |name| {
         std::env::var(name)
@@ -184,12 +224,17 @@ fn any_scenario_keeps_the_rules() {
     if let Some(case) = variable("DFAAS_CASE") {
         return check(case);
     }
-    for case in 0..variable("DFAAS_CASES").unwrap_or(64) {
+    let first = variable("DFAAS_FIRST").unwrap_or(0);
+    let every = variable("DFAAS_EVERY").unwrap_or(u64::MAX);
+    for case in first..first + variable("DFAAS_CASES").unwrap_or(600) {
         if catch_unwind(AssertUnwindSafe(|| check(case))).is_err() {
             panic!(
                 "replay it with DFAAS_CASE={case}; the scenario is\n{}",
                 text(case)
             );
+        }
+        if (case + 1).is_multiple_of(every) {
+            eprintln!("{} cases", case + 1);
         }
     }
 }

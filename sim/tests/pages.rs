@@ -61,6 +61,11 @@ fn check(page: &str) -> Document<'_> {
     document
 }
 
+fn text_of(document: &Document<'_>, tag: &str) -> Vec<String> {
+    let found = document.descendants().filter(|node| node.has_tag_name(tag));
+    found.map(|node| node.text().unwrap().to_owned()).collect()
+}
+
 fn text(document: &Document<'_>, tag: &str) -> String {
     let found = document.descendants().find(|node| node.has_tag_name(tag));
     found.unwrap().text().unwrap().to_owned()
@@ -117,6 +122,53 @@ fn a_comparison_is_a_page_for_any_number_of_threads() {
         .filter(|node| node.has_tag_name("td"));
     let intervals = cells.filter(|cell| cell.children().any(|n| n.has_tag_name("small")));
     assert_eq!(intervals.count(), 20);
+}
+
+#[test]
+fn a_sweep_is_a_page() {
+    let directory = TempDir::new().unwrap();
+    let grid = directory.path().join("grid.toml");
+    let text = "name = 'small'\npurpose = 'Two <keys>.'\nscenario = 'grid'\n\
+                strategies = ['headroom', 'all-local']\nseeds = 2\n[vary]\n\
+                nodes.slots = [2, '{ choice = [4, 8] }']\nduration_s = [1, 2]\n\
+                [[together]]\nnodes.count = [3, 6, 9]\ntopology.p = [1, 0.5, 0.3]\n";
+    std::fs::write(&grid, text.replace("'{", "{").replace("}'", "}")).unwrap();
+    let out = directory.path().join("out");
+    let paths = [&grid, &out].map(|path| path.to_str().unwrap());
+    let html = page(&["sweep", paths[0], "--out", paths[1]]);
+    let document = check(&html);
+    assert_eq!(
+        text_of(&document, "h2"),
+        [
+            "Strategies",
+            "By nodes.count",
+            "By topology.p",
+            "By duration_s",
+            "By nodes.slots"
+        ]
+    );
+    let count = |tag| {
+        document
+            .descendants()
+            .filter(|node| node.has_tag_name(tag))
+            .count()
+    };
+    // Four keys, four figures, two strategies; a point for each value of the key.
+    assert_eq!(count("svg"), 4 * 4 * 2);
+    assert_eq!(count("circle"), (3 + 3 + 2 + 2) * 4 * 2);
+    // Each chart says what it shows, of what, and of whom.
+    let labels = document
+        .descendants()
+        .filter_map(|node| node.attribute("aria-label"));
+    let first = labels.clone().next().unwrap();
+    assert_eq!(
+        first,
+        "Served of what was offered, in percent by nodes.count: headroom"
+    );
+    // Each point has an interval over the two seeds.
+    assert!(html.contains("48 of 48 runs") && html.contains("nodes.count = 3: "));
+    // The words about them have one more.
+    assert_eq!(html.matches(" ± ").count(), count("circle") + 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use dfaas_sim::page::{About, of_sweep};
 use dfaas_sim::sweep::{Grid, Shard, perform};
 
 use super::parquet;
@@ -23,6 +24,9 @@ pub(super) struct Sweep {
     /// How many threads; one for each core, if it is left out
     #[arg(long)]
     threads: Option<usize>,
+    /// Write a page to read into this file as well
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print each run as a line of JSON
     #[arg(long)]
     json: bool,
@@ -42,6 +46,16 @@ impl Sweep {
         })?;
         drop(progress);
         parquet::write(&path, &grid, &rows)?;
+        if let Some(path) = &self.html {
+            let words = ["dfaas-sim", "sweep"].map(str::to_owned).into_iter();
+            let words = words.chain([super::quoted(&self.grid.display().to_string())]);
+            let command: Vec<String> = words.collect();
+            let about = About {
+                purpose: &grid.purpose,
+                command: &format!("{} --out DIR --html FILE", command.join(" ")),
+            };
+            super::write_page(path, &of_sweep(&grid, &rows, about))?;
+        }
         let mut out = io::stdout().lock();
         if self.json {
             for row in &rows {

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) at_boot: u32,
     /// Which wait for a slot it is in, of all; zero while it does not wait.
     pub(crate) wait: u32,
+    /// The neighbour to which it was sent last, if it was.
+    pub(crate) before: u32,
     pub(crate) function: u16,
     /// How often it was sent to a neighbour.
     pub(crate) sent: u8,

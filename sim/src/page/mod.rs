@@ -4,13 +4,16 @@ mod bars;
 mod chart;
 mod comparison;
 mod intervals;
+mod multiple;
 mod run;
 mod scale;
+mod sweep;
 
 use std::fmt;
 
 pub use comparison::of_comparison;
 pub use run::of_run;
+pub use sweep::of_sweep;
 
 /// What the page says of where its figures come from.
 #[derive(Clone, Copy, Debug)]

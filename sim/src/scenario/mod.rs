@@ -24,9 +24,9 @@ pub use experiment::{
     Site, Source, Trouble,
 };
 pub use file::{
-    Arrivals, ClocksSection, ColdSection, Fault, FaultSection, FunctionSection, GroupSection,
-    LinksSection, ListedLink, LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape,
-    StrategySection, Topology, Unit,
+    Arrivals, ClocksSection, ColdSection, Fault, FaultSection, FunctionSection, LinksSection,
+    ListedLink, LoadSection, NodesSection, Power, Scenario, ServiceModel, Shape, StrategySection,
+    Topology, Unit,
 };
 
 /// Why a scenario cannot be used.

@@ -1,5 +1,6 @@
 //! From the file to the experiment.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,15 @@ use rand_chacha::ChaCha8Rng;
 
 use super::amount::Amount;
 use super::experiment::{Clock, Cold, Experiment, Function, Periods, Placement, Service, Site};
-use super::file::{FunctionSection, NodesSection, Power, Scenario, ServiceModel};
+use super::file::{FunctionSection, NodesSection, Scenario, ServiceModel};
 use super::random::Stream;
 use super::select::Selection;
 use super::{ScenarioError, faults, load, topology};
 
 /// Slots of a node that says neither slots nor a rate, and has no cores.
 const DEFAULT_SLOTS: f64 = 8.0;
+/// Calls of a function that may wait on a node that does not say how many.
+const DEFAULT_QUEUE: u32 = 8;
 
 impl Scenario {
     /// Draws everything from the scenario's seed.
@@ -51,14 +54,14 @@ impl Scenario {
             for node in holders {
                 let declared = Capacity::declared(&section.labels).ok().flatten();
                 let capacity = declared.unwrap_or(capacities[node]);
-                let queue = makes[node].queue;
+                let queue = makes[node].queue();
                 placed[node] = Some(Placement { capacity, queue });
             }
             for (site, placement) in nodes.iter_mut().zip(placed) {
                 site.functions.push(placement);
             }
         }
-        let places: Vec<_> = makes.iter().map(|make| make.at_km).collect();
+        let places: Vec<_> = makes.iter().map(|make| make.keys.at_km).collect();
         let links = topology::draw(self, &nodes, &places, &mut rng)?;
         let mut drawn = Experiment {
             name: self.name.clone(),
@@ -136,76 +139,85 @@ fn not_a_time(line: &str) -> ScenarioError {
     ))
 }
 
-/// What a node is made like.
-struct Make {
+/// A node that is to be drawn, and what it is made like.
+struct Make<'a> {
     name: String,
     group: String,
-    slots: Option<Amount>,
-    rate: Option<Amount>,
-    cores: Option<Amount>,
-    node_slots: Option<Slots>,
-    queue: u32,
-    speed: Amount,
-    power: Power,
-    at_km: Option<[f64; 2]>,
+    keys: Cow<'a, NodesSection>,
 }
 
-fn makes(nodes: &NodesSection) -> Vec<Make> {
-    let plain = |name: String, group: String| Make {
-        name,
-        group,
-        slots: nodes.slots.clone(),
-        rate: nodes.rate.clone(),
-        cores: nodes.cores.clone(),
-        node_slots: nodes.node_slots,
-        queue: nodes.queue,
-        speed: nodes.speed.clone(),
-        power: nodes.power,
-        at_km: None,
-    };
-    let mut makes: Vec<Make> = (0..nodes.count.unwrap_or(0))
-        .map(|index| format!("n{index}"))
-        .map(|name| plain(name.clone(), name))
-        .collect();
-    for group in &nodes.groups {
-        for index in 0..group.count {
-            let name = match group.count {
-                1 => group.name.clone(),
-                _ => format!("{}-{index}", group.name),
-            };
-            let mut make = plain(name, group.name.clone());
-            if group.slots.is_some() || group.rate.is_some() {
-                make.slots.clone_from(&group.slots);
-                make.rate.clone_from(&group.rate);
-            }
-            make.cores = group.cores.clone().or(make.cores);
-            make.queue = group.queue.unwrap_or(make.queue);
-            make.speed = group.speed.clone().unwrap_or(make.speed);
-            make.power = group.power.unwrap_or(make.power);
-            make.at_km = group.at_km;
-            makes.push(make);
+fn makes(nodes: &NodesSection) -> Vec<Make<'_>> {
+    let plain = (0..nodes.count.unwrap_or(0)).map(|index| {
+        let name = format!("n{index}");
+        Make {
+            group: name.clone(),
+            name,
+            keys: Cow::Borrowed(nodes),
+        }
+    });
+    let grouped = nodes.groups.iter().flat_map(|group| {
+        let keys = group.within(nodes);
+        let group = group.name.clone().unwrap_or_default();
+        let count = keys.count.unwrap_or(1);
+        (0..count).map(move |index| Make {
+            name: match count {
+                1 => group.clone(),
+                _ => format!("{group}-{index}"),
+            },
+            group: group.clone(),
+            keys: Cow::Owned(keys.clone()),
+        })
+    });
+    plain.chain(grouped).collect()
+}
+
+impl NodesSection {
+    /// A group with what it leaves out.
+    fn within(&self, nodes: &NodesSection) -> NodesSection {
+        // Who says one of the two does not have the other.
+        let capacity = if self.slots.is_some() || self.rate.is_some() {
+            self
+        } else {
+            nodes
+        };
+        NodesSection {
+            name: self.name.clone(),
+            count: self.count,
+            slots: capacity.slots.clone(),
+            rate: capacity.rate.clone(),
+            cores: self.cores.clone().or_else(|| nodes.cores.clone()),
+            node_slots: self.node_slots.or(nodes.node_slots),
+            queue: self.queue.or(nodes.queue),
+            speed: self.speed.clone().or_else(|| nodes.speed.clone()),
+            power: self.power.or(nodes.power),
+            at_km: self.at_km,
+            groups: Vec::new(),
         }
     }
-    makes
 }
 
-impl Make {
+impl Make<'_> {
+    fn queue(&self) -> u32 {
+        self.keys.queue.unwrap_or(DEFAULT_QUEUE)
+    }
+
     /// The node, and the capacity of a function there that says none itself.
     fn draw(&self, place: usize, of: usize, rng: &mut ChaCha8Rng) -> (Site, Capacity) {
+        let keys = &*self.keys;
         let mut draw = |amount: &Option<Amount>| amount.as_ref().map(|a| a.draw(place, of, rng));
-        let cores = draw(&self.cores);
-        let rate = draw(&self.rate).and_then(CallRate::up_to);
-        let slots = draw(&self.slots).or(cores).unwrap_or(DEFAULT_SLOTS);
+        let cores = draw(&keys.cores);
+        let rate = draw(&keys.rate).and_then(CallRate::up_to);
+        let slots = draw(&keys.slots).or(cores).unwrap_or(DEFAULT_SLOTS);
         let slots = Slots::new(slots.round().clamp(1.0, 1e6) as u32)
             .expect("a number from one to a million is a number of slots");
         let site = Site {
             name: self.name.clone(),
             group: self.group.clone(),
             cores,
-            slots: self.node_slots,
-            speed: self.speed.draw(place, of, rng),
+            slots: keys.node_slots,
+            speed: draw(&keys.speed).unwrap_or(1.0),
             clock: Clock::default(),
-            power: self.power,
+            power: keys.power.unwrap_or_default(),
             functions: Vec::new(),
         };
         (site, rate.map_or(Capacity::Slots(slots), Capacity::Rate))

@@ -7,7 +7,7 @@ use dfaas_protocol::{Capacity, FunctionName};
 use super::ScenarioError;
 use super::amount::Amount;
 use super::file::{
-    Fault, FaultSection, FunctionSection, LinksSection, LoadSection, NodesSection, Power, Scenario,
+    Fault, FaultSection, FunctionSection, LinksSection, LoadSection, NodesSection, Scenario,
     ServiceModel, Shape, Topology,
 };
 
@@ -174,71 +174,64 @@ fn check_nodes(nodes: &NodesSection) -> Result<usize, ScenarioError> {
         nodes.count.is_none() || nodes.groups.is_empty(),
         "nodes has a count or groups, and not both",
     )?;
-    let grouped: usize = nodes.groups.iter().map(|group| group.count).sum();
+    rule(
+        nodes.name.is_none() && nodes.at_km.is_none(),
+        "a name and at_km are of a group, in nodes.groups",
+    )?;
+    let counts = nodes.groups.iter().map(|group| group.count.unwrap_or(1));
+    let grouped = counts.fold(0, usize::saturating_add);
     let count = nodes.count.unwrap_or(grouped);
     rule(
         (1..=MOST_NODES).contains(&count),
         "there are from one to a million nodes, by nodes.count or nodes.groups",
     )?;
-    check_make(
-        "nodes",
-        nodes.slots.as_ref(),
-        nodes.rate.as_ref(),
-        nodes.cores.as_ref(),
-        Some(&nodes.speed),
-        Some(nodes.power),
-    )?;
+    check_make("nodes", nodes)?;
     for (place, group) in nodes.groups.iter().enumerate() {
-        let key = format!("group {:?}", group.name);
-        rule(!group.name.trim().is_empty(), "a group has a name")?;
+        let name = group.name.as_deref().unwrap_or_default();
+        let key = format!("group {name:?}");
+        rule(!name.trim().is_empty(), "a group has a name")?;
         let twice = nodes.groups[..place]
             .iter()
             .any(|other| other.name == group.name);
         rule(!twice, format!("{key} is there once"))?;
-        rule(group.count > 0, format!("{key} has at least one node"))?;
-        check_make(
-            &key,
-            group.slots.as_ref(),
-            group.rate.as_ref(),
-            group.cores.as_ref(),
-            group.speed.as_ref(),
-            group.power,
+        rule(
+            group.count != Some(0),
+            format!("{key} has at least one node"),
         )?;
+        rule(
+            group.groups.is_empty(),
+            format!("{key} has no groups of its own"),
+        )?;
+        check_make(&key, group)?;
     }
     Ok(count)
 }
 
-fn check_make(
-    key: &str,
-    slots: Option<&Amount>,
-    rate: Option<&Amount>,
-    cores: Option<&Amount>,
-    speed: Option<&Amount>,
-    power: Option<Power>,
-) -> Checked {
+fn check_make(key: &str, make: &NodesSection) -> Checked {
     rule(
-        slots.is_none() || rate.is_none(),
+        make.slots.is_none() || make.rate.is_none(),
         format!("{key} has slots or a rate, and not both"),
     )?;
-    let within = |amount: Option<&Amount>, low, high| amount.is_none_or(|a| a.within(low, high));
+    let within =
+        |amount: &Option<Amount>, low, high| amount.as_ref().is_none_or(|a| a.within(low, high));
     rule(
-        within(slots, 1.0, 1e6),
+        within(&make.slots, 1.0, 1e6),
         format!("the slots of {key} are from 1 to 1000000"),
     )?;
     rule(
-        within(rate, 1e-5, 1e6),
+        within(&make.rate, 1e-5, 1e6),
         format!("the rate of {key} is from 0.00001 to 1000000 calls a second"),
     )?;
     rule(
-        within(cores, 0.01, 1e5),
+        within(&make.cores, 0.01, 1e5),
         format!("the cores of {key} are from 0.01 to 100000"),
     )?;
     rule(
-        within(speed, 1e-3, 1e3),
+        within(&make.speed, 1e-3, 1e3),
         format!("the speed of {key} is from 0.001 to 1000"),
     )?;
     rule(
-        power.is_none_or(|p| {
+        make.power.is_none_or(|p| {
             p.idle_watts >= 0.0 && p.max_watts >= p.idle_watts && p.max_watts <= 1e6
         }),
         format!("the power of {key} is at least 0 watts when idle and no less when busy"),

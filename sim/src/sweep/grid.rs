@@ -148,6 +148,11 @@ impl Grid {
         }
     }
 
+    /// The value of a key, by its place, at a point, for people.
+    pub fn label(&self, key: usize, point: usize) -> String {
+        text(&self.points[point].values[key])
+    }
+
     /// What is set at a point, for people.
     pub fn describe(&self, point: usize) -> String {
         let pairs = self.keys.iter().zip(&self.points[point].values);

@@ -1,17 +1,18 @@
 //! A node: the parts of the protocol that an agent holds. All that is said to the protocol crate is said here.
 
+mod glance;
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::gate::{Freed, Gate};
 use dfaas_protocol::neighbours::{Heard, Neighbours, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
-use dfaas_protocol::queue::Place;
 use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
 use dfaas_protocol::wire::{self, Message, WireError};
@@ -23,7 +24,7 @@ use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
 use super::event::CallId;
-use super::local::{Local, Next, Waiting};
+use super::local::{Local, Waiting};
 
 /// Nobody connects to it, but an offer names an address.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -236,138 +237,11 @@ impl Node {
         }
     }
 
-    /// A function that is here, and those who wait for the slots that it shares, if it does.
-    fn with_waiting(&mut self, function: usize) -> Option<(&mut Local, Option<&mut Waiting>)> {
-        let local = self.functions[function].as_mut()?;
-        let together = local.gate.is_sharing().then_some(&mut self.together);
-        Some((local, together))
-    }
-
-    /// A call waits. Returns its place, and until when waiting is of any use; nothing if it already is of none.
-    pub(crate) fn wait(
-        &mut self,
-        function: usize,
-        call: CallId,
-        terms: &Terms,
-        now: Time,
-    ) -> Option<(Place, Option<Time>)> {
-        let (local, together) = self.with_waiting(function)?;
-        let latest = terms.latest_start(local.service);
-        let queue = together.unwrap_or(&mut local.waiting);
-        let place = queue.push(terms.priority, latest, (function as u16, call));
-        let token = latest.and_then(|_| local.gate.next_token(now, || queue.ahead_of(place)));
-        if token
-            .zip(latest)
-            .is_some_and(|(token, latest)| token > latest)
-        {
-            queue.leave(place);
-            local.gate.leave();
-            return None;
-        }
-        Some((place, latest))
-    }
-
-    /// When to ask for the next one, if somebody waits for a token and that was not asked yet.
-    pub(crate) fn awaits_token(&mut self, function: usize, now: Time) -> Option<Time> {
-        let local = self.functions[function].as_mut()?;
-        if local.waiting.is_empty() || local.token_at.is_some() {
-            return None;
-        }
-        local.token_at = local.gate.next_token(now, || 0);
-        local.token_at
-    }
-
-    /// Whether a token comes now that somebody waits for.
-    pub(crate) fn token_comes(&mut self, function: usize, now: Time) -> bool {
-        let local = self.functions[function].as_mut();
-        local.is_some_and(|local| local.token_at.take_if(|at| *at <= now).is_some())
-    }
-
-    /// Takes out the call that would go last, if its priority is below that of these terms: another waits in its place.
-    fn displace(&mut self, function: usize, terms: &Terms) -> Option<CallId> {
-        let gate = Arc::clone(&self.functions[function].as_ref()?.gate);
-        let (_, call) = if gate.is_sharing() {
-            let functions = &self.functions;
-            let of = |function: u16| functions[usize::from(function)].as_ref();
-            let may = |gate: &Gate, function| {
-                of(function).is_some_and(|local| gate.may_displace(&local.gate))
-            };
-            let displaced = self
-                .together
-                .displace(terms.priority, |(function, _)| may(&gate, *function))?;
-            if let Some(local) = of(displaced.0) {
-                local.gate.leave();
-            }
-            displaced
-        } else {
-            let local = self.functions[function].as_mut()?;
-            let displaced = local.waiting.displace(terms.priority, |_| true)?;
-            gate.leave();
-            displaced
-        };
-        gate.wait_in_place_of_another();
-        Some(call)
-    }
-
-    /// A call that waits gives up. Returns whether it was still waiting.
-    pub(crate) fn leave(&mut self, function: usize, place: Place) -> bool {
-        let Some((local, together)) = self.with_waiting(function) else {
-            return false;
-        };
-        let left = together
-            .unwrap_or(&mut local.waiting)
-            .leave(place)
-            .is_some();
-        if left {
-            local.gate.leave();
-        }
-        left
-    }
-
     /// A call has run here, for so long.
     pub(crate) fn served(&mut self, function: usize, service: Duration) {
         if let Some(local) = self.functions[function].as_mut() {
             local.services.0 += service;
             local.services.1 += 1;
-        }
-    }
-
-    /// A call ended. Whether its slot is for those who wait: then the node [settles](Node::settle) when the
-    /// [next](Node::next) of them was let start.
-    pub(crate) fn end(&self, function: usize) -> bool {
-        let local = self.functions[function].as_ref();
-        local.is_some_and(|local| local.gate.end() == Freed::ForNext)
-    }
-
-    pub(crate) fn settle(&self, function: usize) {
-        if let Some(local) = &self.functions[function] {
-            local.gate.settle();
-        }
-    }
-
-    /// Who is next of those who wait where the calls of that function do.
-    pub(crate) fn next(&mut self, function: usize, now: Time) -> Next {
-        let Some(local) = self.functions[function].as_mut() else {
-            return Next::Nobody;
-        };
-        let next = if local.gate.is_sharing() {
-            let functions = &self.functions;
-            let gate = |function: u16| Some(&functions[usize::from(function)].as_ref()?.gate);
-            let resume = |function| gate(function).is_some_and(|gate| gate.resume(now));
-            self.together.next(now, |(function, _)| resume(*function))
-        } else {
-            let gate = &local.gate;
-            local.waiting.next(now, |_| gate.resume(now))
-        };
-        match next {
-            Some(((_, call), true)) => Next::Start(call),
-            Some(((function, call), false)) => {
-                if let Some(local) = &self.functions[usize::from(function)] {
-                    local.gate.leave();
-                }
-                Next::Drop(call)
-            }
-            None => Next::Nobody,
         }
     }
 
@@ -396,66 +270,6 @@ impl Node {
         let there = self.routes[function].as_ref();
         let there = there.map_or(&[][..], |route| &route.there[..]);
         there.iter().map(|candidate| index_of(&candidate.node))
-    }
-
-    /// Reads the node itself.
-    pub(super) fn glance(&self) -> u64 {
-        u64::from(self.boot)
-    }
-
-    /// Reads a function and the way of its calls.
-    pub(super) fn glance_function(&self, function: usize) -> u64 {
-        let own = self.functions[function].as_ref().map(Local::glance);
-        let way = self.routes[function]
-            .as_ref()
-            .map(|route| route.there.len() as u64);
-        own.unwrap_or_default() + way.unwrap_or_default()
-    }
-
-    /// Reads what is left of a function, and who else has it.
-    pub(super) fn glance_gate(&self, function: usize) -> u64 {
-        let gate = self.functions[function].as_ref();
-        let gate = gate.map(|local| u64::from(local.gate.running()));
-        let there = self.routes[function]
-            .as_ref()
-            .map_or(&[][..], |route| &route.there);
-        let there = there
-            .iter()
-            .map(|candidate| u64::from(candidate.node.key()[7]));
-        gate.unwrap_or_default() + there.sum::<u64>()
-    }
-
-    /// Reads what is known of those who else have a function.
-    pub(super) fn glance_candidates(&self, function: usize) -> u64 {
-        let there = self.routes[function]
-            .as_ref()
-            .map_or(&[][..], |route| &route.there);
-        let remotes = there.iter().map(|candidate| {
-            let remote = &candidate.remote;
-            let known = u64::from(remote.queue()) + u64::from(remote.round_trip().is_some());
-            known + remote.health().state() as u64
-        });
-        remotes.sum()
-    }
-
-    /// Whether a call that comes now would not run at once.
-    pub(super) fn is_busy(&self, function: usize) -> bool {
-        let local = self.functions[function].as_ref();
-        local.is_none_or(|local| local.gate.headroom(self.measured).free <= 0)
-    }
-
-    /// Reads what is known of a neighbour.
-    pub(super) fn glance_neighbour(&self, from: usize) -> u64 {
-        let neighbour = self.neighbours.get(id_of(from));
-        let known = neighbour.map(|neighbour| {
-            let offered = neighbour.functions.values().next();
-            let queue = offered.map(|offered| u64::from(offered.remote.queue()));
-            neighbour
-                .heard
-                .as_nanos()
-                .wrapping_add(queue.unwrap_or_default())
-        });
-        known.unwrap_or_default()
     }
 
     /// It is told what is left at a candidate, by its place.
@@ -621,19 +435,6 @@ impl Node {
                 self.neighbours.measure(node, link.delay * 2);
             }
         }
-    }
-
-    /// The node is gone; returns the calls that waited for a slot.
-    pub(crate) fn crash(&mut self, now: Time) -> Vec<CallId> {
-        self.up = false;
-        let locals = self.functions.iter_mut().flatten();
-        let queues = locals.map(|local| &mut local.waiting);
-        let queues = queues.chain([&mut self.together]);
-        let drain = |queue: &mut Waiting| {
-            let next = || queue.next(now, |_| true).map(|((_, call), _)| call);
-            std::iter::from_fn(next).collect::<Vec<_>>()
-        };
-        queues.flat_map(drain).collect()
     }
 
     /// Whether calls of neighbours are taken. Nodes of a scenario have no labels.

@@ -1,0 +1,175 @@
+//! A call on its way: decided at its origin, sent to a neighbour, and answered from there.
+
+use dfaas_protocol::NodeLabels;
+use dfaas_protocol::delivery::MAX_ATTEMPTS;
+
+use crate::policy::Policy;
+
+use super::calls::Way;
+use super::event::{CallId, Event};
+use super::node::Step;
+use super::{CONNECT, HEAD_BYTES, World};
+
+impl World<'_> {
+    /// Decides a call that came back to its origin, or did not leave it.
+    pub(super) fn deliver_again(&mut self, id: CallId) {
+        let mut way = *self.calls.way(id);
+        // Where it was, it had until another time, on another clock.
+        way.terms = *way.delivery.tried().terms();
+        self.deliver(id, way);
+    }
+
+    /// Decides a call at its origin, and does it.
+    pub(super) fn deliver(&mut self, id: CallId, mut way: Way) {
+        let call = &self.calls[id];
+        let (origin, function) = (call.origin as usize, usize::from(call.function));
+        if self.policy == Policy::Dispatcher {
+            self.look_around(origin, function);
+        }
+        let call = &mut self.calls[id];
+        let now = self.clocks.shows(origin, self.now);
+        let node = &mut self.nodes[origin];
+        let step = node.decide(self.experiment, function, &mut way.delivery, now);
+        call.at = call.origin;
+        call.at_boot = call.origin_boot;
+        // Most calls run at once, and nobody asks for their way again.
+        if !matches!(step, Step::Run | Step::Refuse(_)) {
+            *self.calls.way_mut(id) = way;
+        }
+        match step {
+            Step::Run => self.start(id),
+            Step::Wait => self.wait(id),
+            Step::Displace(other) => self.displace(id, other),
+            Step::Forward(to) => self.forward(id, to as usize),
+            Step::Refuse(why) => {
+                self.calls.take(id);
+                self.ledger.refuse(origin, why.as_str(), self.now);
+            }
+        }
+    }
+
+    pub(super) fn forward(&mut self, id: CallId, to: usize) {
+        let call = &mut self.calls[id];
+        let origin = call.origin as usize;
+        call.sent += 1;
+        assert!(
+            usize::from(call.sent) <= MAX_ATTEMPTS,
+            "a call is sent to neighbours so often at most"
+        );
+        let policy = &self.experiment.functions[usize::from(call.function)].policy;
+        assert!(
+            policy.is_offered_by(&NodeLabels::default()),
+            "a call stays where its function's fence keeps it"
+        );
+        assert_ne!(origin, to, "a call is sent to another node");
+        assert!(
+            call.sent == 1 || call.before != to as u32,
+            "a call is sent to another neighbour each time"
+        );
+        call.before = to as u32;
+        call.since = self.now;
+        call.at = to as u32;
+        call.at_boot = self.nodes[to].boot;
+        self.ledger.forward(origin, self.now);
+        let bytes = HEAD_BYTES + self.experiment.functions[usize::from(call.function)].body_bytes;
+        let arrives = self.cross(origin, to, bytes);
+        if !self.wires.joins(origin, to) {
+            let at = self.clocks.after(origin, self.now, CONNECT);
+            self.calendar.schedule(at, Event::Unreached { call: id });
+        } else {
+            self.calendar
+                .schedule(arrives, Event::Forwarded { call: id });
+        }
+    }
+
+    pub(super) fn forwarded(&mut self, id: CallId) {
+        let call = &mut self.calls[id];
+        let (to, origin) = (call.at as usize, call.origin as usize);
+        let function = usize::from(call.function);
+        let now = self.clocks.shows(to, self.now);
+        let node = &mut self.nodes[to];
+        if !node.up {
+            // It takes the way back to learn that nobody listens.
+            let at = self.cross(to, origin, 0);
+            self.calendar.schedule(at, Event::Unreached { call: id });
+            return;
+        }
+        call.at_boot = node.boot;
+        let way = self.calls.way_mut(id);
+        way.terms = node.terms(function, way.delivery.tried().terms(), now);
+        match node.admit(self.experiment, function, origin, &way.terms, now) {
+            Step::Run => self.start(id),
+            Step::Wait => self.wait(id),
+            Step::Displace(other) => self.displace(id, other),
+            Step::Refuse(_) => self.answer(id, false),
+            Step::Forward(_) => unreachable!("an admission has no way to say forward"),
+        }
+    }
+
+    /// The origin learns that nobody took a call that it sent: nothing was executed.
+    pub(super) fn unreached(&mut self, id: CallId) {
+        let call = &self.calls[id];
+        let (origin, to, sent) = (call.origin as usize, call.at as usize, call.since);
+        self.ledger.unreached();
+        if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
+            return self.lose(id);
+        }
+        let function = usize::from(call.function);
+        let (sent, now) = (
+            self.clocks.shows(origin, sent),
+            self.clocks.shows(origin, self.now),
+        );
+        self.nodes[origin].unreached(function, to, sent, now);
+        self.deliver_again(id);
+    }
+
+    /// Sends the answer to a forwarded call back, with what is left here now.
+    pub(super) fn answer(&mut self, id: CallId, served: bool) {
+        let call = &self.calls[id];
+        let (from, origin) = (call.at as usize, call.origin as usize);
+        let function = usize::from(call.function);
+        let body = if served {
+            self.experiment.functions[function].answer_bytes
+        } else {
+            0
+        };
+        let at = self.cross(from, origin, HEAD_BYTES + body);
+        let left = self.nodes[from].says(function, self.clocks.shows(from, self.now));
+        self.calls.way_mut(id).left = Some(left);
+        self.calendar
+            .schedule(at, Event::Answer { call: id, served });
+    }
+
+    pub(super) fn answered(&mut self, id: CallId, served: bool) {
+        let call = &self.calls[id];
+        let (origin, from) = (call.origin as usize, call.at as usize);
+        let is_there = self.nodes[origin].up && self.nodes[origin].boot == call.origin_boot;
+        if !is_there || !self.wires.joins(origin, from) {
+            return self.lose(id);
+        }
+        let function = usize::from(call.function);
+        if let Some(left) = self.calls.way(id).left {
+            let now = self.clocks.shows(origin, self.now);
+            self.nodes[origin].answered(function, from, served, left, now);
+        }
+        if served {
+            let call = self.calls.take(id);
+            let latency = self.now.since(call.arrived);
+            self.ledger
+                .serve((origin, function), latency, true, self.now);
+        } else {
+            self.ledger.peer_refusal(from, self.now);
+            self.deliver_again(id);
+        }
+    }
+
+    /// For the dispatcher: a node sees what is left at each of its candidates now.
+    pub(super) fn look_around(&self, origin: usize, function: usize) {
+        let origin = &self.nodes[origin];
+        for (place, candidate) in origin.candidates(function).enumerate() {
+            let now = self.clocks.shows(candidate, self.now);
+            let headroom = self.nodes[candidate].headroom(function, now);
+            origin.inform(function, place, headroom);
+        }
+    }
+}

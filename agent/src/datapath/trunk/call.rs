@@ -138,7 +138,11 @@ impl Call {
 
 impl Calls {
     /// Calls of which that is the first.
-    pub(super) fn with(there: There, priority: Priority, request: &[u8]) -> (Rc<Calls>, TrunkCall) {
+    pub(super) fn with(
+        there: There,
+        priority: Priority,
+        request: [&[u8]; 2],
+    ) -> (Rc<Calls>, TrunkCall) {
         let calls = Rc::new(Calls {
             state: RefCell::new(State {
                 calls: ByNumber::default(),
@@ -155,11 +159,15 @@ impl Calls {
     }
 
     /// A new call with that request, unless the trunk takes none any more.
-    pub(super) fn call(self: &Rc<Self>, priority: Priority, request: &[u8]) -> Option<TrunkCall> {
+    pub(super) fn call(
+        self: &Rc<Self>,
+        priority: Priority,
+        request: [&[u8]; 2],
+    ) -> Option<TrunkCall> {
         self.takes().then(|| self.add(priority, request))
     }
 
-    fn add(self: &Rc<Self>, priority: Priority, request: &[u8]) -> TrunkCall {
+    fn add(self: &Rc<Self>, priority: Priority, request: [&[u8]; 2]) -> TrunkCall {
         let mut state = self.state.borrow_mut();
         let number = state.next;
         state.next += 1;
@@ -386,12 +394,12 @@ mod tests {
 
     use super::*;
 
-    fn calls(request: &[u8]) -> (Rc<Calls>, TrunkCall) {
+    fn calls(body: &[u8]) -> (Rc<Calls>, TrunkCall) {
         let there = There {
             node: "n".into(),
             ip: "192.0.2.1".into(),
         };
-        Calls::with(there, Priority::default(), request)
+        Calls::with(there, Priority::default(), [b"head ", body])
     }
 
     /// What the connection's task would send.
@@ -418,7 +426,9 @@ mod tests {
     #[tokio::test]
     async fn calls_are_answered_in_any_order() {
         let (calls, mut first) = calls(b"first");
-        let mut second = calls.call(Priority::default(), b"second").unwrap();
+        let mut second = calls
+            .call(Priority::default(), [b"head ", b"second"])
+            .unwrap();
         let sent = handed_over(&calls);
         let (frame, len) = Frame::read(&sent).unwrap().unwrap();
         assert_eq!(
@@ -426,7 +436,7 @@ mod tests {
             Frame::Call {
                 call: 1,
                 priority: Priority::default(),
-                request: b"first"
+                request: b"head first"
             }
         );
         assert!(Frame::read(&sent[len..]).unwrap().is_some());
@@ -456,12 +466,18 @@ mod tests {
     async fn what_was_not_handed_over_can_be_tried_elsewhere() {
         let (calls, mut sent) = calls(b"sent");
         handed_over(&calls);
-        let mut unsent = calls.call(Priority::default(), b"unsent").unwrap();
+        let mut unsent = calls
+            .call(Priority::default(), [b"head ", b"unsent"])
+            .unwrap();
         calls.end(calls.handed(), true, "the connection broke");
         assert!(matches!(sent.begins().await, Err(Failed::Broken(_))));
         let failed = unsent.begins().await;
         assert!(matches!(failed, Err(Failed::Unsent { against: true, .. })));
-        assert!(calls.call(Priority::default(), b"later").is_none());
+        assert!(
+            calls
+                .call(Priority::default(), [b"head ", b"later"])
+                .is_none()
+        );
     }
 
     #[tokio::test]

@@ -174,10 +174,16 @@ const fn or_last(kind: u8, last: bool) -> u8 {
 }
 
 /// Writes a call. Its request is shorter than [`MAX_PAYLOAD`].
-pub(crate) fn write_call(out: &mut Vec<u8>, call: u32, priority: Priority, request: &[u8]) {
-    header(out, CALL, call, 1 + request.len());
+pub(crate) fn write_call(
+    out: &mut Vec<u8>,
+    call: u32,
+    priority: Priority,
+    [head, body]: [&[u8]; 2],
+) {
+    header(out, CALL, call, 1 + head.len() + body.len());
     out.push(priority.get());
-    out.extend_from_slice(request);
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
 }
 
 /// Writes the beginning of an answer, which has no more than [`MAX_PAYLOAD`] less a headroom.
@@ -239,7 +245,12 @@ mod tests {
     fn written() -> Vec<u8> {
         let mut out = Vec::new();
         let headroom = Some(Headroom { free: -3, size: 8 });
-        write_call(&mut out, 1, Priority::HIGHEST, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(
+            &mut out,
+            1,
+            Priority::HIGHEST,
+            [b"GET / HTTP/1.1\r\n", b"\r\n"],
+        );
         write_answer(&mut out, 1, headroom, b"HTTP/1.1 200 OK", false);
         write_data(&mut out, 1, b"abc", true);
         write_refused(&mut out, 2, None, "not-here");
@@ -310,7 +321,12 @@ mod tests {
     #[test]
     fn a_part_of_a_frame_is_none_yet() {
         let mut out = Vec::new();
-        write_call(&mut out, 1, Priority::HIGHEST, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(
+            &mut out,
+            1,
+            Priority::HIGHEST,
+            [b"GET / HTTP/1.1\r\n", b"\r\n"],
+        );
         for part in 0..out.len() {
             assert_eq!(Frame::read(&out[..part]), Ok(None));
         }

@@ -48,13 +48,13 @@ impl Trunks {
         }
     }
 
-    /// Sends a plain call to a neighbour, on a trunk that is there or on a new one.
+    /// Sends a plain call, head and body, to a neighbour, on a trunk that is there or on a new one.
     pub(crate) fn call(
         &self,
         node: NodeId,
         address: SocketAddr,
         priority: Priority,
-        request: &[u8],
+        request: [&[u8]; 2],
     ) -> TrunkCall {
         let mut open = self.open.borrow_mut();
         let used = self.rounds.get();

@@ -14,7 +14,7 @@ use dfaas_protocol::NodeId;
 use dfaas_protocol::policy::Priority;
 use tokio::io::{AsyncBufRead, AsyncWrite};
 
-use super::call::{Calls, There, TrunkCall};
+use super::calls::{Calls, There, TrunkCall};
 use super::gathering::Gathering;
 use super::reading::Reading;
 use crate::datapath::connect::{Connector, TrunkStream};

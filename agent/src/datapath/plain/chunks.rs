@@ -8,21 +8,48 @@ const MAX_LINE: u32 = 16 * 1024;
 /// Where in a chunked body one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chunks {
-    /// In a size: its value, its digits so far, and whether extensions began.
+    /// In the line of a size: its value, its digits so far, and where in the line.
     Size {
         value: u64,
         digits: u8,
-        extension: bool,
+        part: SizePart,
         line: u32,
     },
     /// In data, so many bytes before its end.
     Data(u64),
     /// Behind data: so many of the two bytes of its line end were seen.
     DataEnd(u8),
-    /// In the trailers: the length of the line so far, and of all.
-    Trailers { line: u32, all: u32 },
+    /// In the trailers.
+    Trailers(Trailers),
     /// Behind the end.
     Ended,
+}
+
+/// Where in the line of a chunk's size one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SizePart {
+    Digits,
+    Extension,
+    /// Behind the carriage return. A line feed alone ends a line for some and not for others.
+    LineEnd,
+}
+
+/// Where in the trailers one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trailers {
+    /// The length of the line so far, and of all.
+    line: u32,
+    all: u32,
+    /// Whether its carriage return was seen.
+    ends: bool,
+}
+
+impl Trailers {
+    const START: Trailers = Trailers {
+        line: 0,
+        all: 0,
+        ends: false,
+    };
 }
 
 /// The body is not chunked as it should be.
@@ -35,7 +62,7 @@ impl Chunks {
     pub(crate) const START: Chunks = Chunks::Size {
         value: 0,
         digits: 0,
-        extension: false,
+        part: SizePart::Digits,
         line: 0,
     };
 
@@ -64,49 +91,52 @@ impl Chunks {
             Chunks::Size {
                 value,
                 digits,
-                extension,
+                part,
                 line,
-            } => match byte {
-                b'\n' if digits == 0 => return Err(Malformed),
-                b'\n' if value == 0 => Chunks::Trailers { line: 0, all: 0 },
-                b'\n' => Chunks::Data(value),
-                b'\r' | b' ' | b'\t' | b';' if digits > 0 => Chunks::Size {
+            } => {
+                let size = |value, digits, part| Chunks::Size {
                     value,
                     digits,
-                    extension: true,
+                    part,
                     line: line + 1,
-                },
-                _ if extension => Chunks::Size {
-                    value,
-                    digits,
-                    extension,
-                    line: line + 1,
-                },
-                _ => {
-                    let digit = (byte as char).to_digit(16).ok_or(Malformed)?;
-                    if digits == 15 {
-                        return Err(Malformed);
+                };
+                match (part, byte) {
+                    (SizePart::LineEnd, b'\n') if value == 0 => Chunks::Trailers(Trailers::START),
+                    (SizePart::LineEnd, b'\n') => Chunks::Data(value),
+                    (SizePart::LineEnd, _) | (_, b'\n') => return Err(Malformed),
+                    (_, b'\r') if digits > 0 => size(value, digits, SizePart::LineEnd),
+                    (SizePart::Extension, b'\r') => return Err(Malformed),
+                    (SizePart::Extension, _) => size(value, digits, part),
+                    (SizePart::Digits, b' ' | b'\t' | b';') if digits > 0 => {
+                        size(value, digits, SizePart::Extension)
                     }
-                    Chunks::Size {
-                        value: value << 4 | u64::from(digit),
-                        digits: digits + 1,
-                        extension,
-                        line: line + 1,
+                    (SizePart::Digits, _) => {
+                        let digit = (byte as char).to_digit(16).ok_or(Malformed)?;
+                        if digits == 15 {
+                            return Err(Malformed);
+                        }
+                        let value = value << 4 | u64::from(digit);
+                        size(value, digits + 1, SizePart::Digits)
                     }
                 }
-            },
+            }
             Chunks::DataEnd(0) if byte == b'\r' => Chunks::DataEnd(1),
             Chunks::DataEnd(1) if byte == b'\n' => Chunks::START,
             Chunks::DataEnd(_) => return Err(Malformed),
-            Chunks::Trailers { all, .. } if all >= MAX_LINE => return Err(Malformed),
-            Chunks::Trailers { line: 0, .. } if byte == b'\n' => Chunks::Ended,
-            Chunks::Trailers { line, all } => Chunks::Trailers {
-                line: match byte {
-                    b'\n' => 0,
-                    b'\r' => line,
-                    _ => line + 1,
-                },
-                all: all + 1,
+            Chunks::Trailers(trailers) if trailers.all >= MAX_LINE => return Err(Malformed),
+            Chunks::Trailers(Trailers { line, all, ends }) => match (ends, byte) {
+                (true, b'\n') if line == 0 => Chunks::Ended,
+                (true, b'\n') => Chunks::Trailers(Trailers {
+                    line: 0,
+                    all: all + 1,
+                    ends: false,
+                }),
+                (true, _) | (false, b'\n') => return Err(Malformed),
+                (false, _) => Chunks::Trailers(Trailers {
+                    line: line + u32::from(byte != b'\r'),
+                    all: all + 1,
+                    ends: byte == b'\r',
+                }),
             },
             Chunks::Data(_) | Chunks::Ended => self,
         })
@@ -142,6 +172,14 @@ mod tests {
             b"3\r\nabcd\r\n",
             b"3\r\nabc\n\n",
             b"ffffffffffffffff\r\n",
+            // Line feeds alone, and carriage returns.
+            b"3\nabc\r\n",
+            b"3;a=b\nabc\r\n",
+            b"3\rabc\r\n",
+            b"3\r\rabc\r\n",
+            b"0\r\n\n",
+            b"0\r\nX-Sum: 1\n\r\n",
+            b"0\r\nX-Sum: 1\rY: 2\r\n\r\n",
         ] {
             assert_eq!(
                 Chunks::START.clone().follow(body),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::datapath::{Line, Lines, READ, TrunkCall};
 
 use super::answer::{Body, Found, Head};
+use super::left::Left;
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]
@@ -102,6 +103,10 @@ async fn answer(
 ) -> Result<Answer, Failed> {
     loop {
         match Head::find(&input, head_only) {
+            // Nothing of it was passed on yet.
+            Found::Answer(head) if Left::of(head.body).follow(&input[head.len..]).is_none() => {
+                return Err(Failed::Broken("the answer's chunks are malformed".into()));
+            }
             Found::Answer(head) => {
                 return Ok(Answer {
                     head,

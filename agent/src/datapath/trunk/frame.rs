@@ -191,20 +191,22 @@ const fn or_last(kind: u8, last: bool) -> u8 {
 }
 
 /// Writes a call. Its request is shorter than [`MAX_PAYLOAD`].
-pub(crate) fn write_call(out: &mut Vec<u8>, call: u32, asked: Asked, request: &[u8]) {
+pub(crate) fn write_call(out: &mut Vec<u8>, call: u32, asked: Asked, [head, body]: [&[u8]; 2]) {
+    let length = head.len() + body.len();
     match asked.within {
         None => {
-            header(out, CALL, call, 1 + request.len());
+            header(out, CALL, call, 1 + length);
             out.push(asked.priority.get());
         }
         Some(within) => {
             let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-            header(out, CALL, call, 5 + request.len());
+            header(out, CALL, call, 5 + length);
             out.push(asked.priority.get() | DEADLINE);
             out.extend_from_slice(&millis.to_be_bytes());
         }
     }
-    out.extend_from_slice(request);
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
 }
 
 /// Writes the beginning of an answer, which has no more than [`MAX_PAYLOAD`] less a headroom.
@@ -275,8 +277,8 @@ mod tests {
     fn written() -> Vec<u8> {
         let mut out = Vec::new();
         let headroom = Some(Headroom { free: -3, size: 8 });
-        write_call(&mut out, 1, ASKED, b"GET / HTTP/1.1\r\n\r\n");
-        write_call(&mut out, 2, SOON, b"GET /b HTTP/1.1\r\n\r\n");
+        write_call(&mut out, 1, ASKED, [b"GET / HTTP/1.1\r\n", b"\r\n"]);
+        write_call(&mut out, 2, SOON, [b"GET /b HTTP/1.1\r\n", b"\r\n"]);
         write_answer(&mut out, 1, headroom, b"HTTP/1.1 200 OK", false);
         write_data(&mut out, 1, b"abc", true);
         write_refused(&mut out, 2, None, "not-here");
@@ -342,7 +344,7 @@ mod tests {
         write_data(&mut out, 0x0102_0304, b"hi", true);
         assert_eq!(out, b"\x83\x00\x00\x02\x01\x02\x03\x04hi");
         out.clear();
-        write_call(&mut out, 7, SOON, b"hi");
+        write_call(&mut out, 7, SOON, [b"h", b"i"]);
         assert_eq!(
             out,
             b"\x01\x00\x00\x07\x00\x00\x00\x07\x89\x00\x00\x01\x02hi"
@@ -358,7 +360,7 @@ mod tests {
     #[test]
     fn a_part_of_a_frame_is_none_yet() {
         let mut out = Vec::new();
-        write_call(&mut out, 1, SOON, b"GET / HTTP/1.1\r\n\r\n");
+        write_call(&mut out, 1, SOON, [b"GET / HTTP/1.1\r\n", b"\r\n"]);
         for part in 0..out.len() {
             assert_eq!(Frame::read(&out[..part]), Ok(None));
         }

@@ -4,6 +4,7 @@
 //! all calls that are ready go out in one write and come in by one read. See `docs/decisions.md`.
 
 mod call;
+mod calls;
 pub(crate) mod frame;
 mod gathering;
 mod numbers;
@@ -11,7 +12,7 @@ mod origin;
 mod reading;
 mod wire;
 
-pub(crate) use call::TrunkCall;
+pub(crate) use calls::TrunkCall;
 pub(crate) use frame::is_reason;
 pub(crate) use gathering::Gathering;
 pub(crate) use numbers::ByNumber;

@@ -14,7 +14,7 @@ use dfaas_protocol::NodeId;
 use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncBufRead, AsyncWrite};
 
-use super::call::{Calls, There, TrunkCall};
+use super::calls::{Calls, There, TrunkCall};
 use super::gathering::Gathering;
 use super::reading::Reading;
 use crate::datapath::connect::{Connector, TrunkStream};
@@ -48,13 +48,13 @@ impl Trunks {
         }
     }
 
-    /// Sends a plain call to a neighbour, on a trunk that is there or on a new one.
+    /// Sends a plain call, head and body, to a neighbour, on a trunk that is there or on a new one.
     pub(crate) fn call(
         &self,
         node: NodeId,
         address: SocketAddr,
         asked: Asked,
-        request: &[u8],
+        request: [&[u8]; 2],
     ) -> TrunkCall {
         let mut open = self.open.borrow_mut();
         let used = self.rounds.get();

@@ -55,7 +55,12 @@ mod tests {
 
     fn written() -> Vec<u8> {
         let mut out = Vec::new();
-        write_call(&mut out, 1, Asked::default(), b"GET / HTTP/1.1\r\n\r\n");
+        write_call(
+            &mut out,
+            1,
+            Asked::default(),
+            [b"GET / HTTP/1.1\r\n", b"\r\n"],
+        );
         write_reset(&mut out, 1);
         write_data(&mut out, 2, &[7; 300], false);
         write_data(&mut out, 2, b"", true);

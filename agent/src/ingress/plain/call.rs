@@ -140,7 +140,7 @@ pub(super) async fn deliver(
                     client,
                     target,
                     Asked::default(),
-                    &out,
+                    [&out, b""],
                     head.head_only,
                     Some(slot),
                 );
@@ -162,7 +162,6 @@ pub(super) async fn deliver(
                 let candidate = &served.route.there[index];
                 let target = Target::Peer(candidate.node, served.addresses[index]);
                 out.extend_from_slice(b"\r\n");
-                out.extend_from_slice(body);
                 call.sent_to(candidate.node);
                 let way = candidate.remote.round_trip().unwrap_or_default() / 2;
                 let tried = attempt(
@@ -170,7 +169,7 @@ pub(super) async fn deliver(
                     client,
                     target,
                     terms.asked(time, way),
-                    &out,
+                    [&out, body],
                     head.head_only,
                     None,
                 );
@@ -249,19 +248,19 @@ fn entry(context: &Context, names: &Names, head: &Head, request: &[u8]) -> Optio
     Some(Entry::new(log, names.ip, method, path, length))
 }
 
-/// Sends the call somewhere.
+/// Sends the call somewhere. To the platform its first part is the whole; to a neighbour the body is copied only once.
 async fn attempt(
     context: &Context,
     client: &mut ClientStream,
     target: Target,
     asked: Asked,
-    request: &[u8],
+    request: [&[u8]; 2],
     head_only: bool,
     slot: Option<Slot>,
 ) -> Result<(Attempt, Option<Told>), GivenUp> {
     let exchanged = async {
         match target {
-            Target::Platform => exchange(&context.lines, request, head_only).await,
+            Target::Platform => exchange(&context.lines, request[0], head_only).await,
             Target::Peer(node, address) => {
                 let call = context.trunks.call(node, address, asked, request);
                 exchange_over(call, head_only).await

@@ -106,6 +106,12 @@ impl Remote {
         self.service.get()
     }
 
+    /// The same in seconds.
+    pub(crate) fn service_seconds(&self) -> Option<f64> {
+        let nanos = self.service.0.load(Relaxed);
+        (nanos > 0).then_some(nanos as f64 * 1e-9)
+    }
+
     /// The [time](unit_time) in which one unit of headroom comes back there, once it is known.
     pub fn unit(&self) -> Option<Duration> {
         self.unit.get()

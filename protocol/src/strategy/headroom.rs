@@ -39,7 +39,7 @@ pub struct HeadroomFirst;
 impl Strategy for HeadroomFirst {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen.routes_alike(|| Box::new(LargestShare)),
+            routes: seen.routes(|_| Box::new(LargestShare)),
             ..Plan::default()
         }
     }

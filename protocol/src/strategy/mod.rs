@@ -27,6 +27,7 @@ mod shares;
 mod shedding;
 mod static_share;
 mod time_weighted;
+mod told;
 mod usage;
 mod weights;
 
@@ -61,6 +62,7 @@ pub use settings::{
 };
 pub use static_share::StaticShare;
 pub use time_weighted::TimeWeighted;
+pub use told::{Grants, Told};
 pub use usage::{Groups, Limits, Load, LoadGroup, Usage};
 pub use weights::{TOTAL, Weights};
 

@@ -13,7 +13,7 @@ use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceT
 use dfaas_protocol::policy::Terms;
 use dfaas_protocol::queue::Place;
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
+use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy, Told};
 use dfaas_protocol::wire::{self, Message, WireError};
 use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
@@ -455,8 +455,9 @@ impl Node {
                 local.service = seen.service;
             }
         }
-        self.plan(experiment, now)
-            .into_iter()
+        let told = self.plan(experiment, now);
+        let messages = told.messages().into_iter();
+        messages
             .map(|(peer, message)| Ok((index_of(&peer), wire::encode(&message)?)))
             .collect()
     }
@@ -508,7 +509,7 @@ impl Node {
         }
     }
 
-    fn plan(&mut self, experiment: &Experiment, now: Time) -> Vec<(NodeId, Message)> {
+    fn plan(&mut self, experiment: &Experiment, now: Time) -> Told {
         self.stale = false;
         let mut seen = Observation::new(now, &self.neighbours, &self.seen);
         seen.measured = self.measured;
@@ -520,8 +521,6 @@ impl Node {
         };
         let functions = experiment.functions.iter();
         self.route_of = functions.map(|function| place_of(&function.name)).collect();
-        let grants = plan.grants.into_iter();
-        let grants = grants.map(|(peer, grants)| (peer, Message::Grants(grants)));
-        grants.chain(plan.messages).collect()
+        plan.told
     }
 }

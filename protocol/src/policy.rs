@@ -18,6 +18,11 @@ pub const PRIVACY_LABEL: &str = "dfaas.privacy";
 pub const REGION_LABEL: &str = "dfaas.region";
 /// The label with the node labels that a function needs: `KEY=VALUE,...`.
 pub const REQUIRE_LABEL: &str = "dfaas.require";
+/// The label with the data that a function needs where it runs: `NAME,...`. A node that holds it has the label
+/// [`HELD_DATA`] followed by the name, with any value.
+pub const DATA_LABEL: &str = "dfaas.data";
+/// What the key of a node label begins with that names data which the node holds.
+pub const HELD_DATA: &str = "data.";
 /// The label with the time, in milliseconds, that 95 % of a function's calls should keep to.
 pub const P95_LABEL: &str = "dfaas.slo.p95_ms";
 /// The label with the priority of a function's calls.
@@ -88,6 +93,8 @@ pub struct Policy {
     pub fence: Fence,
     /// The labels that a node needs to be sent its calls.
     pub required: Vec<(String, String)>,
+    /// The keys of the labels of the data that a node must hold.
+    pub data: Vec<String>,
     /// The time that 95 % of its calls should keep to.
     pub p95: Option<Duration>,
     /// Who goes first.
@@ -115,6 +122,8 @@ pub enum Excluded {
     Region,
     /// A label that the function needs is missing there.
     Label,
+    /// Data that the function needs is not there.
+    Data,
 }
 
 impl Excluded {
@@ -125,6 +134,7 @@ impl Excluded {
             Excluded::Local => "local",
             Excluded::Region => "region",
             Excluded::Label => "label",
+            Excluded::Data => "data",
         }
     }
 }
@@ -175,6 +185,17 @@ impl Policy {
                 unusable(REQUIRE_LABEL, "KEY=VALUE with commas between them", CLOSED);
             }
             policy.required = required;
+        }
+        if let Some(text) = value(DATA_LABEL) {
+            policy.data = list(text)
+                .iter()
+                .map(|name| format!("{HELD_DATA}{name}"))
+                .collect();
+            // Data that no node could say it holds is nowhere.
+            if policy.data.is_empty() || !policy.data.iter().all(|key| NodeLabels::may_have(key)) {
+                closed = true;
+                unusable(DATA_LABEL, "names of data with commas between them", CLOSED);
+            }
         }
         if closed {
             policy.fence = Fence::Local;
@@ -227,7 +248,11 @@ impl Policy {
             }
         }
         let has = |(key, value): &(String, String)| labels.get(key) == Some(value);
-        (!self.required.iter().all(has)).then_some(Excluded::Label)
+        if !self.required.iter().all(has) {
+            return Some(Excluded::Label);
+        }
+        let holds = |key: &String| labels.get(key).is_some();
+        (!self.data.iter().all(holds)).then_some(Excluded::Data)
     }
 
     /// How long a call may wait so that 95 % of the function's calls keep to its objective: what is left of it beside the
@@ -323,12 +348,35 @@ mod tests {
     }
 
     #[test]
+    fn data_is_asked_for_after_fences_and_labels() {
+        let (policy, errors) = policy(&[
+            (REGION_LABEL, "north"),
+            (REQUIRE_LABEL, "disk=ssd"),
+            (DATA_LABEL, "maps, tiles"),
+        ]);
+        assert_eq!(errors, 0);
+        let (region, disk) = (("region", "north"), ("disk", "ssd"));
+        let (maps, tiles) = (("data.maps", ""), ("data.tiles", "2026-11"));
+        for (labels, excluded) in [
+            (&[region, disk, maps, tiles][..], None),
+            (&[region, disk, maps], Some(Excluded::Data)),
+            (&[region, maps, tiles], Some(Excluded::Label)),
+            (&[disk, maps, tiles], Some(Excluded::Region)),
+            (&[region, disk, ("maps", "")], Some(Excluded::Data)),
+        ] {
+            assert_eq!(policy.excludes_node(&node(labels)), excluded, "{labels:?}");
+        }
+    }
+
+    #[test]
     fn a_fence_that_cannot_be_read_closes_the_function_in() {
         for (label, value) in [
             (PRIVACY_LABEL, "lcoal"),
             (REGION_LABEL, " ,"),
             (REQUIRE_LABEL, "gpu"),
             (REQUIRE_LABEL, ""),
+            (DATA_LABEL, ""),
+            (DATA_LABEL, "maps of 2026"),
         ] {
             let (policy, errors) = policy(&[(label, value), (REGION_LABEL, value)]);
             assert_eq!(policy.fence, Fence::Local, "{label}={value}");

@@ -11,8 +11,9 @@ use crate::{Capacity, Headroom, Health, HealthState, Time};
 const FIRST_REST: Duration = Duration::from_millis(10);
 /// The longest that a neighbour is left alone: by then it has offered anew, or is heard no more.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// From there on a rest grows no longer.
-const MAX_DOUBLINGS: u32 = 10;
+/// From there on a rest grows no longer. Whoever is full has a place free again within some units: to double it up to a second
+/// served a tenth of a per cent less (`docs/strategies.md`).
+const MAX_DOUBLINGS: u32 = 1;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
@@ -151,8 +152,8 @@ impl Remote {
         self.returned.load(Relaxed)
     }
 
-    /// It refused a call for want of room: it is left alone for the time in which one place comes free there, for twice
-    /// that after the next refusal, and so on up to a second.
+    /// It refused a call for want of room: it is left alone for the time in which one place comes free there, and for twice
+    /// that after the next refusals, a second at most.
     pub fn refused(&self, now: Time) {
         let before = self.refusals.fetch_add(1, Relaxed);
         self.rest(before, now);
@@ -271,7 +272,7 @@ mod tests {
         for _ in 0..40 {
             remote.refused(at(100));
         }
-        assert!(remote.rests(at(1099)) && !remote.rests(at(1100)));
+        assert!(remote.rests(at(149)) && !remote.rests(at(150)));
         remote.took();
         assert!(!remote.rests(at(100)));
         remote.refused(at(200));

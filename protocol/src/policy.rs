@@ -32,10 +32,8 @@ pub const NODE_REGION: &str = "region";
 
 /// The longest objective, an hour, in milliseconds.
 const MAX_OBJECTIVE_MS: u64 = 3_600_000;
-/// How many mean service times 95 % of calls keep to, where service times are exponentially distributed (ln 20).
-const P95_OF_MEAN: f64 = 2.995_732;
 /// The part of an objective that is spared for what the node where a call waits does not know: the way to it and back, and
-/// the error of its service time. Without it the p95 was up to 3 % above the objective in simulation.
+/// the error of the time that its calls take. Without it the p95 was up to 3 % above the objective in simulation.
 const SPARED: f64 = 0.05;
 
 /// Who goes first where calls wait: from 0 to 9, the higher the sooner.
@@ -256,12 +254,13 @@ impl Policy {
     }
 
     /// How long a call may wait so that 95 % of the function's calls keep to its objective: what is left of it beside the
-    /// time that 95 % take to run, if service times are exponentially distributed, and beside a twentieth of it for the
-    /// way and for the error of that time. Until a service time is known, half of it. Nothing without an objective.
-    pub fn patience(&self, service: Option<Duration>) -> Option<Duration> {
+    /// [time](crate::estimate::Tail) that 95 % take to run, and beside a twentieth of it for the way and for the error of that
+    /// time. If none waits longer, the objective holds however times are distributed; and if even those that need not
+    /// wait miss it, nothing holds it. Until that time is known, half of the objective. Nothing without an objective.
+    pub fn patience(&self, tail: Option<Duration>) -> Option<Duration> {
         let objective = self.p95?.mul_f64(1.0 - SPARED);
-        Some(match service {
-            Some(service) => objective.saturating_sub(service.mul_f64(P95_OF_MEAN)),
+        Some(match tail {
+            Some(tail) => objective.saturating_sub(tail),
             None => objective / 2,
         })
     }
@@ -387,13 +386,13 @@ mod tests {
     }
 
     #[test]
-    fn an_objective_leaves_what_the_service_time_leaves_of_it() {
+    fn an_objective_leaves_what_the_calls_leave_of_it() {
         let (policy, errors) = policy(&[(P95_LABEL, "500"), (PRIORITY_LABEL, "9")]);
         assert_eq!((errors, policy.priority), (0, Priority::HIGHEST));
         assert_eq!(policy.patience(None), Some(Duration::from_micros(237_500)));
-        // 475 ms less 3.00 times 100 ms.
-        let patience = policy.patience(Some(Duration::from_millis(100))).unwrap();
-        assert!((175.0..176.0).contains(&(patience.as_secs_f64() * 1e3)));
+        // 475 ms less 300.
+        let patience = policy.patience(Some(Duration::from_millis(300)));
+        assert_eq!(patience, Some(Duration::from_millis(175)));
         let long = policy.patience(Some(Duration::from_secs(1)));
         assert_eq!(long, Some(Duration::ZERO));
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dfaas_protocol::estimate::RateMeter;
+use dfaas_protocol::estimate::{RateMeter, Tail};
 use dfaas_protocol::gate::{Freed, Gate};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::policy::{Policy, Priority, Terms};
@@ -39,6 +39,8 @@ pub(crate) struct Local {
     pub(super) services: (Duration, u32),
     /// Mean time of a call, once one has been measured.
     pub(super) service: Option<Duration>,
+    /// The time that 95 % of calls keep to.
+    pub(super) tail: Tail,
 }
 
 #[derive(Clone, Debug)]
@@ -82,12 +84,13 @@ impl Local {
             for_peers: vec![Counter::new(now); peers],
             services: (Duration::ZERO, 0),
             service: None,
+            tail: Tail::default(),
         }
     }
 
     /// The terms of a call that comes now.
     pub(super) fn terms(&self, now: Time) -> Terms {
-        let patience = self.policy.patience(self.service);
+        let patience = self.policy.patience(self.tail.get());
         Terms {
             priority: self.policy.priority,
             deadline: None,

@@ -268,6 +268,7 @@ impl Node {
         if let Some(local) = self.functions[function].as_mut() {
             local.services.0 += service;
             local.services.1 += 1;
+            local.tail.record(service);
         }
     }
 

@@ -22,7 +22,9 @@ use crate::{NodeId, Time};
 
 use super::shares::Shares;
 use super::weights::TOTAL;
-use super::{Answer, Ask, HeadroomFirst, Observation, Plan, Rule, Seen, Strategy, Weights};
+use super::{
+    Answer, Ask, CostSettings, HeadroomFirst, Observation, Plan, Rule, Seen, Strategy, Weights,
+};
 
 /// By how much the sum of an action may differ from one.
 const TOLERANCE: f64 = 0.01;
@@ -122,6 +124,8 @@ impl Action {
 /// The strategy `external`.
 #[derive(Debug, Default)]
 pub struct External {
+    /// Who decides without an answer.
+    fallback: HeadroomFirst,
     /// The last period that was asked for, what was told of it, and the counters of each neighbour then.
     last: Option<(Time, ActionRequest)>,
     counted: BTreeMap<NodeId, Counted>,
@@ -135,11 +139,21 @@ struct Counted {
     names: [String; 3],
 }
 
+impl External {
+    /// With these costs, by which `headroom` decides where no answer came.
+    pub fn new(costs: CostSettings) -> External {
+        External {
+            fallback: HeadroomFirst::new(costs),
+            ..External::default()
+        }
+    }
+}
+
 impl Strategy for External {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
         let mut plan = match seen.answer {
             Some(Answer::Action(action)) => take(action, seen),
-            _ => HeadroomFirst.plan(seen, rng),
+            _ => self.fallback.plan(seen, rng),
         };
         plan.ask = self.ask(seen);
         plan

@@ -6,6 +6,7 @@
 
 mod all_local;
 mod auction;
+mod cost;
 mod empirical;
 mod equal;
 mod external;
@@ -41,6 +42,7 @@ use crate::{NodeId, Time};
 
 pub use all_local::AllLocal;
 pub use auction::Auction;
+pub use cost::{CostSettings, ENERGY_LABEL, PRICE_LABEL};
 pub use empirical::Empirical;
 pub use equal::Equal;
 pub use external::{Action, ActionError, ActionRequest, External, node_key};

@@ -68,6 +68,7 @@ impl Local {
         placement: Placement,
         node: Option<Arc<NodeSlots>>,
         policy: Policy,
+        labels: &NodeLabels,
         peers: usize,
         now: Time,
     ) -> Local {
@@ -77,7 +78,7 @@ impl Local {
                 Some(node) => gate.sharing(node),
                 None => gate,
             }),
-            is_offered: policy.is_offered_by(&NodeLabels::default()),
+            is_offered: policy.is_offered_by(labels),
             policy,
             waiting: Queue::new(),
             from_clients: Counter::new(now),

@@ -13,7 +13,7 @@ use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceT
 use dfaas_protocol::policy::Terms;
 use dfaas_protocol::queue::Place;
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy, Told};
+use dfaas_protocol::strategy::{CostSettings, Observation, Plan, Seen, Settings, Strategy, Told};
 use dfaas_protocol::wire::{self, Message, WireError};
 use dfaas_protocol::{FunctionName, Headroom, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
@@ -62,6 +62,8 @@ pub(crate) struct Node {
     /// What was measured of those that it has, up to the last tick.
     seen: Vec<Seen>,
     strategy: Box<dyn Strategy>,
+    /// What it says of itself.
+    labels: NodeLabels,
     neighbours: Neighbours,
     period: Period,
     routes: Vec<Route>,
@@ -107,7 +109,9 @@ impl Node {
             .map(|(placement, function)| {
                 let policy = function.policy.clone();
                 let shared = slots.clone();
-                placement.map(|placement| Local::new(placement, shared, policy, peers, now))
+                placement.map(|placement| {
+                    Local::new(placement, shared, policy, &site.labels, peers, now)
+                })
             })
             .collect();
         let seen = functions
@@ -124,6 +128,15 @@ impl Node {
         let policies: BTreeMap<_, _> = policies
             .map(|function| (function.name.clone(), function.policy.clone()))
             .collect();
+        let [energy_weight, price_weight] = experiment.cost_weights;
+        let settings = Settings {
+            costs: CostSettings {
+                energy_weight,
+                price_weight,
+                here: site.labels.clone(),
+            },
+            ..Settings::default()
+        };
         let mut neighbours = Neighbours::new();
         neighbours.set_policies(policies);
         let mut node = Node {
@@ -134,7 +147,8 @@ impl Node {
             route_of: vec![None; functions.len()],
             functions,
             seen,
-            strategy: strategy.build(&Settings::default()),
+            strategy: strategy.build(&settings),
+            labels: site.labels.clone(),
             measured: now,
             neighbours,
             period: Period::from_duration(period),
@@ -421,7 +435,7 @@ impl Node {
                 port: PORT,
             },
             period: self.period,
-            labels: NodeLabels::default(),
+            labels: self.labels.clone(),
             cordoned: false,
             functions,
         }))
@@ -498,7 +512,7 @@ impl Node {
         locals.flat_map(|local| local.clear(now)).collect()
     }
 
-    /// Whether calls of neighbours are taken. Nodes of a scenario have no labels.
+    /// Whether calls of neighbours are taken.
     fn is_offered(&self, function: usize) -> bool {
         let local = self.functions[function].as_ref();
         local.is_none_or(|local| local.is_offered)

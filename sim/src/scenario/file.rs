@@ -61,6 +61,10 @@ pub struct StrategySection {
     pub period_s: f64,
     /// The same for single strategies, by name, where they are compared: `{ recalc = 5 }`.
     pub periods_s: BTreeMap<String, f64>,
+    /// How much energy weighs for `headroom`, from 0 to 1, by the nodes' labels `energy.gco2_kwh`.
+    pub energy_weight: f64,
+    /// How much the price weighs, by the nodes' labels `price`.
+    pub price_weight: f64,
 }
 
 impl Default for StrategySection {
@@ -69,6 +73,8 @@ impl Default for StrategySection {
             name: StrategyName::default(),
             period_s: 1.0,
             periods_s: BTreeMap::new(),
+            energy_weight: 0.0,
+            price_weight: 0.0,
         }
     }
 }
@@ -169,6 +175,9 @@ pub struct NodesSection {
     /// What the node draws.
     #[serde(default)]
     pub power: Power,
+    /// What each says of itself to its neighbours.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Groups of nodes, each with its own in place of what stands above.
     #[serde(default)]
     pub groups: Vec<GroupSection>,
@@ -201,6 +210,9 @@ pub struct GroupSection {
     /// As in `[nodes]`.
     #[serde(default)]
     pub power: Option<Power>,
+    /// As in `[nodes]`.
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
     /// Where its nodes are, in kilometres east and north, for a geographic topology; drawn if it is left out.
     #[serde(default)]
     pub at_km: Option<[f64; 2]>,

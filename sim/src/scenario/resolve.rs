@@ -1,9 +1,10 @@
 //! From the file to the experiment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, NodeLabels, Slots};
 use rand_chacha::ChaCha8Rng;
 
 use super::amount::Amount;
@@ -29,7 +30,7 @@ impl Scenario {
             .iter()
             .map(|section| self.function(section))
             .collect::<Result<Vec<_>, _>>()?;
-        let makes = makes(&self.nodes);
+        let makes = makes(&self.nodes)?;
         let (mut nodes, capacities): (Vec<Site>, Vec<_>) = makes
             .iter()
             .enumerate()
@@ -58,6 +59,7 @@ impl Scenario {
             interval: self.interval_s.map(Duration::from_secs_f64),
             strategy: self.strategy.name,
             periods: self.periods(),
+            cost_weights: [self.strategy.energy_weight, self.strategy.price_weight],
             functions,
             links,
             sources: Vec::new(),
@@ -138,10 +140,17 @@ struct Make {
     queue: u32,
     speed: Amount,
     power: Power,
+    labels: NodeLabels,
     at_km: Option<[f64; 2]>,
 }
 
-fn makes(nodes: &NodesSection) -> Vec<Make> {
+fn labels(pairs: &BTreeMap<String, String>) -> Result<NodeLabels, ScenarioError> {
+    NodeLabels::new(pairs.clone())
+        .map_err(|error| ScenarioError::invalid(format!("labels of nodes: {error}")))
+}
+
+fn makes(nodes: &NodesSection) -> Result<Vec<Make>, ScenarioError> {
+    let all = labels(&nodes.labels)?;
     let plain = |name: String, group: String| Make {
         name,
         group,
@@ -152,6 +161,7 @@ fn makes(nodes: &NodesSection) -> Vec<Make> {
         queue: nodes.queue,
         speed: nodes.speed.clone(),
         power: nodes.power,
+        labels: all.clone(),
         at_km: None,
     };
     let mut makes: Vec<Make> = (0..nodes.count.unwrap_or(0))
@@ -159,6 +169,7 @@ fn makes(nodes: &NodesSection) -> Vec<Make> {
         .map(|name| plain(name.clone(), name))
         .collect();
     for group in &nodes.groups {
+        let own = group.labels.as_ref().map(labels).transpose()?;
         for index in 0..group.count {
             let name = match group.count {
                 1 => group.name.clone(),
@@ -173,11 +184,12 @@ fn makes(nodes: &NodesSection) -> Vec<Make> {
             make.queue = group.queue.unwrap_or(make.queue);
             make.speed = group.speed.clone().unwrap_or(make.speed);
             make.power = group.power.unwrap_or(make.power);
+            make.labels = own.clone().unwrap_or(make.labels);
             make.at_km = group.at_km;
             makes.push(make);
         }
     }
-    makes
+    Ok(makes)
 }
 
 impl Make {
@@ -196,6 +208,7 @@ impl Make {
             slots: self.node_slots,
             speed: self.speed.draw(place, of, rng),
             power: self.power,
+            labels: self.labels.clone(),
             functions: Vec::new(),
         };
         (site, rate.map_or(Capacity::Slots(slots), Capacity::Rate))

@@ -12,7 +12,7 @@ const FIRST_REST: Duration = Duration::from_millis(10);
 /// The longest that a neighbour is left alone: by then it has offered anew, or is heard no more.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// From there on a rest grows no longer. Whoever is full has a place free again within some units: to double it up to a second
-/// served a tenth of a per cent less (`docs/strategies.md`).
+/// served 0.2 % less among ten nodes with hardly any room (`docs/strategies.md`).
 const MAX_DOUBLINGS: u32 = 1;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long

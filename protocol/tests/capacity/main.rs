@@ -7,7 +7,7 @@ mod model;
 mod outcome;
 
 use model::{Model, Service};
-use outcome::{LEARNED, MODELS, Many, SERVICES, case, following};
+use outcome::{END, LEARNED, MODELS, Many, SERVICES, case, following};
 
 #[test]
 fn where_calls_wait_in_the_platform_or_are_refused_it_is_within_a_tenth_after_twenty_seconds() {

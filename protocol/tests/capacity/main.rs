@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod model;
+#[allow(dead_code, reason = "the example needs more of it")]
 mod outcome;
 
 use model::{Model, Service};

@@ -18,7 +18,7 @@ use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, S
 use dfaas_protocol::strategy::{Observation, Seen, Settings, StrategyName};
 use dfaas_protocol::trade::{Amount, Bid, Margin, Price};
 use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots, Time};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const IDLE: Headroom = Headroom { free: 4, size: 4 };
@@ -52,27 +52,31 @@ fn neighbours(count: u8, functions: &[FunctionName]) -> Neighbours {
         let now = Time::ZERO;
         neighbours.hear_offer(node, IpAddr::V4(Ipv4Addr::LOCALHOST), offer, now);
         neighbours.measure(node, Duration::from_millis(u64::from(n)));
-        let rate = CallRate::new(10.0).unwrap();
-        let one = Amount::nearest(0.1);
-        let each = |function: &FunctionName| function.clone();
-        let grant = |function| Grant { function, rate };
-        let grants = functions.iter().map(each).map(grant).collect();
-        neighbours.hear_grants(node, grants, now);
-        let price = |function| Price {
+        let mut rng = ChaCha8Rng::seed_from_u64(u64::from(n));
+        let mut rate = || CallRate::new(rng.random_range(1.0..10.0)).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(u64::from(n));
+        let mut price = || Amount::nearest(rng.random_range(0.0..0.5));
+        let functions = || functions.iter().cloned();
+        let mut grant = |function| Grant {
             function,
-            price: one,
-            rate,
+            rate: rate(),
         };
-        neighbours.hear_prices(node, functions.iter().map(each).map(price).collect(), now);
-        let bid = |function| Bid {
+        neighbours.hear_grants(node, functions().map(&mut grant).collect(), now);
+        let prices = functions().map(|function| Price {
             function,
-            price: one,
-            rate,
-        };
-        neighbours.hear_bids(node, functions.iter().map(each).map(bid).collect(), now);
+            price: price(),
+            rate: rate(),
+        });
+        neighbours.hear_prices(node, prices.collect(), now);
+        let bids = functions().map(|function| Bid {
+            function,
+            price: price(),
+            rate: rate(),
+        });
+        neighbours.hear_bids(node, bids.collect(), now);
         let margin = Margin {
             points: Amount::nearest(50.0),
-            cost: [one; 3],
+            cost: [Amount::nearest(0.1); 3],
         };
         neighbours.hear_margin(node, margin, now);
     }
@@ -85,26 +89,30 @@ fn names(count: usize) -> Vec<FunctionName> {
         .collect()
 }
 
-/// The functions of a node at one and a half times what it may use.
-fn seen(functions: &[FunctionName]) -> Vec<Seen> {
-    functions
-        .iter()
-        .map(|function| {
-            let gate = Gate::new(Capacity::Slots(Slots::new(4).unwrap()), 0);
-            let mut seen = Seen::new(function.clone(), Arc::new(gate));
-            seen.from_clients = 60.0;
-            seen.run = 40.0;
-            seen.service = Some(Duration::from_millis(100));
-            seen
-        })
-        .collect()
+/// The functions of a node: each second one at about one and a half times what it may use, the others at half of it. Some calls
+/// of each neighbour run here.
+fn seen(functions: &[FunctionName], neighbours: &Neighbours, seed: u64) -> Vec<Seen> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut seen = |(place, function): (usize, &FunctionName)| {
+        let gate = Gate::new(Capacity::Slots(Slots::new(4).unwrap()), 0);
+        let mut seen = Seen::new(function.clone(), Arc::new(gate));
+        let load = if place.is_multiple_of(2) { 60.0 } else { 20.0 };
+        seen.from_clients = load * rng.random_range(0.9..1.1);
+        seen.run = seen.from_clients.min(40.0);
+        let peers = neighbours.iter().map(|n| n.node);
+        seen.for_peers = peers.map(|n| (n, rng.random_range(0.0..0.2))).collect();
+        seen.service = Some(Duration::from_millis(100));
+        seen
+    };
+    functions.iter().enumerate().map(&mut seen).collect()
 }
 
 fn decide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide, 8 neighbours");
     for name in StrategyName::ALL {
         let functions = names(1);
-        let (neighbours, seen) = (neighbours(8, &functions), seen(&functions));
+        let neighbours = neighbours(8, &functions);
+        let seen = seen(&functions, &neighbours, 1);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut seen = Observation::new(Time::ZERO, &neighbours, &seen);
         seen.node.cpu_percent = Some(100.0);
@@ -129,16 +137,19 @@ fn decide(criterion: &mut Criterion) {
 fn plan(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan, 64 neighbours, 100 functions");
     let functions = names(100);
-    let (neighbours, seen) = (neighbours(64, &functions), seen(&functions));
+    let neighbours = neighbours(64, &functions);
+    let periods = [1, 2].map(|seed| seen(&functions, &neighbours, seed));
     for name in StrategyName::ALL {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut strategy = name.build(&Settings::default());
-        let mut now = Time::ZERO;
+        let (mut now, mut even) = (Time::ZERO, false);
         group.bench_function(name.as_str(), |bencher| {
             bencher.iter(|| {
-                // A new period each time.
+                // A new period each time, in which each rate is another.
                 now = now + Duration::from_secs(1);
-                let mut seen = Observation::new(now, black_box(&neighbours), &seen);
+                even = !even;
+                let functions = &periods[usize::from(even)];
+                let mut seen = Observation::new(now, black_box(&neighbours), functions);
                 seen.node.cpu_percent = Some(100.0);
                 strategy.plan(&seen, &mut rng)
             });

@@ -53,6 +53,9 @@ impl<'de> Deserialize<'de> for Slots {
 pub struct CallRate(f64);
 
 impl CallRate {
+    /// The lowest rate that there is.
+    pub const LEAST: CallRate = CallRate(MIN_RATE);
+
     /// That many calls per second, or nothing if that is not a number in the range.
     pub fn new(per_second: f64) -> Option<CallRate> {
         (MIN_RATE..=MAX_RATE)

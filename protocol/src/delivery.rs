@@ -45,6 +45,8 @@ pub enum Why {
     FreeHere,
     /// A neighbour has the larger share of its capacity left.
     MoreHeadroomThere,
+    /// A neighbour with a free slot costs so much less.
+    CheaperThere,
     /// The function is offered only there.
     OnlyThere,
     /// The strategy's weights drew this target.
@@ -92,6 +94,7 @@ impl Why {
         match self {
             Why::FreeHere => "free-here",
             Why::MoreHeadroomThere => "more-headroom-there",
+            Why::CheaperThere => "cheaper-there",
             Why::OnlyThere => "only-there",
             Why::Drawn => "drawn",
             Why::Nearest => "nearest",

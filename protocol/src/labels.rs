@@ -51,6 +51,11 @@ impl NodeLabels {
         NodeLabels::try_from(labels)
     }
 
+    /// Whether a label may have that key.
+    pub fn may_have(key: &str) -> bool {
+        !key.is_empty() && is_writable(key)
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let index = self.0.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
@@ -72,7 +77,7 @@ impl TryFrom<Vec<(String, String)>> for NodeLabels {
         }
         if labels
             .iter()
-            .any(|(key, value)| key.is_empty() || !is_writable(key) || !is_writable(value))
+            .any(|(key, value)| !NodeLabels::may_have(key) || !is_writable(value))
         {
             return Err(LabelsError::Unwritable);
         }

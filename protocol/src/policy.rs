@@ -18,6 +18,11 @@ pub const PRIVACY_LABEL: &str = "dfaas.privacy";
 pub const REGION_LABEL: &str = "dfaas.region";
 /// The label with the node labels that a function needs: `KEY=VALUE,...`.
 pub const REQUIRE_LABEL: &str = "dfaas.require";
+/// The label with the data that a function needs where it runs: `NAME,...`. A node that holds it has the label
+/// [`HELD_DATA`] followed by the name, with any value.
+pub const DATA_LABEL: &str = "dfaas.data";
+/// What the key of a node label begins with that names data which the node holds.
+pub const HELD_DATA: &str = "data.";
 /// The label with the time, in milliseconds, that 95 % of a function's calls should keep to.
 pub const P95_LABEL: &str = "dfaas.slo.p95_ms";
 /// The label with the priority of a function's calls.
@@ -27,10 +32,8 @@ pub const NODE_REGION: &str = "region";
 
 /// The longest objective, an hour, in milliseconds.
 const MAX_OBJECTIVE_MS: u64 = 3_600_000;
-/// How many mean service times 95 % of calls keep to, where service times are exponentially distributed (ln 20).
-const P95_OF_MEAN: f64 = 2.995_732;
 /// The part of an objective that is spared for what the node where a call waits does not know: the way to it and back, and
-/// the error of its service time. Without it the p95 was up to 3 % above the objective in simulation.
+/// the error of the time that its calls take. Without it the p95 was up to 3 % above the objective in simulation.
 const SPARED: f64 = 0.05;
 
 /// Who goes first where calls wait: from 0 to 9, the higher the sooner.
@@ -88,6 +91,8 @@ pub struct Policy {
     pub fence: Fence,
     /// The labels that a node needs to be sent its calls.
     pub required: Vec<(String, String)>,
+    /// The keys of the labels of the data that a node must hold.
+    pub data: Vec<String>,
     /// The time that 95 % of its calls should keep to.
     pub p95: Option<Duration>,
     /// Who goes first.
@@ -115,6 +120,8 @@ pub enum Excluded {
     Region,
     /// A label that the function needs is missing there.
     Label,
+    /// Data that the function needs is not there.
+    Data,
 }
 
 impl Excluded {
@@ -125,6 +132,7 @@ impl Excluded {
             Excluded::Local => "local",
             Excluded::Region => "region",
             Excluded::Label => "label",
+            Excluded::Data => "data",
         }
     }
 }
@@ -175,6 +183,17 @@ impl Policy {
                 unusable(REQUIRE_LABEL, "KEY=VALUE with commas between them", CLOSED);
             }
             policy.required = required;
+        }
+        if let Some(text) = value(DATA_LABEL) {
+            policy.data = list(text)
+                .iter()
+                .map(|name| format!("{HELD_DATA}{name}"))
+                .collect();
+            // Data that no node could say it holds is nowhere.
+            if policy.data.is_empty() || !policy.data.iter().all(|key| NodeLabels::may_have(key)) {
+                closed = true;
+                unusable(DATA_LABEL, "names of data with commas between them", CLOSED);
+            }
         }
         if closed {
             policy.fence = Fence::Local;
@@ -227,16 +246,21 @@ impl Policy {
             }
         }
         let has = |(key, value): &(String, String)| labels.get(key) == Some(value);
-        (!self.required.iter().all(has)).then_some(Excluded::Label)
+        if !self.required.iter().all(has) {
+            return Some(Excluded::Label);
+        }
+        let holds = |key: &String| labels.get(key).is_some();
+        (!self.data.iter().all(holds)).then_some(Excluded::Data)
     }
 
     /// How long a call may wait so that 95 % of the function's calls keep to its objective: what is left of it beside the
-    /// time that 95 % take to run, if service times are exponentially distributed, and beside a twentieth of it for the
-    /// way and for the error of that time. Until a service time is known, half of it. Nothing without an objective.
-    pub fn patience(&self, service: Option<Duration>) -> Option<Duration> {
+    /// [time](crate::estimate::Tail) that 95 % take to run, and beside a twentieth of it for the way and for the error of that
+    /// time. If none waits longer, the objective holds however times are distributed; and if even those that need not
+    /// wait miss it, nothing holds it. Until that time is known, half of the objective. Nothing without an objective.
+    pub fn patience(&self, tail: Option<Duration>) -> Option<Duration> {
         let objective = self.p95?.mul_f64(1.0 - SPARED);
-        Some(match service {
-            Some(service) => objective.saturating_sub(service.mul_f64(P95_OF_MEAN)),
+        Some(match tail {
+            Some(tail) => objective.saturating_sub(tail),
             None => objective / 2,
         })
     }
@@ -346,12 +370,35 @@ mod tests {
     }
 
     #[test]
+    fn data_is_asked_for_after_fences_and_labels() {
+        let (policy, errors) = policy(&[
+            (REGION_LABEL, "north"),
+            (REQUIRE_LABEL, "disk=ssd"),
+            (DATA_LABEL, "maps, tiles"),
+        ]);
+        assert_eq!(errors, 0);
+        let (region, disk) = (("region", "north"), ("disk", "ssd"));
+        let (maps, tiles) = (("data.maps", ""), ("data.tiles", "2026-11"));
+        for (labels, excluded) in [
+            (&[region, disk, maps, tiles][..], None),
+            (&[region, disk, maps], Some(Excluded::Data)),
+            (&[region, maps, tiles], Some(Excluded::Label)),
+            (&[disk, maps, tiles], Some(Excluded::Region)),
+            (&[region, disk, ("maps", "")], Some(Excluded::Data)),
+        ] {
+            assert_eq!(policy.excludes_node(&node(labels)), excluded, "{labels:?}");
+        }
+    }
+
+    #[test]
     fn a_fence_that_cannot_be_read_closes_the_function_in() {
         for (label, value) in [
             (PRIVACY_LABEL, "lcoal"),
             (REGION_LABEL, " ,"),
             (REQUIRE_LABEL, "gpu"),
             (REQUIRE_LABEL, ""),
+            (DATA_LABEL, ""),
+            (DATA_LABEL, "maps of 2026"),
         ] {
             let (policy, errors) = policy(&[(label, value), (REGION_LABEL, value)]);
             assert_eq!(policy.fence, Fence::Local, "{label}={value}");
@@ -362,13 +409,13 @@ mod tests {
     }
 
     #[test]
-    fn an_objective_leaves_what_the_service_time_leaves_of_it() {
+    fn an_objective_leaves_what_the_calls_leave_of_it() {
         let (policy, errors) = policy(&[(P95_LABEL, "500"), (PRIORITY_LABEL, "9")]);
         assert_eq!((errors, policy.priority), (0, Priority::HIGHEST));
         assert_eq!(policy.patience(None), Some(Duration::from_micros(237_500)));
-        // 475 ms less 3.00 times 100 ms.
-        let patience = policy.patience(Some(Duration::from_millis(100))).unwrap();
-        assert!((175.0..176.0).contains(&(patience.as_secs_f64() * 1e3)));
+        // 475 ms less 300.
+        let patience = policy.patience(Some(Duration::from_millis(300)));
+        assert_eq!(patience, Some(Duration::from_millis(175)));
         let long = policy.patience(Some(Duration::from_secs(1)));
         assert_eq!(long, Some(Duration::ZERO));
     }

@@ -88,6 +88,7 @@ pub(super) struct StrategySection {
     pub(super) power_of_n: PowerOfNSection,
     pub(super) node: UsageSection,
     pub(super) auction: AuctionSection,
+    pub(super) costs: CostsSection,
     pub(super) external: ExternalSection,
 }
 
@@ -116,6 +117,13 @@ pub(super) struct AuctionSection {
     pub(super) eta: Option<f64>,
     pub(super) zeta: Option<f64>,
     pub(super) latency_weight: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CostsSection {
+    pub(super) energy_weight: f64,
+    pub(super) price_weight: f64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -139,14 +139,15 @@ impl ConfigFile {
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let mut violations = Violations::default();
         let v = &mut violations;
+        let node = node(v, self.node);
         let config = Config {
             state_dir: state_dir(v, self.state_dir),
             ingress: ingress(v, self.ingress),
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
             admin: admin(v, self.admin),
-            node: node(v, self.node),
-            strategy: strategy::resolve(v, self.strategy),
+            strategy: strategy::resolve(v, self.strategy, &node.labels),
+            node,
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
             timeouts: timeouts(v, self.timeouts),

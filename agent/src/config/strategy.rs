@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dfaas_protocol::FunctionName;
 use dfaas_protocol::strategy::{
-    AuctionSettings, Groups, Limits, LoadGroup, NodeSettings, NodeType, PowerOfNSettings, Settings,
-    StrategyName, UsageModel,
+    AuctionSettings, CostSettings, Groups, Limits, LoadGroup, NodeSettings, NodeType,
+    PowerOfNSettings, Settings, StrategyName, UsageModel,
 };
+use dfaas_protocol::{FunctionName, NodeLabels};
 
 use crate::telemetry::machine::EstimatedPower;
 
@@ -26,7 +26,12 @@ const ANSWER_MS: RangeInclusive<u64> = 1..=60_000;
 /// The most watts that a node may draw.
 const MAX_WATTS: f64 = 1e6;
 
-pub(super) fn resolve(v: &mut Violations, section: StrategySection) -> StrategyConfig {
+/// The section, on a node with those labels.
+pub(super) fn resolve(
+    v: &mut Violations,
+    section: StrategySection,
+    labels: &NodeLabels,
+) -> StrategyConfig {
     let name = match section.name {
         Some(text) => v.check(
             text.parse()
@@ -47,6 +52,11 @@ pub(super) fn resolve(v: &mut Violations, section: StrategySection) -> StrategyC
         power_of_n: power_of_n(&section.power_of_n, default.power_of_n),
         node: node(v, section.node, forecaster_url.is_some(), default.node),
         auction: auction(&section.auction, default.auction),
+        costs: CostSettings {
+            energy_weight: section.costs.energy_weight,
+            price_weight: section.costs.price_weight,
+            here: labels.clone(),
+        },
     };
     for error in settings.errors() {
         v.add(format!("strategy: {error}"));

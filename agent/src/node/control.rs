@@ -15,7 +15,7 @@ use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::{
-    Answer, Ask, NodeState, Observation, Seen, Settings, Strategy, StrategyName,
+    Answer, Ask, NodeState, Observation, Seen, Settings, Strategy, StrategyName, Told,
 };
 use dfaas_protocol::wire::Message;
 use dfaas_protocol::{Capacity, FunctionName, NodeId, NodeLabels, Time};
@@ -311,7 +311,7 @@ impl Control {
     }
 
     /// Plans, and publishes the routes. Returns what each neighbour is to be told, and what is to be asked.
-    pub(super) fn plan(&mut self) -> (Vec<(NodeId, Message)>, Option<Ask>) {
+    pub(super) fn plan(&mut self) -> (Told, Option<Ask>) {
         let seen: Vec<Seen> = self
             .functions
             .iter()
@@ -322,13 +322,7 @@ impl Control {
                 run: local.measured.run,
                 refused: local.measured.refused,
                 replicas: local.replicas,
-                for_peers: self
-                    .peer_calls
-                    .get(name)
-                    .into_iter()
-                    .flatten()
-                    .map(|(node, calls)| (*node, calls.rate))
-                    .collect(),
+                for_peers: self.for_peers(name),
                 service: local.measured.service(),
             })
             .collect();
@@ -350,9 +344,15 @@ impl Control {
         let lapsed = self.lapsed(&served);
         let routes = Routes::new(served, neighbours, lapsed);
         self.shared.routes.store(Arc::new(routes));
-        let grants = plan.grants.into_iter();
-        let grants = grants.map(|(node, grants)| (node, Message::Grants(grants)));
-        (grants.chain(plan.messages).collect(), plan.ask)
+        (plan.told, plan.ask)
+    }
+
+    /// Calls a second that were run of a function for neighbours, in the order of their ids.
+    fn for_peers(&self, function: &FunctionName) -> Vec<(NodeId, f64)> {
+        let calls = self.peer_calls.get(function).into_iter().flatten();
+        let mut rates: Vec<_> = calls.map(|(node, calls)| (*node, calls.rate)).collect();
+        rates.sort_unstable_by_key(|(node, _)| *node);
+        rates
     }
 
     /// The functions that had a route not long ago and have none now.

@@ -60,7 +60,7 @@ impl Events {
         let offer = control.offer();
         drop(control);
         self.overlay.broadcast(&offer);
-        for (node, message) in told {
+        for (node, message) in told.messages() {
             self.overlay.send(node, &message);
         }
         if let Some((number, ask)) = ask {

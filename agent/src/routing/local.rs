@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use dfaas_protocol::estimate::Samples;
+use dfaas_protocol::estimate::{Samples, Tail};
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::policy::{Priority, Terms};
 use dfaas_protocol::{FunctionName, Slots};
@@ -23,6 +23,8 @@ pub struct LocalFunction {
     /// Calls that ended, and the nanoseconds that they took in all.
     ended: AtomicU64,
     busy_nanos: AtomicU64,
+    /// The time that 95 % of them keep to.
+    tail: Tail,
     /// What its slots are learned from, where they are.
     samples: Option<Samples>,
 }
@@ -59,6 +61,7 @@ impl LocalFunction {
             waiters,
             ended: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
+            tail: Tail::default(),
             samples: None,
         }
     }
@@ -113,6 +116,11 @@ impl LocalFunction {
         (self.ended.load(Relaxed), Duration::from_nanos(nanos))
     }
 
+    /// The time that 95 % of calls keep to, once one has ended.
+    pub fn tail(&self) -> Option<Duration> {
+        self.tail.get()
+    }
+
     fn record(&self, running: u32, took: Duration, ended: Ended) {
         match (ended, &self.samples) {
             (Ended::Refused, Some(samples)) => {
@@ -124,6 +132,7 @@ impl LocalFunction {
                 let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
                 self.ended.fetch_add(1, Relaxed);
                 self.busy_nanos.fetch_add(nanos, Relaxed);
+                self.tail.record(took);
                 if let Some(samples) = samples {
                     samples.record(running, took);
                 }

@@ -61,7 +61,8 @@ pub struct Served {
 impl Served {
     /// The terms of a client's call that arrived at that time, with the time that it left for its answer.
     pub fn terms(&self, arrived: Time, deadline: Option<Duration>) -> Terms {
-        let patience = self.policy.patience(self.service);
+        let tail = self.local.as_ref().and_then(|local| local.tail());
+        let patience = self.policy.patience(tail);
         Terms {
             priority: self.policy.priority,
             deadline: deadline.map(|within| arrived + within),

@@ -6,6 +6,7 @@ mod limit;
 mod linear;
 mod rate;
 mod samples;
+mod tail;
 mod token_bucket;
 
 pub use decayed::DecayedMean;
@@ -13,4 +14,5 @@ pub use limit::Limiter;
 pub use linear::LinearModel;
 pub use rate::RateMeter;
 pub use samples::Samples;
+pub use tail::Tail;
 pub use token_bucket::TokenBucket;

@@ -32,11 +32,14 @@ impl TokenBucket {
     pub fn set_rate(&self, rate: CallRate, tokens: u32, now: Time) {
         self.store(rate, tokens);
         let latest = now.as_nanos().saturating_add(self.burst());
-        self.arrival.fetch_min(latest, Relaxed);
+        // Mostly it is earlier, and a look costs less than a change.
+        if self.arrival.load(Relaxed) > latest {
+            self.arrival.fetch_min(latest, Relaxed);
+        }
     }
 
     fn store(&self, rate: CallRate, tokens: u32) {
-        let interval = (rate.interval().as_nanos() as u64).max(1);
+        let interval = ((1e9 / rate.per_second()) as u64).max(1);
         let burst = interval.saturating_mul(u64::from(tokens.max(1)));
         self.interval.store(interval, Relaxed);
         self.burst.store(burst, Relaxed);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
 use crate::policy::{Excluded, Policy};
 use crate::trade::{Bid, Margin, Price};
-use crate::{CallRate, Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
+use crate::{Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
 
-use super::{Candidate, Remote};
+use super::Remote;
+use super::board::Board;
 
 /// What is known of one neighbour.
 #[derive(Debug)]
@@ -35,14 +36,14 @@ pub struct Neighbour {
     pub health: Arc<Health>,
     /// What it offers.
     pub functions: BTreeMap<FunctionName, Offered>,
-    /// What it accepts from us, for strategies that work with grants.
-    pub grants: BTreeMap<FunctionName, CallRate>,
+    /// What it accepts from us, for strategies that work with grants; sorted by function, as are the two below.
+    pub grants: Vec<Grant>,
     /// What it offers us of its spare usage, for strategies that work with margins.
     pub margin: Margin,
     /// What it asks for its functions' calls, for the strategy that works with prices.
-    pub prices: BTreeMap<FunctionName, Price>,
+    pub prices: Vec<Price>,
     /// What it would pay for ours.
-    pub bids: BTreeMap<FunctionName, Bid>,
+    pub bids: Vec<Bid>,
     boot: u64,
     sequence: u64,
 }
@@ -96,8 +97,8 @@ pub struct Neighbours {
     entries: BTreeMap<NodeId, Neighbour>,
     /// What this node's functions ask of a neighbour.
     policies: BTreeMap<FunctionName, Policy>,
-    /// Who may be sent the calls of each function that somebody offers; made when it is asked for and something changed.
-    candidates: OnceLock<BTreeMap<FunctionName, Arc<[Candidate]>>>,
+    /// All that is offered and told, by function; made when it is asked for and who offers what has changed.
+    board: OnceLock<Board>,
     /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
     /// anew.
     departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
@@ -133,15 +134,15 @@ impl Neighbours {
                 seen_at,
                 functions: functions.map(|f| newly_offered(f, None, &health)).collect(),
                 health,
-                grants: BTreeMap::new(),
+                grants: Vec::new(),
                 margin: Margin::default(),
-                prices: BTreeMap::new(),
-                bids: BTreeMap::new(),
+                prices: Vec::new(),
+                bids: Vec::new(),
                 boot: offer.boot,
                 sequence: offer.sequence,
             };
             self.entries.insert(node, entry);
-            self.candidates.take();
+            self.board.take();
             return Heard::Changed;
         };
         if offer.boot == entry.boot && offer.sequence <= entry.sequence {
@@ -159,16 +160,19 @@ impl Neighbours {
         entry.seen_at = seen_at;
         let changed = merge(entry, offer.functions);
         if changed || moved || says_other {
-            self.candidates.take();
+            self.board.take();
             Heard::Changed
         } else {
             Heard::Refreshed
         }
     }
 
-    /// A neighbour's grants arrived. What a node says that has offered nothing yet says nothing, here and below.
+    /// A neighbour's grants arrived, sorted by function. What a node says that has offered nothing yet says nothing, here and
+    /// below.
     pub fn hear_grants(&mut self, node: NodeId, grants: Vec<Grant>, now: Time) -> Heard {
-        let grants = grants.into_iter().map(|g| (g.function, g.rate)).collect();
+        if let Some(board) = self.board.get_mut() {
+            board.grants(node, &grants);
+        }
         self.hear(node, now, |entry| &mut entry.grants, grants)
     }
 
@@ -177,18 +181,21 @@ impl Neighbours {
         self.hear(node, now, |entry| &mut entry.margin, margin)
     }
 
-    /// A neighbour's prices arrived.
+    /// A neighbour's prices arrived, sorted by function.
     pub fn hear_prices(&mut self, node: NodeId, prices: Vec<Price>, now: Time) -> Heard {
-        let prices = prices
-            .into_iter()
-            .map(|p| (p.function.clone(), p))
-            .collect();
+        if let Some(board) = self.board.get_mut() {
+            board.prices(node, &prices);
+        }
         self.hear(node, now, |entry| &mut entry.prices, prices)
     }
 
-    /// A neighbour's bids arrived.
+    /// A neighbour's bids arrived, sorted by function.
     pub fn hear_bids(&mut self, node: NodeId, bids: Vec<Bid>, now: Time) -> Heard {
-        let bids = bids.into_iter().map(|b| (b.function.clone(), b)).collect();
+        if let Some(board) = self.board.get_mut()
+            && !board.bids(node, &bids)
+        {
+            self.board.take();
+        }
         self.hear(node, now, |entry| &mut entry.bids, bids)
     }
 
@@ -226,7 +233,7 @@ impl Neighbours {
         let Some(entry) = self.entries.remove(&node) else {
             return false;
         };
-        self.candidates.take();
+        self.board.take();
         if entry.health.state() != HealthState::Healthy {
             self.departed.insert(node, (now, entry.health));
         }
@@ -264,7 +271,7 @@ impl Neighbours {
         let changed = self.policies != policies;
         if changed {
             self.policies = policies;
-            self.candidates.take();
+            self.board.take();
         }
         changed
     }
@@ -287,26 +294,10 @@ impl Neighbours {
             .filter_map(move |n| n.functions.get(function).map(|offered| (n, offered)))
     }
 
-    /// Who may be sent the calls of each function that somebody offers, in the order of their ids.
-    pub(crate) fn candidates(&self) -> &BTreeMap<FunctionName, Arc<[Candidate]>> {
-        self.candidates.get_or_init(|| {
-            let mut gathered: BTreeMap<&FunctionName, Vec<Candidate>> = BTreeMap::new();
-            for neighbour in self.entries.values() {
-                for (function, offered) in &neighbour.functions {
-                    let candidates = gathered.entry(function).or_default();
-                    if neighbour.may_take(self.policy(function)) {
-                        candidates.push(Candidate {
-                            node: neighbour.node,
-                            remote: Arc::clone(&offered.remote),
-                        });
-                    }
-                }
-            }
-            gathered
-                .into_iter()
-                .map(|(function, candidates)| (function.clone(), candidates.into()))
-                .collect()
-        })
+    /// All that is offered and told, by function.
+    pub(crate) fn board(&self) -> &Board {
+        self.board
+            .get_or_init(|| Board::gather(self.entries.values(), &self.policies))
     }
 
     /// The neighbours that offer a function and may not be sent its calls, and why, in the order of their ids.
@@ -379,7 +370,7 @@ fn merge(entry: &mut Neighbour, offers: Vec<FunctionOffer>) -> bool {
 mod tests {
     use super::*;
     use crate::offer::Period;
-    use crate::{Headroom, Slots};
+    use crate::{CallRate, Headroom, Slots};
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

@@ -17,7 +17,7 @@ pub struct AllLocal;
 impl Strategy for AllLocal {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen.routes_alike(|| Box::new(Stay)),
+            routes: seen.routes(|_| Box::new(Stay)),
             ..Plan::default()
         }
     }

@@ -19,20 +19,19 @@
 //! where the source iterates until nothing changes within one; so p is kept in 0..β − 2ε, as prices that
 //! grow on from round to round would drive all buyers away at once.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::neighbours::Neighbour;
-use crate::offer::Grant;
+use crate::neighbours::Trade;
 use crate::trade::{Amount, Bid, Price};
-use crate::wire::Message;
-use crate::{CallRate, FunctionName, NodeId, Time};
+use crate::{CallRate, FunctionName, Time};
 
-use super::observation::There;
+use super::observation::At;
 use super::shares::Overflow;
-use super::{AuctionSettings, Observation, Plan, Seen, Strategy, Weights};
+use super::{AuctionSettings, Grants, Observation, Plan, Seen, Strategy, Told, Weights};
 
 /// The service time to reckon with before one has been measured, for a capacity in slots.
 const ASSUMED_SERVICE: Duration = Duration::from_millis(100);
@@ -58,80 +57,84 @@ impl Auction {
         }
     }
 
-    /// What this node bids for a function of which it lacks `wanted` calls a second, all that there are without a number.
+    /// What this node bids for a function of which it lacks `wanted` calls a second, all that there are without a number; the
+    /// neighbours are `away` seconds.
     fn bids(
         &self,
-        function: &FunctionName,
-        there: &[There<'_>],
+        at: &At<'_>,
         wanted: Option<f64>,
-    ) -> Vec<(NodeId, Bid)> {
-        if wanted.is_some_and(|wanted| wanted <= 0.0) {
-            return Vec::new();
-        }
+        away: &[f64],
+        sellers: &mut Falling,
+        mut bid: impl FnMut(usize, Bid),
+    ) {
+        let Some(row) = at.row.filter(|_| wanted.is_none_or(|wanted| wanted > 0.0)) else {
+            return;
+        };
         let AuctionSettings {
             value,
             epsilon,
             latency_weight,
             ..
         } = self.settings;
-        let mut sellers: Vec<(f64, NodeId, f64, f64)> = there
-            .iter()
-            .filter_map(|There { neighbour, .. }| {
-                let price = neighbour.prices.get(function)?;
-                let away = neighbour.round_trip.unwrap_or_default().as_secs_f64();
-                let utility = value - price.price.get() - latency_weight * away;
-                let rate = price.rate.per_second();
-                (utility > 0.0).then_some((utility, neighbour.node, price.price.get(), rate))
-            })
-            .collect();
-        sellers.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        sellers.fill(at.columns().iter().filter_map(|column| {
+            let price = row.prices[*column as usize];
+            let utility = value - price.price - latency_weight * away[*column as usize];
+            (price.rate > 0.0 && utility > 0.0).then_some((utility, *column))
+        }));
         let mut left = wanted.unwrap_or(f64::INFINITY);
-        let mut bids = Vec::new();
-        for (place, (utility, node, price, rate)) in sellers.iter().enumerate() {
+        let mut seller = sellers.pop();
+        while let Some((utility, column)) = seller {
+            let Trade { price, rate } = row.prices[column];
             let Some(rate) = CallRate::up_to(rate.min(left)) else {
                 break;
             };
             left -= rate.per_second();
-            let next = sellers.get(place + 1).map_or(*utility, |seller| seller.0);
-            let bid = Bid {
-                function: function.clone(),
-                price: Amount::nearest(price + epsilon + (utility - next)),
-                rate,
-            };
-            bids.push((*node, bid));
+            seller = sellers.pop();
+            let next = seller.map_or(utility, |(utility, _)| utility);
+            let function = at.function.clone();
+            let price = Amount::nearest(price + epsilon + (utility - next));
+            bid(
+                column,
+                Bid {
+                    function,
+                    price,
+                    rate,
+                },
+            );
         }
-        bids
     }
 
-    /// Sells what is left of a function: whom how much, and changes its price once a period.
+    /// Sells what is left of a function: how much to each neighbour, by its column. Changes its price once a period and returns
+    /// it, too.
     fn sell(
         &mut self,
-        seen: &Observation<'_>,
         function: &Seen,
+        bids: &[Trade],
         is_new_period: bool,
-    ) -> Vec<(NodeId, CallRate)> {
+        bidders: &mut Falling,
+    ) -> (Vec<f64>, f64) {
         let sustained = sustained(function);
         let mut left = (sustained - function.from_clients).max(0.0);
-        let mut bids: Vec<(f64, NodeId, f64)> = seen
-            .neighbours
-            .iter()
-            .filter_map(|neighbour| {
-                let bid = neighbour.bids.get(&function.function)?;
-                Some((bid.price.get(), neighbour.node, bid.rate.per_second()))
-            })
-            .collect();
-        bids.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut sold = Vec::new();
+        let mut sold = vec![0.0; bids.len()];
+        let made = bids.iter().enumerate().filter(|(_, bid)| bid.rate > 0.0);
+        let prices = made.clone().map(|(_, bid)| bid.price);
+        let highest = prices.reduce(f64::max);
+        if left > 0.0 {
+            bidders.fill(made.map(|(column, bid)| (bid.price, column as u32)));
+        }
         let (mut accepted, mut least) = (0.0, None);
-        for (price, node, rate) in &bids {
-            let Some(rate) = CallRate::up_to(rate.min(left)) else {
+        while left > 0.0
+            && let Some((price, column)) = bidders.pop()
+        {
+            let Some(rate) = CallRate::up_to(bids[column].rate.min(left)) else {
                 break;
             };
             left -= rate.per_second();
             accepted += rate.per_second();
-            least = Some(*price);
-            sold.push((*node, rate));
+            least = Some(price);
+            sold[column] = rate.per_second();
         }
+        let price = self.prices.entry(function.function.clone()).or_default();
         if is_new_period {
             let AuctionSettings {
                 value,
@@ -140,15 +143,34 @@ impl Auction {
                 zeta,
                 ..
             } = self.settings;
-            let price = self.prices.entry(function.function.clone()).or_default();
             let utilisation = (function.from_clients + accepted) / sustained.max(f64::MIN_POSITIVE);
-            *price = match least.or(bids.first().map(|bid| bid.0)) {
+            *price = match least.or(highest) {
                 Some(least) => least + eta * (utilisation - TARGET),
                 None => *price * (1.0 - zeta),
             }
             .clamp(0.0, (value - 2.0 * epsilon).max(0.0));
         }
-        sold
+        (sold, *price)
+    }
+}
+
+/// Positive values with the columns of their neighbours: the highest first, and of equals the first neighbour's. Most auctions
+/// end after a few, so the others are not sorted.
+#[derive(Debug, Default)]
+struct Falling(BinaryHeap<(u64, Reverse<u32>)>);
+
+impl Falling {
+    fn fill(&mut self, values: impl Iterator<Item = (f64, u32)>) {
+        let mut all = std::mem::take(&mut self.0).into_vec();
+        all.clear();
+        // The bits of numbers from zero on are in the order of the numbers.
+        all.extend(values.map(|(value, column)| ((value + 0.0).to_bits(), Reverse(column))));
+        self.0 = all.into();
+    }
+
+    fn pop(&mut self) -> Option<(f64, usize)> {
+        let (bits, Reverse(column)) = self.0.pop()?;
+        Some((f64::from_bits(bits), column as usize))
     }
 }
 
@@ -161,59 +183,52 @@ fn sustained(function: &Seen) -> f64 {
 impl Strategy for Auction {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         let is_new_period = self.priced.replace(seen.measured) != Some(seen.measured);
-        let nodes = || seen.neighbours.iter().map(|n| n.node);
-        let mut grants: BTreeMap<NodeId, Vec<Grant>> = nodes().map(|n| (n, Vec::new())).collect();
-        let mut bids: BTreeMap<NodeId, Vec<Bid>> = nodes().map(|n| (n, Vec::new())).collect();
+        let nodes = seen.neighbours.board().nodes();
+        let nobody = vec![Trade::default(); nodes.len()];
+        let mut order = Falling::default();
+        let mut grants = Grants::new(nodes);
         let mut prices = Vec::new();
-        for function in seen.functions {
-            for (node, rate) in self.sell(seen, function, is_new_period) {
-                let function = function.function.clone();
-                grants
-                    .entry(node)
-                    .or_default()
-                    .push(Grant { function, rate });
-            }
+        for (function, row) in seen.functions.iter().zip(seen.rows()) {
+            let bids = row.map_or(&nobody[..], |row| &row.bids);
+            let (sold, price) = self.sell(function, bids, is_new_period, &mut order);
+            grants.push(&function.function, sold);
             let residual = sustained(function) - function.from_clients;
             if let Some(rate) = CallRate::up_to(residual) {
-                let price = self.prices.get(&function.function).copied();
                 prices.push(Price {
                     function: function.function.clone(),
-                    price: Amount::nearest(price.unwrap_or_default()),
+                    price: Amount::nearest(price),
                     rate,
                 });
             }
         }
-        let routes = seen.routes(|function, here, there| {
-            let wanted = here.map(|here| here.from_clients - sustained(here));
-            for (node, bid) in self.bids(function, there, wanted) {
-                bids.entry(node).or_default().push(bid);
+        let away = seen.neighbours.iter().map(|n| n.round_trip);
+        let away: Vec<f64> = away
+            .map(|away| away.unwrap_or_default().as_secs_f64())
+            .collect();
+        let mut bids = Vec::new();
+        let mut rates: Vec<f64> = Vec::new();
+        let routes = seen.routes(|at| {
+            let wanted = at.here.map(|here| here.from_clients - sustained(here));
+            self.bids(at, wanted, &away, &mut order, |column, bid| {
+                bids.push((nodes[column], bid));
+            });
+            rates.clear();
+            if let Some(row) = at.row {
+                rates.extend(at.of(&row.granted));
+                if at.here.is_none() && rates.iter().all(|rate| *rate == 0.0) {
+                    rates.clear();
+                    rates.extend(at.of(&row.prices).map(|price| price.rate));
+                }
             }
-            let of = |rate: fn(&Neighbour, &FunctionName) -> Option<CallRate>| {
-                let rates = there.iter().map(|there| rate(there.neighbour, function));
-                let rates: Vec<f64> = rates.map(|r| r.map_or(0.0, CallRate::per_second)).collect();
-                Weights::proportional(&rates)
-            };
-            let accepted = of(|n, f| n.grants.get(f).copied());
-            if here.is_none() && accepted.is_zero() {
-                return Box::new(Overflow(of(|n, f| n.prices.get(f).map(|p| p.rate))));
-            }
-            Box::new(Overflow(accepted))
+            Box::new(Overflow(Weights::proportional(&rates)))
         });
-        for list in grants.values_mut() {
-            list.sort_by(|a, b| a.function.cmp(&b.function));
-        }
-        prices.sort_by(|a, b| a.function.cmp(&b.function));
-        let prices = nodes().map(|node| (node, Message::Prices(prices.clone())));
-        let mut messages: Vec<(NodeId, Message)> = prices.collect();
-        // Routes are in the order of their functions, and so are the bids.
-        messages.extend(
-            bids.into_iter()
-                .map(|(node, bids)| (node, Message::Bids(bids))),
-        );
         Plan {
             routes,
-            grants,
-            messages,
+            told: Told::Auction {
+                grants,
+                prices,
+                bids,
+            },
             ..Plan::default()
         }
     }

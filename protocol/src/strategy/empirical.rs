@@ -9,22 +9,22 @@
 //! Source: the reference's strategy of that name (MAPE-K) in its first simulator. Not taken over: its metrics of CPU and
 //! memory, which an offer does not carry, and weights for neighbours that cannot help.
 
-use std::time::Duration;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
 
-use rand::{Rng, RngExt};
-
-use crate::neighbours::Offered;
+use crate::neighbours::Remote;
 
 use super::shares::Overflow;
 use super::{Observation, Plan, Strategy, Weights};
 
-/// How often a weight changes at random, and by how much of it at most.
-const NOISE_PROBABILITY: f64 = 0.6;
+/// By how much of it a weight changes at random at most.
 const NOISE: f64 = 0.4;
+/// It grows in three cases of ten, and shrinks in three.
+const CASES: [f64; 10] = [1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0];
 /// What stands in for zero, and for what was not measured.
 const LEAST_TAKEN: f64 = 0.01;
 const LEAST_SERVICE: f64 = 0.001;
-const ASSUMED_SERVICE: Duration = Duration::from_millis(100);
+const ASSUMED_SERVICE: f64 = 0.1;
 
 /// The strategy `empirical`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,15 +32,18 @@ pub struct Empirical;
 
 impl Strategy for Empirical {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
-        let routes = seen.routes(|_, _, there| {
-            let metrics: Vec<Option<[f64; 4]>> =
-                there.iter().map(|there| metrics(there.offered)).collect();
-            let mut weights = means(&metrics);
-            for weight in &mut weights {
-                if *weight > 0.0 && rng.random_bool(NOISE_PROBABILITY) {
-                    let change = *weight * rng.random_range(0.0..NOISE);
-                    *weight += if rng.random() { change } else { -change };
-                }
+        // Many numbers for a plan, of which nothing but the weights depends.
+        let mut rng = Xoshiro256PlusPlus::from_rng(rng);
+        let (mut helpers, mut weights): (Vec<_>, Vec<f64>) = Default::default();
+        let routes = seen.routes(|at| {
+            helpers.clear();
+            helpers.extend(at.there().iter().map(|there| metrics(&there.remote)));
+            means(&helpers, &mut weights);
+            for weight in weights.iter_mut().filter(|weight| **weight > 0.0) {
+                // One number tells which of ten cases it is, and by how much the weight changes.
+                let drawn = rng.random::<f64>() * CASES.len() as f64;
+                let case = (drawn as usize).min(CASES.len() - 1);
+                *weight += *weight * NOISE * (drawn - case as f64) * CASES[case];
             }
             Box::new(Overflow(Weights::proportional(&weights)))
         });
@@ -52,34 +55,34 @@ impl Strategy for Empirical {
 }
 
 /// The metrics of a helper, the larger the better; nothing for one that cannot help.
-fn metrics(offered: &Offered) -> Option<[f64; 4]> {
-    let headroom = offered.remote.last_resort().filter(|h| h.free > 0)?;
+fn metrics(remote: &Remote) -> Option<[f64; 4]> {
+    let headroom = remote.last_resort().filter(|h| h.free > 0)?;
     let (size, free) = (f64::from(headroom.size), f64::from(headroom.free));
-    let service = offered.service.map_or(ASSUMED_SERVICE, |s| s.as_duration());
+    let service = remote.service_seconds().unwrap_or(ASSUMED_SERVICE);
     Some([
         size,
         free,
-        (1.0 - free / size).max(LEAST_TAKEN).recip(),
-        service.as_secs_f64().max(LEAST_SERVICE).recip(),
+        size / (size - free).max(LEAST_TAKEN * size),
+        service.max(LEAST_SERVICE).recip(),
     ])
 }
 
 /// The mean of the distributions that the metrics make; zero for those that cannot help.
-fn means(metrics: &[Option<[f64; 4]>]) -> Vec<f64> {
+fn means(metrics: &[Option<[f64; 4]>], weights: &mut Vec<f64>) {
     let mut sums = [0.0; 4];
     for values in metrics.iter().flatten() {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += value;
         }
     }
-    metrics
-        .iter()
-        .map(|values| {
-            values.map_or(0.0, |values| {
-                values.iter().zip(sums).map(|(v, sum)| v / sum).sum::<f64>() / 4.0
-            })
-        })
-        .collect()
+    let parts = sums.map(|sum| 0.25 / sum);
+    let mean = |values: &[f64; 4]| values.iter().zip(parts).map(|(v, part)| v * part).sum();
+    weights.clear();
+    weights.extend(
+        metrics
+            .iter()
+            .map(|values| values.as_ref().map_or(0.0, mean)),
+    );
 }
 
 #[cfg(test)]
@@ -91,7 +94,9 @@ mod tests {
         // Sizes 4 and 12, free 1 and 3, three quarters taken of both, 30 and 10 ms.
         let helper =
             |size: f64, free: f64, ms: f64| Some([size, free, 1.0 / (1.0 - free / size), 1e3 / ms]);
-        let weights = means(&[helper(4.0, 1.0, 30.0), None, helper(12.0, 3.0, 10.0)]);
+        let mut weights = Vec::new();
+        let helpers = [helper(4.0, 1.0, 30.0), None, helper(12.0, 3.0, 10.0)];
+        means(&helpers, &mut weights);
         // A quarter, a quarter, a half, a quarter; and three quarters thrice, a half.
         assert!((weights[0] - 1.25 / 4.0).abs() < 1e-12, "{weights:?}");
         assert!((weights[2] - 2.75 / 4.0).abs() < 1e-12, "{weights:?}");

@@ -33,13 +33,8 @@ impl Equal {
     fn percent(&self, seen: &Observation<'_>, load: Load) -> u32 {
         let groups = &self.settings.groups;
         let mut sheddable = Load::default();
-        for function in seen.functions {
-            if seen
-                .neighbours
-                .offering(&function.function)
-                .next()
-                .is_some()
-            {
+        for (function, row) in seen.functions.iter().zip(seen.rows()) {
+            if row.is_some_and(|row| !row.there.is_empty()) {
                 let group = group_of(groups, &function.function);
                 sheddable.add(group, function.from_clients);
             }
@@ -71,13 +66,17 @@ impl Strategy for Equal {
         let load = Load::offered(seen, groups);
         let ask = self.prediction.learn(seen, groups, load);
         let shed = f64::from(self.percent(seen, load));
-        let routes = seen.routes(|_, here, there| {
-            let (mine, theirs) = match here {
+        let (mut shares, mut last): (Vec<f64>, _) = Default::default();
+        let routes = seen.routes(|at| {
+            let (mine, theirs) = match at.here {
                 Some(_) => (100.0 - shed, shed),
                 None => (0.0, 100.0),
             };
-            let each = theirs / there.len().max(1) as f64;
-            Box::new(Shares::new(mine, &vec![each; there.len()]))
+            let there = at.there().len();
+            shares.clear();
+            shares.resize(there + 1, theirs / there.max(1) as f64);
+            shares[0] = mine;
+            Box::new(Shares::like(&mut last, &shares))
         });
         Plan {
             routes,

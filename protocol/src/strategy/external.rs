@@ -22,7 +22,9 @@ use crate::{NodeId, Time};
 
 use super::shares::Shares;
 use super::weights::TOTAL;
-use super::{Answer, Ask, HeadroomFirst, Observation, Plan, Rule, Seen, Strategy, Weights};
+use super::{
+    Answer, Ask, CostSettings, HeadroomFirst, Observation, Plan, Rule, Seen, Strategy, Weights,
+};
 
 /// By how much the sum of an action may differ from one.
 const TOLERANCE: f64 = 0.01;
@@ -122,16 +124,36 @@ impl Action {
 /// The strategy `external`.
 #[derive(Debug, Default)]
 pub struct External {
+    /// Who decides without an answer.
+    fallback: HeadroomFirst,
     /// The last period that was asked for, what was told of it, and the counters of each neighbour then.
     last: Option<(Time, ActionRequest)>,
-    counted: BTreeMap<NodeId, (u64, u64)>,
+    counted: BTreeMap<NodeId, Counted>,
+}
+
+/// What was counted of a neighbour up to the last period, and what the program calls it.
+#[derive(Debug)]
+struct Counted {
+    sent: u64,
+    refused: u64,
+    names: [String; 3],
+}
+
+impl External {
+    /// With these costs, by which `headroom` decides where no answer came.
+    pub fn new(costs: CostSettings) -> External {
+        External {
+            fallback: HeadroomFirst::new(costs),
+            ..External::default()
+        }
+    }
 }
 
 impl Strategy for External {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
         let mut plan = match seen.answer {
             Some(Answer::Action(action)) => take(action, seen),
-            _ => HeadroomFirst.plan(seen, rng),
+            _ => self.fallback.plan(seen, rng),
         };
         plan.ask = self.ask(seen);
         plan
@@ -139,16 +161,17 @@ impl Strategy for External {
 }
 
 fn take(action: &Action, seen: &Observation<'_>) -> Plan {
-    let routes = seen.routes(|_, here, there| {
-        let of = |node| action.nodes.get(node).copied().unwrap_or(0.0);
-        let theirs: Vec<f64> = there
-            .iter()
-            .map(|there| of(&there.neighbour.node))
-            .collect();
-        let kept = Weights::proportional(&[action.reject, 1.0 - action.reject]);
+    let of = |node| action.nodes.get(node).copied().unwrap_or(0.0);
+    let all: Vec<f64> = seen.neighbours.iter().map(|n| of(&n.node)).collect();
+    let kept = Weights::proportional(&[action.reject, 1.0 - action.reject]);
+    let mut shares: Vec<f64> = Vec::new();
+    let routes = seen.routes(|at| {
+        shares.clear();
+        shares.push(at.here.map_or(0.0, |_| action.local));
+        shares.extend(at.of(&all));
         Box::new(Taken {
             refused: kept.parts()[0],
-            shares: Shares::new(here.map_or(0.0, |_| action.local), &theirs),
+            shares: Shares::new(&shares),
         })
     });
     Plan {
@@ -168,33 +191,39 @@ impl External {
             .as_ref()
             .map(|(asked, _)| seen.measured.since(*asked).as_secs_f64());
         let mut counted = BTreeMap::new();
-        let mut forwards = BTreeMap::new();
+        let mut forwards = Vec::with_capacity(3 * seen.neighbours.len());
         for neighbour in seen.neighbours.iter() {
-            let remotes = || neighbour.functions.values().map(|offered| &offered.remote);
-            let sent: u64 = remotes().map(|remote| remote.calls_sent()).sum();
-            let refused: u64 = remotes().map(|remote| remote.calls_refused()).sum();
-            let before = self.counted.get(&neighbour.node).copied();
-            let (sent_before, refused_before) = before.unwrap_or((sent, refused));
+            let (mut sent, mut refused) = (0, 0);
+            let (mut services, mut measured) = (0.0, 0u32);
+            for offered in neighbour.functions.values() {
+                sent += offered.remote.calls_sent();
+                refused += offered.remote.calls_refused();
+                if let Some(service) = offered.service {
+                    services += service.as_duration().as_secs_f64();
+                    measured += 1;
+                }
+            }
+            let before = self.counted.remove(&neighbour.node);
+            let mut counted_now = before.unwrap_or_else(|| Counted {
+                sent,
+                refused,
+                names: names(neighbour.node),
+            });
             let rate = |now: u64, before: u64| {
                 seconds.map_or(0.0, |s| now.saturating_sub(before) as f64 / s.max(1e-3))
             };
-            let services: Vec<f64> = neighbour
-                .functions
-                .values()
-                .filter_map(|offered| Some(offered.service?.as_duration().as_secs_f64()))
-                .collect();
-            let service = services.iter().sum::<f64>() / services.len().max(1) as f64;
+            let service = services / f64::from(measured.max(1));
             let away = neighbour.round_trip.unwrap_or_default().as_secs_f64();
-            let key = node_key(neighbour.node);
-            let time = 1e3 * (service + away);
-            forwards.insert(format!("previous_avg_resp_time_fwd_to_{key}"), time);
-            forwards.insert(
-                format!("previous_fwd_to_{key}_rejected"),
-                rate(refused, refused_before),
-            );
-            forwards.insert(format!("previous_fwd_to_{key}"), rate(sent, sent_before));
-            counted.insert(neighbour.node, (sent, refused));
+            let values = [
+                1e3 * (service + away),
+                rate(refused, counted_now.refused),
+                rate(sent, counted_now.sent),
+            ];
+            forwards.extend(counted_now.names.iter().cloned().zip(values));
+            (counted_now.sent, counted_now.refused) = (sent, refused);
+            counted.insert(neighbour.node, counted_now);
         }
+        let forwards = BTreeMap::from_iter(forwards);
         self.counted = counted;
         let sum = |rate: fn(&Seen) -> f64| seen.functions.iter().map(rate).sum::<f64>();
         let input = sum(|f| f.from_clients);
@@ -223,9 +252,23 @@ impl External {
             },
             forwards,
         };
-        self.last = Some((seen.measured, request.clone()));
+        let told = ActionRequest {
+            forwards: BTreeMap::new(),
+            ..request
+        };
+        self.last = Some((seen.measured, told));
         Some(Ask::Action(Box::new(request)))
     }
+}
+
+/// What the program calls the time of an answer from a neighbour, what it refused and what was sent there.
+fn names(node: NodeId) -> [String; 3] {
+    let key = node_key(node);
+    [
+        format!("previous_avg_resp_time_fwd_to_{key}"),
+        format!("previous_fwd_to_{key}_rejected"),
+        format!("previous_fwd_to_{key}"),
+    ]
 }
 
 /// Refuses its share of the calls, and spreads the others.

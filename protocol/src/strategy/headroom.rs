@@ -9,6 +9,10 @@
 //! start = now + round trip / 2 + wait, wait = 0 if headroom > 0, else (1 − headroom) × unit,
 //! unit = service time / slots, or 1 / rate.
 //!
+//! Where costs have [weights](super::CostSettings), the gain of a candidate is added to its share. A call then leaves a free slot
+//! here, too, for one that is cheaper, has a slot free, and still exceeds the share here by [`MARGIN`]. Who has no room is never
+//! preferred to who has, whatever it costs.
+//!
 //! The candidate is counted down by one at once, and each answer from it brings its headroom up to date. Else the call
 //! waits here. Source: this project's own design; `docs/strategies.md` says what else was tried.
 
@@ -21,9 +25,9 @@ use crate::delivery::{Decision, Tried, Why};
 use crate::gate::Gate;
 use crate::neighbours::{Candidate, Remote};
 use crate::route::Route;
-use crate::{Headroom, Time};
+use crate::{Headroom, HealthState, Time};
 
-use super::{Observation, Plan, Rule, Strategy};
+use super::{CostSettings, Observation, Plan, Rule, Strategy};
 
 /// By how much a neighbour's share must exceed ours. A larger margin forwards less and serves less.
 const MARGIN: f32 = 0.05;
@@ -33,20 +37,42 @@ const MARGIN: f32 = 0.05;
 const AS_NEAR_MS: u128 = 5;
 
 /// The strategy `headroom`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HeadroomFirst;
+#[derive(Clone, Debug, Default)]
+pub struct HeadroomFirst {
+    costs: CostSettings,
+}
+
+impl HeadroomFirst {
+    /// With these weights of costs.
+    pub fn new(costs: CostSettings) -> HeadroomFirst {
+        HeadroomFirst { costs }
+    }
+}
 
 impl Strategy for HeadroomFirst {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
+        let routes = if self.costs.is_off() {
+            seen.routes(|_| Box::<LargestShare>::default())
+        } else {
+            let gains = seen.neighbours.iter().map(|n| self.costs.gain(&n.labels));
+            let gains: Vec<f32> = gains.map(|gain| gain as f32).collect();
+            seen.routes(|at| {
+                let gains = at.of(&gains).collect();
+                Box::new(LargestShare { gains })
+            })
+        };
         Plan {
-            routes: seen.routes_alike(|| Box::new(LargestShare)),
+            routes,
             ..Plan::default()
         }
     }
 }
 
-#[derive(Debug)]
-struct LargestShare;
+#[derive(Debug, Default)]
+struct LargestShare {
+    /// What each candidate gains; empty where costs are not weighed.
+    gains: Box<[f32]>,
+}
 
 /// What a call can do without a neighbour.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +94,11 @@ impl Here {
         }
     }
 
-    /// Whether a call is better off with that headroom elsewhere. One that cannot wait here is so even where there was no
+    /// Whether a call is better off elsewhere with that score. One that cannot wait here is so even where there was no
     /// room when that was last heard of: a place may have come free since.
-    fn is_worse_than(self, there: Headroom, has_room: bool) -> bool {
+    fn is_worse_than(self, score: f32, has_room: bool) -> bool {
         match self {
-            Here::Waits(share) => has_room && there.share() > share + MARGIN,
+            Here::Waits(share) => has_room && score > share + MARGIN,
             Here::Full | Here::Nothing => true,
         }
     }
@@ -87,23 +113,28 @@ impl Rule for LargestShare {
         rng: &mut dyn Rng,
     ) -> Option<Decision> {
         let gate = route.here.as_deref().filter(|_| !tried.here());
-        if let Some(gate) = gate
-            && gate.start(now)
-        {
-            return Some(Decision::Run(Why::FreeHere));
+        if let Some(gate) = gate {
+            if let Some(index) = self.cheaper(route, gate, tried, now, rng) {
+                route.there[index].remote.try_one(now);
+                return Some(Decision::Forward(index, Why::CheaperThere));
+            }
+            if gate.start(now) {
+                return Some(Decision::Run(Why::FreeHere));
+            }
         }
         let here = Here::of(gate, now);
-        let mut index = best(route, tried, rng, |candidate| {
+        let mut index = best(route, tried, rng, |index, candidate| {
             let remote = &*candidate.remote;
             let headroom = remote.headroom()?;
             let has_room = !headroom.is_full(remote.queue());
-            let is_better = here.is_worse_than(headroom, has_room);
+            let score = headroom.share() + self.gain(index);
+            let is_better = here.is_worse_than(score, has_room);
             let may_try = !remote.rests(now) && starts_in_time(remote, headroom, tried, now);
-            (is_better && may_try).then(|| (has_room, headroom.share()))
+            (is_better && may_try).then_some((has_room, score))
         });
         if index.is_none() && gate.is_none() {
             // Rather one on probation, or one that refused, than none.
-            index = best(route, tried, rng, |candidate| {
+            index = best(route, tried, rng, |_, candidate| {
                 let headroom = candidate.remote.last_resort()?;
                 let in_time = starts_in_time(&candidate.remote, headroom, tried, now);
                 in_time.then(|| (false, headroom.share()))
@@ -117,6 +148,42 @@ impl Rule for LargestShare {
             Why::OnlyThere
         };
         Some(Decision::Forward(index, why))
+    }
+}
+
+impl LargestShare {
+    fn gain(&self, index: usize) -> f32 {
+        self.gains.get(index).copied().unwrap_or(0.0)
+    }
+
+    /// Whoever is worth leaving a free slot for.
+    fn cheaper(
+        &self,
+        route: &Route,
+        gate: &Gate,
+        tried: &Tried,
+        now: Time,
+        rng: &mut dyn Rng,
+    ) -> Option<usize> {
+        if self.gains.is_empty() {
+            return None;
+        }
+        let here = gate.headroom(now);
+        if here.free <= 0 {
+            return None;
+        }
+        best(route, tried, rng, |index, candidate| {
+            let remote = &*candidate.remote;
+            // Nobody is tried on probation for the sake of costs.
+            let is_well = remote.health().state() == HealthState::Healthy;
+            let headroom = remote.reported();
+            let gain = self.gain(index);
+            let score = headroom.share() + gain;
+            let is_better = gain > 0.0 && headroom.free > 0 && score > here.share() + MARGIN;
+            let may_try = is_well && !remote.rests(now);
+            (is_better && may_try && starts_in_time(remote, headroom, tried, now))
+                .then_some((true, score))
+        })
     }
 }
 
@@ -140,7 +207,7 @@ fn best(
     route: &Route,
     tried: &Tried,
     rng: &mut dyn Rng,
-    rank: impl Fn(&Candidate) -> Option<(bool, f32)>,
+    rank: impl Fn(usize, &Candidate) -> Option<(bool, f32)>,
 ) -> Option<usize> {
     let mut best: Option<(usize, Rank)> = None;
     let mut equals = 0u32;
@@ -148,7 +215,7 @@ fn best(
         if tried.node(candidate.node) {
             continue;
         }
-        let Some((has_room, share)) = rank(candidate) else {
+        let Some((has_room, share)) = rank(index, candidate) else {
             continue;
         };
         let rank = Rank {

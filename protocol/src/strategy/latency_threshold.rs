@@ -27,15 +27,16 @@ impl LatencyThreshold {
 
 impl Strategy for LatencyThreshold {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
-        let routes = seen.routes(|_, here, there| {
-            let theirs: Vec<f64> = there
-                .iter()
-                .map(|there| {
-                    let round_trip = there.neighbour.round_trip;
-                    f64::from(u8::from(round_trip.is_some_and(|rtt| rtt <= self.limit)))
-                })
-                .collect();
-            Box::new(Shares::strict(f64::from(u8::from(here.is_some())), &theirs))
+        let is_near =
+            |round_trip: Option<Duration>| round_trip.is_some_and(|rtt| rtt <= self.limit);
+        let near = seen.neighbours.iter().map(|n| is_near(n.round_trip));
+        let near: Vec<f64> = near.map(|near| f64::from(u8::from(near))).collect();
+        let mut shares: Vec<f64> = Vec::new();
+        let routes = seen.routes(|at| {
+            shares.clear();
+            shares.push(f64::from(u8::from(at.here.is_some())));
+            shares.extend(at.of(&near));
+            Box::new(Shares::strict(&shares))
         });
         Plan {
             routes,

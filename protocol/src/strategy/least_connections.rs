@@ -21,7 +21,7 @@ pub struct LeastConnections;
 impl Strategy for LeastConnections {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen.routes_alike(|| Box::new(Fewest)),
+            routes: seen.routes(|_| Box::new(Fewest)),
             ..Plan::default()
         }
     }

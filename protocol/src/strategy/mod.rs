@@ -6,6 +6,7 @@
 
 mod all_local;
 mod auction;
+mod cost;
 mod empirical;
 mod equal;
 mod external;
@@ -27,6 +28,7 @@ mod shares;
 mod shedding;
 mod static_share;
 mod time_weighted;
+mod told;
 mod usage;
 mod weights;
 
@@ -40,6 +42,7 @@ use crate::{NodeId, Time};
 
 pub use all_local::AllLocal;
 pub use auction::Auction;
+pub use cost::{CostSettings, ENERGY_LABEL, PRICE_LABEL};
 pub use empirical::Empirical;
 pub use equal::Equal;
 pub use external::{Action, ActionError, ActionRequest, External, node_key};
@@ -61,6 +64,7 @@ pub use settings::{
 };
 pub use static_share::StaticShare;
 pub use time_weighted::TimeWeighted;
+pub use told::{Grants, Told};
 pub use usage::{Groups, Limits, Load, LoadGroup, Usage};
 pub use weights::{TOTAL, Weights};
 

@@ -107,7 +107,7 @@ impl StrategyName {
     /// The strategy, with nothing learned yet.
     pub fn build(self, settings: &Settings) -> Box<dyn Strategy> {
         match self {
-            StrategyName::Headroom => Box::new(HeadroomFirst),
+            StrategyName::Headroom => Box::new(HeadroomFirst::new(settings.costs.clone())),
             StrategyName::Recalc => Box::new(Recalc::default()),
             StrategyName::Static => Box::new(StaticShare),
             StrategyName::AllLocal => Box::new(AllLocal),
@@ -125,7 +125,7 @@ impl StrategyName {
             StrategyName::NodeMargin => Box::new(NodeMargin::new(&settings.node)),
             StrategyName::PowerSaving => Box::new(PowerSaving::new(&settings.node)),
             StrategyName::Auction => Box::new(Auction::new(settings.auction)),
-            StrategyName::External => Box::new(External::default()),
+            StrategyName::External => Box::new(External::new(settings.costs.clone())),
         }
     }
 

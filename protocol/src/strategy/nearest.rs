@@ -22,12 +22,19 @@ pub struct Nearest;
 
 impl Strategy for Nearest {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
-        let routes = seen.routes(|_, _, there| {
-            let mut order: Vec<usize> = (0..there.len()).collect();
-            order.sort_by_key(|index| {
-                let round_trip = there[*index].neighbour.round_trip;
-                round_trip.unwrap_or(Duration::MAX)
-            });
+        let away = seen.neighbours.iter().map(|n| n.round_trip);
+        let away: Vec<Duration> = away.map(|rtt| rtt.unwrap_or(Duration::MAX)).collect();
+        let mut nearest: Vec<usize> = (0..away.len()).collect();
+        nearest.sort_by_key(|column| away[*column]);
+        // Of each neighbour its place among the candidates of a function.
+        let mut places: Vec<Option<usize>> = vec![None; away.len()];
+        let routes = seen.routes(|at| {
+            places.fill(None);
+            for (place, column) in at.columns().iter().enumerate() {
+                places[*column as usize] = Some(place);
+            }
+            let mut order = Vec::with_capacity(at.columns().len());
+            order.extend(nearest.iter().filter_map(|column| places[*column]));
             Box::new(ByDistance(order))
         });
         Plan {

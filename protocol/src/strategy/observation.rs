@@ -1,20 +1,16 @@
 //! What a strategy sees, and what it makes of it.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gate::Gate;
-use crate::neighbours::{Neighbour, Neighbours, Offered};
-use crate::offer::Grant;
-use crate::policy::Policy;
+use crate::neighbours::{Candidate, Neighbours, Row};
 use crate::route::Route;
-use crate::wire::Message;
 use crate::{FunctionName, NodeId, Time};
 
 use super::usage::{Load, Usage};
-use super::{Action, ActionRequest, Rule};
+use super::{Action, ActionRequest, Rule, Told};
 
 /// What a node sees when it plans.
 #[derive(Debug)]
@@ -75,8 +71,8 @@ pub struct Seen {
     pub from_clients: f64,
     /// Calls a second that were run here, whoever brought them.
     pub run: f64,
-    /// Calls a second that were run for each neighbour.
-    pub for_peers: BTreeMap<NodeId, f64>,
+    /// Calls a second that were run for neighbours, in the order of their ids.
+    pub for_peers: Vec<(NodeId, f64)>,
     /// Calls a second of clients that were refused.
     pub refused: f64,
     /// Replicas that the platform has of it.
@@ -90,10 +86,8 @@ pub struct Seen {
 pub struct Plan {
     /// One route for each function that the local platform or a neighbour has.
     pub routes: Vec<Route>,
-    /// The rates that this node accepts from each neighbour, to be told to it; empty for strategies without grants.
-    pub grants: BTreeMap<NodeId, Vec<Grant>>,
-    /// What else each neighbour is to be told; like grants, once a period only.
-    pub messages: Vec<(NodeId, Message)>,
+    /// What each neighbour is to be told; once a period only.
+    pub told: Told,
     /// What to ask a program beside the agent; once a period only, too.
     pub ask: Option<Ask>,
 }
@@ -106,11 +100,29 @@ impl Seen {
             gate,
             from_clients: 0.0,
             run: 0.0,
-            for_peers: BTreeMap::new(),
+            for_peers: Vec::new(),
             refused: 0.0,
             replicas: 1,
             service: None,
         }
+    }
+
+    /// Calls a second that were run for each of those nodes, in the order of their ids.
+    pub(super) fn for_each(&self, nodes: &[NodeId]) -> impl Iterator<Item = f64> {
+        let mut peers = &self.for_peers[..];
+        nodes.iter().map(move |node| {
+            while let [(peer, rate), rest @ ..] = peers {
+                if peer == node {
+                    peers = rest;
+                    return *rate;
+                }
+                if peer > node {
+                    break;
+                }
+                peers = rest;
+            }
+            0.0
+        })
     }
 }
 
@@ -129,107 +141,84 @@ impl<'a> Observation<'a> {
 
     /// One route for each function that the local platform or a neighbour has, with the rule that `rule` makes of it. The
     /// routes are in the order of their functions.
-    pub(super) fn routes(
-        &self,
-        mut rule: impl FnMut(&FunctionName, Option<&Seen>, &[There<'_>]) -> Box<dyn Rule>,
-    ) -> Vec<Route> {
-        let candidates = self.neighbours.candidates();
-        self.entries()
-            .into_iter()
-            .map(|entry| Route {
-                rule: rule(entry.function, entry.here, &entry.there),
-                function: entry.function.clone(),
-                here: entry.here.map(|seen| Arc::clone(&seen.gate)),
-                there: candidates.get(entry.function).cloned().unwrap_or_default(),
-            })
-            .collect()
+    pub(super) fn routes(&self, mut rule: impl FnMut(&At<'_>) -> Box<dyn Rule>) -> Vec<Route> {
+        let board = self.neighbours.board();
+        let mut routes = Vec::with_capacity(self.functions.len().max(board.rows().len()));
+        self.each(|at| {
+            routes.push(Route {
+                rule: rule(at),
+                function: at.function.clone(),
+                here: at.here.map(|seen| Arc::clone(&seen.gate)),
+                there: at.row.map(|row| Arc::clone(&row.there)).unwrap_or_default(),
+            });
+        });
+        routes
     }
 
-    /// The same with a rule that needs to know of neither the function nor the neighbours.
-    pub(super) fn routes_alike(&self, mut rule: impl FnMut() -> Box<dyn Rule>) -> Vec<Route> {
-        let candidates = self.neighbours.candidates();
-        let mut own: Vec<&Seen> = self.functions.iter().collect();
-        own.sort_by(|a, b| a.function.cmp(&b.function));
+    /// Looks at each function that the local platform or a neighbour has, in their order: both are sorted, so one walk is
+    /// enough.
+    fn each<'b>(&'b self, mut look: impl FnMut(&At<'b>)) {
+        let mut own: Vec<(usize, &Seen)> = self.functions.iter().enumerate().collect();
+        own.sort_by(|(_, a), (_, b)| a.function.cmp(&b.function));
         let mut own = own.into_iter().peekable();
-        let mut others = candidates.iter().peekable();
-        let mut routes = Vec::with_capacity(own.len().max(others.len()));
+        let mut rows = self.neighbours.board().rows().iter().peekable();
         loop {
-            let (here, there) = match (own.peek(), others.peek()) {
-                (None, None) => return routes,
-                (Some(_), None) => (own.next(), None),
-                (None, Some(_)) => (None, others.next()),
-                (Some(seen), Some((function, _))) => match seen.function.cmp(function) {
-                    Ordering::Less => (own.next(), None),
-                    Ordering::Equal => (own.next(), others.next()),
-                    Ordering::Greater => (None, others.next()),
-                },
+            let order = match (own.peek(), rows.peek()) {
+                (None, None) => return,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((_, seen)), Some(row)) => seen.function.cmp(&row.function),
             };
-            let function = here.map(|seen| &seen.function);
-            let Some(function) = function.or(there.map(|(function, _)| function)) else {
-                continue;
+            let here = own.next_if(|_| order.is_le());
+            let row = rows.next_if(|_| order.is_ge());
+            let function = match (here, row) {
+                (Some((_, seen)), _) => &seen.function,
+                (None, Some(row)) if row.is_offered => &row.function,
+                (None, _) => continue,
             };
-            routes.push(Route {
-                rule: rule(),
-                function: function.clone(),
-                here: here.map(|seen| Arc::clone(&seen.gate)),
-                there: there
-                    .map(|(_, there)| Arc::clone(there))
-                    .unwrap_or_default(),
+            look(&At {
+                function,
+                here: here.map(|(_, seen)| seen),
+                index: here.map(|(index, _)| index),
+                row,
             });
         }
     }
 
-    /// All functions, in their order. Neighbours' functions are in order too, so one walk over those of each is enough.
-    fn entries(&self) -> Vec<Entry<'_>> {
-        let mut entries: Vec<Entry<'_>> = self
-            .functions
-            .iter()
-            .map(|seen| Entry {
-                function: &seen.function,
-                here: Some(seen),
-                policy: self.neighbours.policy(&seen.function),
-                there: Vec::with_capacity(self.neighbours.len()),
-            })
-            .collect();
-        entries.sort_by(|a, b| a.function.cmp(b.function));
-        for neighbour in self.neighbours.iter() {
-            let mut at = 0;
-            for (function, offered) in &neighbour.functions {
-                let order = loop {
-                    match entries.get(at).map(|entry| entry.function.cmp(function)) {
-                        Some(Ordering::Less) => at += 1,
-                        other => break other,
-                    }
-                };
-                if order != Some(Ordering::Equal) {
-                    let entry = Entry {
-                        function,
-                        here: None,
-                        policy: self.neighbours.policy(function),
-                        there: Vec::new(),
-                    };
-                    entries.insert(at, entry);
-                }
-                if neighbour.may_take(entries[at].policy) {
-                    entries[at].there.push(There { neighbour, offered });
-                }
+    /// The row of each of this node's functions, in their order, where somebody offers it or bids for it.
+    pub(super) fn rows(&self) -> Vec<Option<&Row>> {
+        let mut rows = vec![None; self.functions.len()];
+        self.each(|at| {
+            if let Some(index) = at.index {
+                rows[index] = at.row;
             }
-        }
-        entries
+        });
+        rows
     }
 }
 
 /// A function with all who have it.
-struct Entry<'a> {
-    function: &'a FunctionName,
-    here: Option<&'a Seen>,
-    policy: Option<&'a Policy>,
-    there: Vec<There<'a>>,
+pub(super) struct At<'a> {
+    pub(super) function: &'a FunctionName,
+    pub(super) here: Option<&'a Seen>,
+    /// Its index among this node's functions.
+    pub(super) index: Option<usize>,
+    pub(super) row: Option<&'a Row>,
 }
 
-/// A neighbour that offers a function.
-#[derive(Clone, Copy)]
-pub(super) struct There<'a> {
-    pub(super) neighbour: &'a Neighbour,
-    pub(super) offered: &'a Offered,
+impl At<'_> {
+    /// The neighbours that offer it and may be sent its calls.
+    pub(super) fn there(&self) -> &[Candidate] {
+        self.row.map_or(&[], |row| &row.there)
+    }
+
+    /// The column of each of those: its place among all neighbours.
+    pub(super) fn columns(&self) -> &[u32] {
+        self.row.map_or(&[], |row| &row.columns)
+    }
+
+    /// Of what is said of each neighbour, that which is said of those.
+    pub(super) fn of<'b, T: Copy>(&'b self, cells: &'b [T]) -> impl Iterator<Item = T> + 'b {
+        self.columns().iter().map(|column| cells[*column as usize])
+    }
 }

@@ -32,7 +32,7 @@ impl PowerOfN {
 impl Strategy for PowerOfN {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         Plan {
-            routes: seen.routes_alike(|| Box::new(BestOfFew(self.0))),
+            routes: seen.routes(|_| Box::new(BestOfFew(self.0))),
             ..Plan::default()
         }
     }

@@ -5,7 +5,8 @@
 //! name. Not taken over from it: calls sent to neighbours that lack the function, a last target that takes what
 //! truncation lost of the others, and a minute's wait before the first plan.
 
-use rand::{Rng, RngExt};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
 
 use super::shares::Shares;
 use super::{Observation, Plan, Strategy};
@@ -16,10 +17,14 @@ pub struct Random;
 
 impl Strategy for Random {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
-        let routes = seen.routes(|_, here, there| {
-            let mine = here.map_or(0.0, |_| rng.random());
-            let theirs: Vec<f64> = there.iter().map(|_| rng.random()).collect();
-            Box::new(Shares::new(mine, &theirs))
+        // Many numbers for a plan, of which nothing but the shares depends.
+        let mut rng = Xoshiro256PlusPlus::from_rng(rng);
+        let mut shares: Vec<f64> = Vec::new();
+        let routes = seen.routes(|at| {
+            shares.clear();
+            shares.push(at.here.map_or(0.0, |_| rng.random()));
+            shares.extend(at.there().iter().map(|_| rng.random::<f64>()));
+            Box::new(Shares::new(&shares))
         });
         Plan {
             routes,

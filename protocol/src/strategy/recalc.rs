@@ -15,18 +15,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rand::Rng;
 
 use crate::delivery::{Decision, Tried};
 use crate::estimate::TokenBucket;
-use crate::offer::Grant;
 use crate::route::Route;
 use crate::{CallRate, FunctionName, NodeId, Time};
 
 use super::shares::Overflow;
-use super::{Observation, Plan, Rule, Seen, Strategy, Weights};
+use super::{Grants, Observation, Plan, Rule, Seen, Strategy, Told, Weights};
 
 /// The service time to reckon with before one has been measured, for a capacity in slots.
 const ASSUMED_SERVICE: Duration = Duration::from_millis(100);
@@ -37,97 +37,125 @@ const BURST_SECONDS: f64 = 0.1;
 /// burst.
 #[derive(Debug, Default)]
 pub struct Recalc {
-    granted: BTreeMap<FunctionName, Buckets>,
+    granted: BTreeMap<FunctionName, Arc<Limits>>,
 }
 
-type Buckets = BTreeMap<NodeId, Arc<TokenBucket>>;
+/// What the neighbours may send of a function.
+#[derive(Debug, Default)]
+struct Limits {
+    /// In the order of their ids.
+    nodes: Vec<NodeId>,
+    limits: Vec<Arc<Limit>>,
+}
+
+/// What a neighbour may send of a function.
+#[derive(Debug)]
+struct Limit {
+    /// Whether it may send anything.
+    is_open: AtomicBool,
+    bucket: TokenBucket,
+}
+
+impl Limit {
+    fn new(rate: CallRate) -> Limit {
+        Limit {
+            is_open: AtomicBool::new(false),
+            bucket: TokenBucket::new(rate, tokens(rate)),
+        }
+    }
+}
+
+fn tokens(rate: CallRate) -> u32 {
+    let tokens = rate.per_second() * BURST_SECONDS;
+    let whole = tokens as u32;
+    whole + u32::from(f64::from(whole) < tokens)
+}
 
 impl Strategy for Recalc {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
-        let mut grants: BTreeMap<NodeId, Vec<Grant>> = seen
-            .neighbours
-            .iter()
-            .map(|n| (n.node, Vec::new()))
-            .collect();
+        let nodes = seen.neighbours.board().nodes();
+        let mut grants = Grants::new(nodes);
         let mut granted = BTreeMap::new();
         for function in seen.functions {
-            let mut before = self.granted.remove(&function.function).unwrap_or_default();
-            let mut buckets = Buckets::new();
-            for (node, rate) in limits_in(seen, function) {
-                let tokens = (rate.per_second() * BURST_SECONDS).ceil() as u32;
-                let bucket = match before.remove(&node) {
-                    Some(bucket) => {
-                        bucket.set_rate(rate, tokens, seen.now);
-                        bucket
-                    }
-                    None => Arc::new(TokenBucket::new(rate, tokens)),
-                };
-                buckets.insert(node, bucket);
-                grants.entry(node).or_default().push(Grant {
-                    function: function.function.clone(),
-                    rate,
-                });
+            let rates = limits_in(function, nodes);
+            let before = self.granted.remove(&function.function).unwrap_or_default();
+            let limits = if before.nodes == nodes {
+                before
+            } else {
+                Arc::new(before.for_nodes(nodes))
+            };
+            limits.set(&rates, seen.now);
+            grants.push(&function.function, rates);
+            granted.insert(function.function.clone(), limits);
+        }
+        let mut weights: Vec<f64> = Vec::new();
+        let routes = seen.routes(|at| {
+            weights.clear();
+            if let Some(row) = at.row {
+                weights.extend(at.of(&row.granted));
             }
-            granted.insert(function.function.clone(), buckets);
-        }
-        for list in grants.values_mut() {
-            list.sort_by(|a, b| a.function.cmp(&b.function));
-        }
-        let routes = seen.routes(|function, _, there| {
-            let limits: Vec<f64> = there
-                .iter()
-                .map(|there| there.neighbour.grants.get(function))
-                .map(|limit_out| limit_out.map_or(0.0, |rate| rate.per_second()))
-                .collect();
             Box::new(Granted {
-                overflow: Overflow(Weights::proportional(&limits)),
-                limits_in: granted.get(function).cloned().unwrap_or_default(),
+                overflow: Overflow(Weights::proportional(&weights)),
+                limits_in: granted.get(at.function).cloned().unwrap_or_default(),
             })
         });
         self.granted = granted;
         Plan {
             routes,
-            grants,
+            told: Told::Grants(grants),
             ..Plan::default()
         }
     }
 }
 
-/// limit_in for each neighbour; those with nothing are left out. A neighbour without the function is among them, as its
-/// clients may call it all the same.
-fn limits_in(seen: &Observation<'_>, function: &Seen) -> Vec<(NodeId, CallRate)> {
+impl Limits {
+    /// The limits of those nodes; new ones for who had none, and of the others the same.
+    fn for_nodes(&self, nodes: &[NodeId]) -> Limits {
+        let limit = |node| match self.nodes.binary_search(node) {
+            Ok(column) => Arc::clone(&self.limits[column]),
+            Err(_) => Arc::new(Limit::new(CallRate::LEAST)),
+        };
+        Limits {
+            nodes: nodes.to_vec(),
+            limits: nodes.iter().map(limit).collect(),
+        }
+    }
+
+    /// Zero is none.
+    fn set(&self, rates: &[f64], now: Time) {
+        for (limit, rate) in self.limits.iter().zip(rates) {
+            if let Some(rate) = CallRate::new(*rate) {
+                limit.bucket.set_rate(rate, tokens(rate), now);
+            }
+            limit.is_open.store(*rate > 0.0, Relaxed);
+        }
+    }
+}
+
+/// limit_in for each neighbour, zero for nothing. A neighbour without the function has one, too, as its clients may call
+/// it all the same.
+fn limits_in(function: &Seen, nodes: &[NodeId]) -> Vec<f64> {
     let service = function.service.unwrap_or(ASSUMED_SERVICE);
     let sustained = function.gate.capacity().sustained_rate(service);
     let margin = (sustained - function.from_clients).max(0.0);
-    let peers: Vec<(NodeId, f64)> = seen
-        .neighbours
-        .iter()
-        .map(|n| {
-            (
-                n.node,
-                function.for_peers.get(&n.node).copied().unwrap_or(0.0),
-            )
-        })
-        .collect();
-    let used: f64 = peers.iter().map(|(_, p)| p).sum();
-    let count = peers.len() as f64;
-    peers
-        .into_iter()
-        .filter_map(|(node, p)| {
-            let limit = if margin >= used {
-                p + (margin - used) / count
-            } else {
-                p * margin / used
-            };
-            CallRate::up_to(limit).map(|rate| (node, rate))
-        })
-        .collect()
+    let mut rates: Vec<f64> = function.for_each(nodes).collect();
+    let used: f64 = rates.iter().sum();
+    let count = nodes.len() as f64;
+    for rate in &mut rates {
+        let limit = if margin >= used {
+            *rate + (margin - used) / count
+        } else {
+            *rate * margin / used
+        };
+        *rate = CallRate::up_to(limit).map_or(0.0, CallRate::per_second);
+    }
+    rates
 }
 
 #[derive(Debug)]
 struct Granted {
     overflow: Overflow,
-    limits_in: Buckets,
+    limits_in: Arc<Limits>,
 }
 
 impl Rule for Granted {
@@ -142,8 +170,10 @@ impl Rule for Granted {
     }
 
     fn accepts(&self, from: NodeId, now: Time) -> bool {
-        self.limits_in
-            .get(&from)
-            .is_some_and(|bucket| bucket.try_take(now))
+        let Ok(column) = self.limits_in.nodes.binary_search(&from) else {
+            return false;
+        };
+        let limit = &self.limits_in.limits[column];
+        limit.is_open.load(Relaxed) && limit.bucket.try_take(now)
     }
 }

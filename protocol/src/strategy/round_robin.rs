@@ -22,9 +22,9 @@ pub struct RoundRobin;
 
 impl Strategy for RoundRobin {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
-        let routes = seen.routes(|_, _, there| {
+        let routes = seen.routes(|at| {
             // Each plan begins somewhere else, so that no target is the first one of every plan.
-            let first = rng.random_range(0..=there.len());
+            let first = rng.random_range(0..=at.there().len());
             Box::new(InTurn(AtomicUsize::new(first)))
         });
         Plan {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::CostSettings;
 use super::prediction::{NodeType, UsageModel};
 use super::usage::{Groups, Limits};
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub node: NodeSettings,
     /// `auction`.
     pub auction: AuctionSettings,
+    /// `headroom`.
+    pub costs: CostSettings,
 }
 
 /// The parameters of `power-of-n`.
@@ -96,6 +99,7 @@ impl Default for Settings {
             },
             node: NodeSettings::default(),
             auction: AuctionSettings::default(),
+            costs: CostSettings::default(),
         }
     }
 }
@@ -121,6 +125,9 @@ pub enum SettingsError {
          zeta from 0 to 1"
     )]
     Auction,
+    /// A weight of a cost.
+    #[error("a weight of energy or price is out of range; give a number from 0 to 1")]
+    Cost,
 }
 
 impl Settings {
@@ -167,6 +174,11 @@ impl Settings {
                 && (0.0..=1.0).contains(&zeta),
             SettingsError::Auction,
         );
+        let weights = [self.costs.energy_weight, self.costs.price_weight];
+        check(
+            weights.iter().all(|weight| (0.0..=1.0).contains(weight)),
+            SettingsError::Cost,
+        );
         errors
     }
 }
@@ -195,6 +207,10 @@ mod tests {
                 epsilon: 0.6,
                 ..AuctionSettings::default()
             },
+            costs: CostSettings {
+                price_weight: 1.5,
+                ..CostSettings::default()
+            },
         };
         assert_eq!(
             settings.errors(),
@@ -204,6 +220,7 @@ mod tests {
                 SettingsError::Threshold,
                 SettingsError::Limit,
                 SettingsError::Auction,
+                SettingsError::Cost,
             ]
         );
     }

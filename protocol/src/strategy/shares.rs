@@ -10,7 +10,7 @@ use crate::route::Route;
 use super::{Rule, Weights};
 
 /// Every call goes to a target drawn by weight: the node itself, where it runs or waits, or a candidate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shares {
     /// Of the node itself, first, and of its candidates.
     weights: Weights,
@@ -19,27 +19,35 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Weights of the node itself and of its candidates. While the local platform is down the candidates' own hold, or
-    /// equal ones where none of them has any.
-    pub(super) fn new(here: f64, there: &[f64]) -> Shares {
-        let mut without = Weights::proportional(there);
-        if without.is_zero() {
-            without = Weights::proportional(&vec![1.0; there.len()]);
+    /// Weights of the node itself, first, and of its candidates. While the local platform is down the candidates' own hold,
+    /// or equal ones where none of them has any.
+    pub(super) fn new(shares: &[f64]) -> Shares {
+        let mut all = Shares::strict(shares);
+        if all.without.is_zero() {
+            let there = shares.len().saturating_sub(1);
+            all.without = Weights::proportional(&vec![1.0; there]);
         }
-        Shares::or_else(here, there, without)
+        all
     }
 
     /// As [`Shares::new`], but where no candidate has a weight none is used, even while the local platform is down.
-    pub(super) fn strict(here: f64, there: &[f64]) -> Shares {
-        Shares::or_else(here, there, Weights::proportional(there))
+    pub(super) fn strict(shares: &[f64]) -> Shares {
+        Shares {
+            weights: Weights::proportional(shares),
+            without: Weights::proportional(shares.get(1..).unwrap_or_default()),
+        }
     }
 
-    fn or_else(here: f64, there: &[f64], without: Weights) -> Shares {
-        let shares: Vec<f64> = std::iter::once(here).chain(there.iter().copied()).collect();
-        Shares {
-            weights: Weights::proportional(&shares),
-            without,
+    /// As [`Shares::new`], of shares that are mostly those of `last`, which are the last ones.
+    pub(super) fn like(last: &mut Option<(Vec<f64>, Shares)>, shares: &[f64]) -> Shares {
+        if let Some((same, made)) = last
+            && same == shares
+        {
+            return made.clone();
         }
+        let made = Shares::new(shares);
+        *last = Some((shares.to_vec(), made.clone()));
+        made
     }
 
     #[cfg(test)]

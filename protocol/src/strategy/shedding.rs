@@ -1,17 +1,14 @@
 //! What `node-margin` and `power-saving` share: an overloaded node sheds load to neighbours within their margins.
 
-use std::collections::BTreeMap;
-
 use rand::Rng;
 
+use crate::NodeId;
 use crate::trade::{Amount, Margin};
-use crate::wire::Message;
-use crate::{FunctionName, NodeId};
 
 use super::prediction::Prediction;
 use super::shares::Shares;
 use super::usage::{Groups, Limits, Load, LoadGroup, Usage, group_of};
-use super::{Observation, Plan, Strategy};
+use super::{Observation, Plan, Strategy, Told};
 
 /// One step moves this part of a function's calls.
 const STEP_OF_FUNCTION: f64 = 0.01;
@@ -31,7 +28,8 @@ pub(super) struct Shedding {
 
 /// A neighbour that may take load.
 struct Target {
-    node: NodeId,
+    /// Its place among the neighbours.
+    column: usize,
     /// What is left of its margin.
     left: f64,
     cost: [f64; 3],
@@ -47,8 +45,18 @@ struct Kept {
     step: f64,
 }
 
-/// Calls a second of each function at each neighbour.
-type Assigned = BTreeMap<(usize, NodeId), f64>;
+/// Calls a second of each function at each neighbour, one row after the other.
+struct Assigned {
+    calls: Vec<f64>,
+    neighbours: usize,
+}
+
+impl Assigned {
+    /// The calls of a function.
+    fn row(&self, function: usize) -> &[f64] {
+        &self.calls[function * self.neighbours..][..self.neighbours]
+    }
+}
 
 impl Strategy for Shedding {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
@@ -56,41 +64,26 @@ impl Strategy for Shedding {
         let ask = self.prediction.learn(seen, &self.groups, load);
         let usage = self.prediction.usage(load);
         let (kept, assigned) = self.shed(seen, load, &usage);
-        let indices: BTreeMap<&FunctionName, usize> = seen
-            .functions
-            .iter()
-            .enumerate()
-            .map(|(index, seen)| (&seen.function, index))
-            .collect();
-        let index = |name: &FunctionName| indices.get(name).copied();
-        let routes = seen.routes(|function, here, there| {
-            let Some((index, _)) = index(function).zip(here) else {
+        let margins = seen.neighbours.iter().map(|n| n.margin.points.get());
+        let margins: Vec<f64> = margins.collect();
+        let mut shares: Vec<f64> = Vec::new();
+        let routes = seen.routes(|at| {
+            shares.clear();
+            let Some(index) = at.index else {
                 // Only neighbours have it: by their margins.
-                let margins = there
-                    .iter()
-                    .map(|there| there.neighbour.margin.points.get());
-                return Box::new(Shares::new(0.0, &margins.collect::<Vec<f64>>()));
+                shares.push(0.0);
+                shares.extend(at.of(&margins));
+                return Box::new(Shares::new(&shares));
             };
-            let theirs: Vec<f64> = there
-                .iter()
-                .map(|there| assigned.get(&(index, there.neighbour.node)).copied())
-                .map(Option::unwrap_or_default)
-                .collect();
-            let given: f64 = theirs.iter().sum();
-            let here = if given > 0.0 {
-                kept[index].remaining
-            } else {
-                1.0
-            };
-            Box::new(Shares::new(here, &theirs))
+            shares.push(1.0);
+            shares.extend(at.of(assigned.row(index)));
+            if shares[1..].iter().any(|given| *given > 0.0) {
+                shares[0] = kept[index].remaining;
+            }
+            Box::new(Shares::new(&shares))
         });
-        let messages = self.margins(seen, load, &usage);
-        Plan {
-            routes,
-            messages,
-            ask,
-            ..Plan::default()
-        }
+        let told = Told::Margins(self.margins(seen, load, &usage));
+        Plan { routes, told, ask }
     }
 }
 
@@ -107,7 +100,11 @@ impl Shedding {
                 step: (function.from_clients * STEP_OF_FUNCTION).max(all * STEP_OF_ALL),
             })
             .collect();
-        let mut assigned = Assigned::new();
+        let neighbours = seen.neighbours.len();
+        let mut assigned = Assigned {
+            calls: vec![0.0; seen.functions.len() * neighbours],
+            neighbours,
+        };
         if !self.overload.exceeded(usage) {
             return (kept, assigned);
         }
@@ -137,7 +134,7 @@ impl Shedding {
             target.turn += 1;
             next += 1;
             *remaining -= calls;
-            *assigned.entry((function, target.node)).or_default() += calls;
+            assigned.calls[function * neighbours + target.column] += calls;
             load.add(*group, -calls);
             if !self.overload.exceeded(&self.prediction.usage(load)) {
                 break;
@@ -148,7 +145,7 @@ impl Shedding {
 
     /// What each neighbour may use here: what it uses already, and an equal part of what is left; where nothing is left, less
     /// than it uses, all in proportion.
-    fn margins(&self, seen: &Observation<'_>, load: Load, usage: &Usage) -> Vec<(NodeId, Message)> {
+    fn margins(&self, seen: &Observation<'_>, load: Load, usage: &Usage) -> Vec<(NodeId, Margin)> {
         let now = self.points.points(usage);
         let cost = [LoadGroup::High, LoadGroup::Medium, LoadGroup::Low].map(|group| {
             let mut more = load;
@@ -159,57 +156,56 @@ impl Shedding {
         if self.overload.exceeded(usage) {
             rest = rest.min(0.0);
         }
-        let uses = |node: NodeId| -> f64 {
-            let calls = seen.functions.iter().map(|function| {
-                let rate = function.for_peers.get(&node).copied().unwrap_or(0.0);
-                rate * cost[group_of(&self.groups, &function.function) as usize]
-            });
-            calls.sum()
-        };
-        let used: Vec<(NodeId, f64)> = seen
-            .neighbours
-            .iter()
-            .map(|n| (n.node, uses(n.node)))
-            .collect();
-        let sum: f64 = used.iter().map(|(_, points)| points).sum();
+        let nodes = seen.neighbours.board().nodes();
+        let mut used = vec![0.0; nodes.len()];
+        for function in seen.functions {
+            let cost = cost[group_of(&self.groups, &function.function) as usize];
+            for (used, rate) in used.iter_mut().zip(function.for_each(nodes)) {
+                *used += rate * cost;
+            }
+        }
+        let sum: f64 = used.iter().sum();
         let count = used.len().max(1) as f64;
-        used.into_iter()
-            .map(|(node, points)| {
-                let points = if rest >= 0.0 {
-                    points + rest / count
-                } else if sum > 0.0 {
-                    points * (1.0 + rest / sum).max(0.0)
-                } else {
-                    0.0
-                };
-                let margin = Margin {
-                    points: Amount::nearest(points),
-                    cost: cost.map(Amount::nearest),
-                };
-                (node, Message::Margin(margin))
-            })
-            .collect()
+        let told = nodes.iter().zip(used).map(|(node, points)| {
+            let points = if rest >= 0.0 {
+                points + rest / count
+            } else if sum > 0.0 {
+                points * (1.0 + rest / sum).max(0.0)
+            } else {
+                0.0
+            };
+            let margin = Margin {
+                points: Amount::nearest(points),
+                cost: cost.map(Amount::nearest),
+            };
+            (*node, margin)
+        });
+        told.collect()
     }
 }
 
 /// The neighbours that have a margin and a function of this node.
 fn targets(seen: &Observation<'_>) -> Vec<Target> {
-    seen.neighbours
-        .iter()
-        .filter(|neighbour| neighbour.margin.points.get() > 0.0)
-        .map(|neighbour| Target {
-            node: neighbour.node,
+    let mut functions: Vec<Vec<usize>> = Vec::new();
+    functions.resize_with(seen.neighbours.len(), || {
+        Vec::with_capacity(seen.functions.len())
+    });
+    for (index, row) in seen.rows().into_iter().enumerate() {
+        for column in row.map_or(&[][..], |row| &row.columns) {
+            functions[*column as usize].push(index);
+        }
+    }
+    let neighbours = seen.neighbours.iter().zip(functions).enumerate();
+    neighbours
+        .filter(|(_, (neighbour, functions))| {
+            neighbour.margin.points.get() > 0.0 && !functions.is_empty()
+        })
+        .map(|(column, (neighbour, functions))| Target {
+            column,
             left: neighbour.margin.points.get(),
             cost: neighbour.margin.cost.map(Amount::get),
-            functions: (0..seen.functions.len())
-                .filter(|i| {
-                    neighbour
-                        .functions
-                        .contains_key(&seen.functions[*i].function)
-                })
-                .collect(),
+            functions,
             turn: 0,
         })
-        .filter(|target| !target.functions.is_empty())
         .collect()
 }

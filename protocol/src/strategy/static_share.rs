@@ -18,17 +18,21 @@ pub struct StaticShare;
 
 impl Strategy for StaticShare {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
+        let mut last = None;
         Plan {
-            routes: seen.routes(|_, here, there| Box::new(shares(here.is_some(), there.len()))),
+            routes: seen.routes(|at| {
+                let shares = shares(at.here.is_some(), at.there().len());
+                Box::new(Shares::like(&mut last, &shares))
+            }),
             ..Plan::default()
         }
     }
 }
 
-fn shares(is_here: bool, there: usize) -> Shares {
-    let here = if is_here { HERE } else { 0.0 };
-    let each = THERE / there.max(1) as f64;
-    Shares::new(here, &vec![each; there])
+fn shares(is_here: bool, there: usize) -> Vec<f64> {
+    let mut shares = vec![THERE / there.max(1) as f64; there + 1];
+    shares[0] = if is_here { HERE } else { 0.0 };
+    shares
 }
 
 #[cfg(test)]
@@ -37,10 +41,11 @@ mod tests {
 
     #[test]
     fn sixty_here_and_forty_there() {
-        assert_eq!(shares(true, 0).parts(), [100]);
-        assert_eq!(shares(true, 1).parts(), [60, 40]);
-        assert_eq!(shares(true, 2).parts(), [60, 20, 20]);
-        assert_eq!(shares(true, 3).parts(), [60, 14, 13, 13]);
-        assert_eq!(shares(false, 2).parts(), [0, 50, 50]);
+        let parts = |is_here, there| Shares::new(&shares(is_here, there)).parts().to_vec();
+        assert_eq!(parts(true, 0), [100]);
+        assert_eq!(parts(true, 1), [60, 40]);
+        assert_eq!(parts(true, 2), [60, 20, 20]);
+        assert_eq!(parts(true, 3), [60, 14, 13, 13]);
+        assert_eq!(parts(false, 2), [0, 50, 50]);
     }
 }

@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use crate::offer::ServiceTime;
-
 use super::shares::Shares;
 use super::{Observation, Plan, Strategy};
 
-/// The service time to reckon with before any has been measured.
-const ASSUMED: Duration = Duration::from_millis(100);
+/// The service time to reckon with before any has been measured, in seconds.
+const ASSUMED: f64 = 0.1;
 /// A shorter time counts as this one, in seconds.
 const SHORTEST: f64 = 1e-4;
 
@@ -25,25 +23,35 @@ pub struct TimeWeighted;
 
 impl Strategy for TimeWeighted {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
-        let routes = seen.routes(|_, here, there| {
-            let theirs = there.iter().map(|there| there.offered.service);
-            let measured: Vec<Option<Duration>> = std::iter::once(here.and_then(|f| f.service))
-                .chain(theirs.map(|service| service.map(ServiceTime::as_duration)))
-                .collect();
-            let mean = mean(&measured).unwrap_or(ASSUMED);
-            let away = there.iter().map(|there| there.neighbour.round_trip);
-            let round_trips =
-                std::iter::once(Duration::ZERO).chain(away.map(Option::unwrap_or_default));
-            let shares: Vec<f64> = measured
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+        let away = seen.neighbours.iter().map(|n| seconds(n.round_trip));
+        let away: Vec<f64> = away.map(Option::unwrap_or_default).collect();
+        // Of the node itself, first, and of its candidates: service times, not a number where none was measured, and shares.
+        let (mut services, mut shares): (Vec<f64>, Vec<f64>) = Default::default();
+        let routes = seen.routes(|at| {
+            services.clear();
+            services.push(seconds(at.here.and_then(|f| f.service)).unwrap_or(f64::NAN));
+            let theirs = at
+                .there()
                 .iter()
-                .zip(round_trips)
-                .map(|(service, round_trip)| {
-                    let time = service.unwrap_or(mean) + round_trip;
-                    time.as_secs_f64().max(SHORTEST).recip()
-                })
-                .collect();
-            let mine = if here.is_some() { shares[0] } else { 0.0 };
-            Box::new(Shares::new(mine, &shares[1..]))
+                .map(|there| there.remote.service_seconds());
+            services.extend(theirs.map(|service| service.unwrap_or(f64::NAN)));
+            let mean = mean(&services).unwrap_or(ASSUMED);
+            let round_trips = std::iter::once(0.0).chain(at.of(&away));
+            shares.clear();
+            shares.extend(
+                services
+                    .iter()
+                    .zip(round_trips)
+                    .map(|(service, round_trip)| {
+                        let service = if service.is_nan() { mean } else { *service };
+                        (service + round_trip).max(SHORTEST).recip()
+                    }),
+            );
+            if at.here.is_none() {
+                shares[0] = 0.0;
+            }
+            Box::new(Shares::new(&shares))
         });
         Plan {
             routes,
@@ -52,12 +60,9 @@ impl Strategy for TimeWeighted {
     }
 }
 
-fn mean(measured: &[Option<Duration>]) -> Option<Duration> {
-    let known: Vec<f64> = measured
-        .iter()
-        .flatten()
-        .map(Duration::as_secs_f64)
-        .collect();
-    let count = known.len();
-    (count > 0).then(|| Duration::from_secs_f64(known.iter().sum::<f64>() / count as f64))
+/// The mean of those that are numbers.
+fn mean(measured: &[f64]) -> Option<f64> {
+    let known = measured.iter().filter(|seconds| !seconds.is_nan());
+    let (sum, count) = known.fold((0.0, 0u32), |(sum, count), s| (sum + s, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
 }

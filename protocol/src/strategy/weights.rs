@@ -2,6 +2,18 @@
 
 use rand::{Rng, RngExt};
 
+/// A larger share counts as this one.
+const MAX_SHARE: f64 = 1e12;
+/// Shares that sum to less are scaled first.
+const LEAST_SUM: f64 = 1e-200;
+/// Of so many shares the remainders need no allocation.
+const FEW: usize = 128;
+/// Parts with their remainders are in units of 2⁻¹⁵.
+const BITS: u32 = 15;
+const UNITS: i16 = i16::MAX;
+/// Added to a number below 2³¹, it leaves the nearest whole number in the low bits of the sum.
+const TO_WHOLE: f64 = 6_755_399_441_055_744.0;
+
 /// What weights sum to, unless there is nothing to weigh.
 pub const TOTAL: u32 = 100;
 
@@ -12,31 +24,17 @@ pub struct Weights(Vec<u32>);
 
 impl Weights {
     /// Divides the total in proportion to `shares` by the largest remainder (Hamilton's method), ties to the first.
-    /// Negative, infinite and undefined shares count as zero.
+    /// Negative, infinite and undefined shares count as zero. Remainders that differ by less than 2⁻¹⁵ are equal.
     pub fn proportional(shares: &[f64]) -> Weights {
-        let clean: Vec<f64> = shares
-            .iter()
-            .map(|s| {
-                if s.is_finite() {
-                    s.clamp(0.0, 1e12)
-                } else {
-                    0.0
-                }
-            })
-            .collect();
-        let sum: f64 = clean.iter().sum();
-        if sum <= 0.0 {
-            return Weights(vec![0; shares.len()]);
+        let usable = |share: &f64| (0.0..=MAX_SHARE).contains(share);
+        let sum = sum(shares);
+        if shares.iter().all(usable) && (sum == 0.0 || sum >= LEAST_SUM) {
+            return Weights(divided(shares, sum));
         }
-        let exact: Vec<f64> = clean.iter().map(|s| s / sum * f64::from(TOTAL)).collect();
-        let mut parts: Vec<u32> = exact.iter().map(|e| e.floor() as u32).collect();
-        let mut by_remainder: Vec<usize> = (0..exact.len()).filter(|i| clean[*i] > 0.0).collect();
-        by_remainder.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
-        let left = TOTAL.saturating_sub(parts.iter().sum()) as usize;
-        for index in by_remainder.into_iter().cycle().take(left) {
-            parts[index] += 1;
-        }
-        Weights(parts)
+        let shares: Vec<f64> = shares.iter().copied().map(clean).collect();
+        let largest = shares.iter().copied().fold(0.0, f64::max);
+        let shares: Vec<f64> = shares.iter().map(|share| share / largest).collect();
+        Weights(divided(&shares, self::sum(&shares)))
     }
 
     /// The parts, in the order of the shares.
@@ -68,6 +66,96 @@ impl Weights {
     }
 }
 
+fn clean(share: f64) -> f64 {
+    if share.is_finite() {
+        share.clamp(0.0, MAX_SHARE)
+    } else {
+        0.0
+    }
+}
+
+/// Four sums side by side, which a processor adds up at once.
+fn sum(shares: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    let fours = shares.chunks_exact(4);
+    let rest: f64 = fours.remainder().iter().sum();
+    for four in fours {
+        for (sum, share) in sums.iter_mut().zip(four) {
+            *sum += share;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// The total divided by usable shares. This is most of a plan's time, so it is written in loops without branches.
+fn divided(shares: &[f64], sum: f64) -> Vec<u32> {
+    if sum.is_nan() || sum <= 0.0 {
+        return vec![0; shares.len()];
+    }
+    let factor = f64::from(TOTAL << BITS) / sum;
+    let exact = |share: &f64| (share * factor + TO_WHOLE).to_bits() as u32;
+    let mut parts: Vec<u32> = shares.iter().map(exact).collect();
+    let mut few = [0; FEW];
+    let mut many = Vec::new();
+    let remainders = match few.get_mut(..shares.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(shares.len(), 0);
+            &mut many[..]
+        }
+    };
+    let mut given = 0;
+    for ((part, remainder), share) in parts.iter_mut().zip(&mut *remainders).zip(shares) {
+        let rest = *part as i16 & UNITS;
+        *remainder = if *share > 0.0 { rest } else { -1 };
+        *part >>= BITS;
+        given += *part;
+    }
+    let left = TOTAL.saturating_sub(given);
+    if left > 0 {
+        give(left, &mut parts, remainders);
+    }
+    parts
+}
+
+/// Gives one more each to those with the largest remainders.
+fn give(left: u32, parts: &mut [u32], remainders: &[i16]) {
+    // So many have the remainder `low` or more: at least as many as are left. It is the highest that has.
+    let (mut low, mut high) = (-1, i32::from(UNITS) + 1);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        let is_within = |remainder: &i16| i16::from(*remainder >= middle as i16);
+        let within = remainders
+            .chunks(FEW)
+            .map(|few| few.iter().map(is_within).sum::<i16>());
+        let within = within
+            .map(|count| count.unsigned_abs())
+            .map(u32::from)
+            .sum::<u32>();
+        if within < left {
+            high = middle;
+        } else {
+            low = middle;
+        }
+        if within == left {
+            break;
+        }
+    }
+    let low = low as i16;
+    let mut left = left;
+    for (part, remainder) in parts.iter_mut().zip(remainders) {
+        let more = u32::from(*remainder > low);
+        *part += more;
+        left -= more;
+    }
+    for (part, remainder) in parts.iter_mut().zip(remainders) {
+        if left > 0 && *remainder == low {
+            *part += 1;
+            left -= 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +174,8 @@ mod tests {
             [0, 0, 0]
         );
         assert_eq!(Weights::proportional(&[]).parts(), [0; 0]);
+        // Less than a number that can be divided by.
+        assert_eq!(Weights::proportional(&[1e-308, 3e-308]).parts(), [25, 75]);
     }
 
     #[test]

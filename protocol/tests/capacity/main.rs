@@ -1,109 +1,14 @@
 //! Capacity that nobody declared, learned on models of platforms in virtual time. The table of all cases is printed by
-//! `cargo test -p dfaas-protocol --test capacity -- --ignored --nocapture`.
+//! `cargo run --release -p dfaas-protocol --example capacity`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod model;
+#[allow(dead_code, reason = "the example needs more of it")]
+mod outcome;
 
-use model::{Case, MEAN, Model, Service, Trace};
-
-/// When it must have been learned, and when a run ends, in seconds.
-const LEARNED: f64 = 20.0;
-const END: f64 = 60.0;
-
-/// What came of a case: the run that learned, beside one that had the true number declared.
-struct Outcome {
-    learned: Trace,
-    declared: Trace,
-}
-
-impl Outcome {
-    fn of(case: &Case) -> Outcome {
-        Outcome {
-            learned: case.run(END),
-            declared: Case {
-                first: None,
-                ..case.clone()
-            }
-            .run(END),
-        }
-    }
-
-    /// Work served from `from` on, as a share of what the declared number serves.
-    fn share(&self, from: f64) -> f64 {
-        self.learned.served(from, END) / self.declared.served(from, END)
-    }
-
-    /// The share of the time from `from` to `to` in which the learned number is right.
-    fn right(&self, workers: u32, from: f64, to: f64) -> f64 {
-        self.learned
-            .share(from, to, |learned| is_right(learned, workers))
-    }
-
-    /// The median learned from 20 s on.
-    fn median(&self) -> u32 {
-        let steps = self.learned.steps.iter().filter(|s| s.at >= LEARNED);
-        let mut all: Vec<u32> = steps.map(|s| s.learned).collect();
-        all.sort_unstable();
-        all[all.len() / 2]
-    }
-}
-
-/// A case with several seeds.
-struct Many(Vec<Outcome>);
-
-impl Many {
-    fn of(seeds: u64, case: impl Fn(u64) -> Case) -> Many {
-        Many((0..seeds).map(|seed| Outcome::of(&case(seed))).collect())
-    }
-
-    fn mean(&self, of: impl Fn(&Outcome) -> f64) -> f64 {
-        self.0.iter().map(of).sum::<f64>() / self.0.len() as f64
-    }
-
-    /// See [`Outcome::share`].
-    fn share(&self, from: f64) -> f64 {
-        self.mean(|outcome| outcome.share(from))
-    }
-
-    /// The share of the seed that has the least of it.
-    fn least(&self, from: f64) -> f64 {
-        let shares = self.0.iter().map(|outcome| outcome.share(from));
-        shares.fold(f64::INFINITY, f64::min)
-    }
-
-    /// The share of the time from 20 s on in which the learned number is right.
-    fn right(&self, workers: u32) -> f64 {
-        self.mean(|outcome| outcome.right(workers, LEARNED, END))
-    }
-
-    /// The least and the greatest of the medians learned.
-    fn medians(&self) -> (u32, u32) {
-        let medians = self.0.iter().map(Outcome::median);
-        medians.fold((u32::MAX, 0), |(low, high), median| {
-            (low.min(median), high.max(median))
-        })
-    }
-}
-
-/// Within a tenth: below ten slots, exactly.
-fn is_right(learned: u32, workers: u32) -> bool {
-    learned.abs_diff(workers) * 10 <= workers
-}
-
-const MODELS: [Model; 3] = [Model::Fifo, Model::Shared, Model::Refusing];
-const SERVICES: [Service; 3] = [Service::Exponential, Service::Constant, Service::Lognormal];
-
-fn case(model: Model, service: Service, workers: u32, load: f64, seed: u64) -> Case {
-    Case {
-        model,
-        service,
-        workers: vec![(0.0, workers)],
-        rate: load * f64::from(workers) / MEAN,
-        first: Some(16),
-        seed,
-    }
-}
+use model::{Model, Service};
+use outcome::{END, LEARNED, MODELS, Many, SERVICES, case, following};
 
 #[test]
 fn where_calls_wait_in_the_platform_or_are_refused_it_is_within_a_tenth_after_twenty_seconds() {
@@ -189,20 +94,6 @@ fn it_follows_from_two_replicas_to_five_and_back() {
     }
 }
 
-/// With two workers, then five, then two again, for a minute each: the share of the time from 20 s on in each in which the learned
-/// number is right.
-fn following(model: Model, service: Service, seed: u64) -> [f64; 3] {
-    let case = Case {
-        workers: vec![(0.0, 2), (60.0, 5), (120.0, 2)],
-        ..case(model, service, 5, 2.0, seed)
-    };
-    let trace = case.run(180.0);
-    [(60.0, 2), (120.0, 5), (180.0, 2)].map(|(until, workers)| {
-        let from = until - 60.0 + LEARNED;
-        trace.share(from, until, |learned| is_right(learned, workers))
-    })
-}
-
 #[test]
 fn calls_that_take_longer_are_no_lesser_capacity() {
     for model in [Model::Fifo, Model::Shared] {
@@ -213,45 +104,5 @@ fn calls_that_take_longer_are_no_lesser_capacity() {
         let learned: Vec<u32> = late.map(|s| s.learned).collect();
         let right = learned.iter().filter(|l| l.abs_diff(8) <= 1).count();
         assert!(right * 10 >= learned.len() * 8, "{model:?}: {learned:?}");
-    }
-}
-
-#[test]
-#[ignore = "prints the table of measured cases"]
-fn table() {
-    const SLOTS: [u32; 6] = [1, 2, 4, 8, 16, 64];
-    print!("| platform | service | load |");
-    SLOTS.iter().for_each(|slots| print!(" {slots} |"));
-    println!(" least served from 20 s | from 0 s |");
-    println!("|---|---|---|{}", "---|".repeat(SLOTS.len() + 2));
-    for model in MODELS {
-        for service in SERVICES {
-            for load in [0.7, 2.0] {
-                print!("| {model:?} | {service:?} | {load} |");
-                let (mut least, mut least_at_once) = (f64::INFINITY, f64::INFINITY);
-                for workers in SLOTS {
-                    let many = Many::of(5, |seed| case(model, service, workers, load, seed));
-                    least = many.least(LEARNED).min(least);
-                    least_at_once = many.least(0.0).min(least_at_once);
-                    let (low, high) = many.medians();
-                    print!(" {:.2}, {low} to {high} |", many.right(workers));
-                }
-                println!(" {least:.3} | {least_at_once:.3} |");
-            }
-        }
-    }
-    println!("\n| platform | service | 2 workers | then 5 | then 2 |");
-    println!("|---|---|---|---|---|");
-    for model in MODELS {
-        for service in SERVICES {
-            let shares: Vec<_> = (0..5).map(|seed| following(model, service, seed)).collect();
-            let mean = |stage: usize| shares.iter().map(|s| s[stage]).sum::<f64>() / 5.0;
-            println!(
-                "| {model:?} | {service:?} | {:.2} | {:.2} | {:.2} |",
-                mean(0),
-                mean(1),
-                mean(2)
-            );
-        }
     }
 }

@@ -29,9 +29,9 @@ fn bids(site: &mut Site, n: u8, price: f64, per_second: f64) {
 
 /// The bids that go to the neighbour `n`, as price and rate.
 fn bids_to(plan: &Plan, n: u8) -> Vec<(f64, f64)> {
-    let mut told = plan.messages.iter();
+    let mut told = plan.told.clone().messages().into_iter();
     let bids = told.find_map(|(to, message)| match message {
-        Message::Bids(bids) if *to == node(n) => Some(bids),
+        Message::Bids(bids) if to == node(n) => Some(bids),
         _ => None,
     });
     let pair = |bid: &Bid| (bid.price.get(), bid.rate.per_second());
@@ -40,7 +40,7 @@ fn bids_to(plan: &Plan, n: u8) -> Vec<(f64, f64)> {
 
 /// The price and the rate that the neighbours are told.
 fn price(plan: &Plan) -> Option<(f64, f64)> {
-    let mut told = plan.messages.iter();
+    let mut told = plan.told.clone().messages().into_iter();
     let prices = told.find_map(|(_, message)| match message {
         Message::Prices(prices) => Some(prices),
         _ => None,

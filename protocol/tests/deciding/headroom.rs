@@ -409,10 +409,10 @@ fn fences_and_cordons_leave_neighbours_out_before_the_score() {
             )]
             .into(),
         );
-        // The cordoned one has the most, then those of the south, of the north, and the one that says nothing.
+        // The cordoned one has the most, then those of the south, of the north, and the one without a region.
         site.says(
             1,
-            &labels(&[("region", "south"), ("disk", "ssd")]),
+            &labels(&[("region", "south"), ("disk", "ssd"), ("data.maps", "")]),
             true,
             "9/10",
         );
@@ -423,7 +423,7 @@ fn fences_and_cordons_leave_neighbours_out_before_the_score() {
             "8/10",
         );
         site.says(3, &labels(&[("region", "north")]), false, "7/10");
-        site.says(4, &[], false, "6/10");
+        site.says(4, &labels(&[("data.maps", "")]), false, "6/10");
         match next(&site.route(Headroom, "f")) {
             Decision::Forward(index, _) => {
                 let route = site.route(Headroom, "f");
@@ -440,4 +440,8 @@ fn fences_and_cordons_leave_neighbours_out_before_the_score() {
     let both = [("dfaas.region", "north"), ("dfaas.require", "disk=ssd")];
     assert_eq!(goes_to(&both), None);
     assert_eq!(goes_to(&[("dfaas.privacy", "local")]), None);
+    assert_eq!(goes_to(&[("dfaas.data", "maps")]), Some(4));
+    assert_eq!(goes_to(&[("dfaas.data", "maps,tiles")]), None);
+    let both = [("dfaas.region", "south"), ("dfaas.data", "maps")];
+    assert_eq!(goes_to(&both), None);
 }

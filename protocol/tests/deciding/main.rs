@@ -7,6 +7,7 @@ mod all_local;
 mod any_route;
 mod auction;
 mod balancers;
+mod costs;
 mod delivery;
 mod external;
 mod gate;

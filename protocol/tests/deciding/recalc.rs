@@ -20,7 +20,7 @@ fn observed(u: f64, p: &[f64]) -> Site {
     site.functions[0].from_clients = u;
     for (n, p) in (1..).zip(p) {
         site.hears(n, &[("f", "4/4")]);
-        site.functions[0].for_peers.insert(node(n), *p);
+        site.functions[0].for_peers.push((node(n), *p));
     }
     site
 }
@@ -234,7 +234,7 @@ fn a_peer_is_held_to_its_grant() {
         site.functions.clear();
         site.has("f", slots(10), 8);
         site.functions[0].from_clients = 40.0;
-        site.functions[0].for_peers.insert(node(1), 10.0);
+        site.functions[0].for_peers = vec![(node(1), 10.0)];
         site
     };
     let route = site.route(StrategyName::Recalc, "f");

@@ -12,6 +12,7 @@ use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{
     NodeState, Observation, Plan, Seen, Settings, Strategy, StrategyName,
 };
+use dfaas_protocol::wire::Message;
 use dfaas_protocol::{
     CallRate, Capacity, FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Slots,
     Time,
@@ -156,8 +157,13 @@ impl Site {
 
     /// What the neighbour `n` is to be told.
     pub(crate) fn grants_to(plan: &Plan, n: u8) -> Vec<(String, f64)> {
-        plan.grants[&node(n)]
-            .iter()
+        let told = plan.told.clone().messages().into_iter();
+        let mut grants = told.filter_map(|(to, message)| match message {
+            Message::Grants(grants) if to == node(n) => Some(grants),
+            _ => None,
+        });
+        let grants = grants.next().unwrap().into_iter();
+        grants
             .map(|grant| (grant.function.to_string(), grant.rate.per_second()))
             .collect()
     }

@@ -42,10 +42,8 @@ fn margins(plan: &Plan) -> Vec<(f64, f64)> {
         Message::Margin(margin) => (margin.points.get(), margin.cost[1].get()),
         other => panic!("{other:?}"),
     };
-    plan.messages
-        .iter()
-        .map(|(_, message)| margin(message))
-        .collect()
+    let told = plan.told.clone().messages();
+    told.iter().map(|(_, message)| margin(message)).collect()
 }
 
 #[track_caller]
@@ -60,14 +58,14 @@ fn a_margin_is_what_is_used_and_an_equal_part_of_the_rest() {
     site.hears(2, &[("f", "4/4")]);
     // 100 of clients and 20 of the first: 70 %. 30 are left; the first uses 10.
     site.functions[0].from_clients = 100.0;
-    site.functions[0].for_peers.insert(node(1), 20.0);
+    site.functions[0].for_peers.push((node(1), 20.0));
     let told = margins(&site.plan(&mut *strategy));
     assert_near(told[0].0, 25.0);
     assert_near(told[1].0, 15.0);
     assert_near(told[0].1, 0.5);
     // 150 of clients and 20 each: 105 %. Of the 20 that they use, 15 fit.
     site.functions[0].from_clients = 150.0;
-    site.functions[0].for_peers.insert(node(2), 20.0);
+    site.functions[0].for_peers.push((node(2), 20.0));
     let told = margins(&site.plan(&mut *strategy));
     assert_near(told[0].0, 7.5);
     assert_near(told[1].0, 7.5);
@@ -169,7 +167,7 @@ fn what_is_too_much_goes_in_equal_parts() {
     assert_share(there[0], 10.0);
     assert_share(there[1], 10.0);
     // What cannot be relieved sheds all that it can: half a percent of 200 calls is for peers.
-    site.functions[0].for_peers.insert(node(1), 200.0);
+    site.functions[0].for_peers = vec![(node(1), 200.0)];
     let (here, _) = split(&route_of(site.plan(&mut *strategy), "f"));
     assert_eq!(here, 0);
 }

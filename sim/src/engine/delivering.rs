@@ -1,6 +1,5 @@
 //! A call on its way: decided at its origin, sent to a neighbour, and answered from there.
 
-use dfaas_protocol::NodeLabels;
 use dfaas_protocol::delivery::MAX_ATTEMPTS;
 
 use crate::policy::Policy;
@@ -58,7 +57,7 @@ impl World<'_> {
         );
         let policy = &self.experiment.functions[usize::from(call.function)].policy;
         assert!(
-            policy.is_offered_by(&NodeLabels::default()),
+            policy.is_offered_by(&self.experiment.nodes[to].labels),
             "a call stays where its function's fence keeps it"
         );
         assert_ne!(origin, to, "a call is sent to another node");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dfaas_protocol::estimate::RateMeter;
+use dfaas_protocol::estimate::{RateMeter, Tail};
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::policy::{Policy, Terms};
@@ -44,6 +44,8 @@ pub(crate) struct Local {
     pub(super) services: (Duration, u32),
     /// Mean time of a call, once one has been measured.
     pub(super) service: Option<Duration>,
+    /// The time that 95 % of calls keep to.
+    pub(super) tail: Tail,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +73,7 @@ impl Local {
         placement: Placement,
         node: Option<Arc<NodeSlots>>,
         policy: Arc<Policy>,
+        labels: &NodeLabels,
         platform: &Arc<Health>,
         peers: usize,
         now: Time,
@@ -81,7 +84,7 @@ impl Local {
                 Some(node) => gate.sharing(node),
                 None => gate,
             }),
-            is_offered: policy.is_offered_by(&NodeLabels::default()),
+            is_offered: policy.is_offered_by(labels),
             policy,
             waiting: Queue::new(),
             token_at: None,
@@ -89,6 +92,7 @@ impl Local {
             for_peers: vec![Counter::new(now); peers],
             services: (Duration::ZERO, 0),
             service: None,
+            tail: Tail::default(),
         }
     }
 
@@ -99,7 +103,7 @@ impl Local {
 
     /// The terms of a call that comes now.
     pub(super) fn terms(&self, now: Time) -> Terms {
-        let patience = self.policy.patience(self.service);
+        let patience = self.policy.patience(self.tail.get());
         Terms {
             priority: self.policy.priority,
             deadline: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_protocol::{Capacity, FunctionName, Slots, Time};
+use dfaas_protocol::{Capacity, FunctionName, NodeLabels, Slots, Time};
 use rand::{Rng, RngExt};
 
 use super::file::{Arrivals, Power};
@@ -26,6 +26,8 @@ pub struct Experiment {
     pub strategy: StrategyName,
     /// How often each strategy plans.
     pub periods: Periods,
+    /// How much energy and price weigh.
+    pub cost_weights: [f64; 2],
     /// The functions, in the order of the file.
     pub functions: Vec<Function>,
     /// The nodes; all else refers to them by their places here.
@@ -135,6 +137,8 @@ pub struct Site {
     pub clock: Clock,
     /// What it draws.
     pub power: Power,
+    /// What it says of itself.
+    pub labels: NodeLabels,
     /// For each function of the experiment, what the node has of it.
     pub functions: Vec<Option<Placement>>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::policy::Policy;
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Slots};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, NodeLabels, Slots};
 use rand_chacha::ChaCha8Rng;
 
 use super::amount::Amount;
@@ -33,7 +33,7 @@ impl Scenario {
             .iter()
             .map(|section| self.function(section))
             .collect::<Result<Vec<_>, _>>()?;
-        let makes = makes(&self.nodes);
+        let makes = makes(&self.nodes)?;
         let (mut nodes, capacities): (Vec<Site>, Vec<_>) = makes
             .iter()
             .enumerate()
@@ -70,6 +70,7 @@ impl Scenario {
             interval: self.interval_s.map(Duration::from_secs_f64),
             strategy: self.strategy.name,
             periods: self.periods(),
+            cost_weights: [self.strategy.energy_weight, self.strategy.price_weight],
             functions,
             links,
             sources: Vec::new(),
@@ -144,28 +145,24 @@ struct Make<'a> {
     name: String,
     group: String,
     keys: Cow<'a, NodesSection>,
+    labels: NodeLabels,
 }
 
-fn makes(nodes: &NodesSection) -> Vec<Make<'_>> {
+fn makes(nodes: &NodesSection) -> Result<Vec<Make<'_>>, ScenarioError> {
     let plain = (0..nodes.count.unwrap_or(0)).map(|index| {
         let name = format!("n{index}");
-        Make {
-            group: name.clone(),
-            name,
-            keys: Cow::Borrowed(nodes),
-        }
+        Make::new(name.clone(), name, Cow::Borrowed(nodes))
     });
     let grouped = nodes.groups.iter().flat_map(|group| {
         let keys = group.within(nodes);
         let group = group.name.clone().unwrap_or_default();
         let count = keys.count.unwrap_or(1);
-        (0..count).map(move |index| Make {
-            name: match count {
+        (0..count).map(move |index| {
+            let name = match count {
                 1 => group.clone(),
                 _ => format!("{group}-{index}"),
-            },
-            group: group.clone(),
-            keys: Cow::Owned(keys.clone()),
+            };
+            Make::new(name, group.clone(), Cow::Owned(keys.clone()))
         })
     });
     plain.chain(grouped).collect()
@@ -190,13 +187,29 @@ impl NodesSection {
             queue: self.queue.or(nodes.queue),
             speed: self.speed.clone().or_else(|| nodes.speed.clone()),
             power: self.power.or(nodes.power),
+            labels: self.labels.clone().or_else(|| nodes.labels.clone()),
             at_km: self.at_km,
             groups: Vec::new(),
         }
     }
 }
 
-impl Make<'_> {
+impl<'a> Make<'a> {
+    fn new(
+        name: String,
+        group: String,
+        keys: Cow<'a, NodesSection>,
+    ) -> Result<Make<'a>, ScenarioError> {
+        let labels = NodeLabels::new(keys.labels.clone().unwrap_or_default())
+            .map_err(|error| ScenarioError::invalid(format!("labels of nodes: {error}")))?;
+        Ok(Make {
+            name,
+            group,
+            keys,
+            labels,
+        })
+    }
+
     fn queue(&self) -> u32 {
         self.keys.queue.unwrap_or(DEFAULT_QUEUE)
     }
@@ -218,6 +231,7 @@ impl Make<'_> {
             speed: draw(&keys.speed).unwrap_or(1.0),
             clock: Clock::default(),
             power: keys.power.unwrap_or_default(),
+            labels: self.labels.clone(),
             functions: Vec::new(),
         };
         (site, rate.map_or(Capacity::Slots(slots), Capacity::Rate))

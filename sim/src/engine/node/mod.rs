@@ -14,7 +14,7 @@ use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{Observation, Plan, Seen, Settings, Strategy};
+use dfaas_protocol::strategy::{CostSettings, Observation, Plan, Seen, Settings, Strategy, Told};
 use dfaas_protocol::wire::{self, Message, WireError};
 use dfaas_protocol::{FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
@@ -72,6 +72,8 @@ pub(crate) struct Node {
     /// What was measured of those that it has, up to the last tick.
     seen: Vec<Seen>,
     strategy: Box<dyn Strategy>,
+    /// What it says of itself.
+    labels: NodeLabels,
     neighbours: Neighbours,
     period: Period,
     /// When the last tick was.
@@ -112,8 +114,17 @@ impl Node {
             .map(|(placement, function)| {
                 let policy = Arc::clone(&function.policy);
                 let shared = slots.clone();
-                let local = |placement| Local::new(placement, shared, policy, platform, peers, now);
-                placement.map(local)
+                placement.map(|placement| {
+                    Local::new(
+                        placement,
+                        shared,
+                        policy,
+                        &site.labels,
+                        platform,
+                        peers,
+                        now,
+                    )
+                })
             })
             .collect();
         let seen = functions
@@ -130,6 +141,15 @@ impl Node {
         let policies: BTreeMap<_, _> = policies
             .map(|function| (function.name.clone(), (*function.policy).clone()))
             .collect();
+        let [energy_weight, price_weight] = experiment.cost_weights;
+        let settings = Settings {
+            costs: CostSettings {
+                energy_weight,
+                price_weight,
+                here: site.labels.clone(),
+            },
+            ..Settings::default()
+        };
         let mut neighbours = Neighbours::new();
         neighbours.set_policies(policies);
         let mut node = Node {
@@ -140,7 +160,8 @@ impl Node {
             functions,
             together: Waiting::new(),
             seen,
-            strategy: strategy.build(&Settings::default()),
+            strategy: strategy.build(&settings),
+            labels: site.labels.clone(),
             measured: now,
             neighbours,
             period: Period::from_duration(period),
@@ -242,6 +263,7 @@ impl Node {
         if let Some(local) = self.functions[function].as_mut() {
             local.services.0 += service;
             local.services.1 += 1;
+            local.tail.record(service);
         }
     }
 
@@ -369,7 +391,7 @@ impl Node {
                 port: PORT,
             },
             period: self.period,
-            labels: NodeLabels::default(),
+            labels: self.labels.clone(),
             cordoned: false,
             functions,
         }))
@@ -404,8 +426,9 @@ impl Node {
                 local.service = seen.service;
             }
         }
-        self.plan(experiment, now)
-            .into_iter()
+        let told = self.plan(experiment, now);
+        let messages = told.messages().into_iter();
+        messages
             .map(|(peer, message)| Ok((index_of(&peer), wire::encode(&message)?)))
             .collect()
     }
@@ -437,7 +460,7 @@ impl Node {
         }
     }
 
-    /// Whether calls of neighbours are taken. Nodes of a scenario have no labels.
+    /// Whether calls of neighbours are taken.
     fn is_offered(&self, function: usize) -> bool {
         let local = self.functions[function].as_ref();
         local.is_none_or(|local| local.is_offered)
@@ -449,7 +472,7 @@ impl Node {
         }
     }
 
-    fn plan(&mut self, experiment: &Experiment, now: Time) -> Vec<(NodeId, Message)> {
+    fn plan(&mut self, experiment: &Experiment, now: Time) -> Told {
         self.stale = false;
         let mut seen = Observation::new(now, &self.neighbours, &self.seen);
         seen.measured = self.measured;
@@ -463,8 +486,6 @@ impl Node {
         self.routes.clear();
         self.routes
             .extend(functions.map(|function| route_of(&function.name)));
-        let grants = plan.grants.into_iter();
-        let grants = grants.map(|(peer, grants)| (peer, Message::Grants(grants)));
-        grants.chain(plan.messages).collect()
+        plan.told
     }
 }

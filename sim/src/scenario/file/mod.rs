@@ -73,6 +73,10 @@ pub struct StrategySection {
     pub period_s: f64,
     /// The same for single strategies, by name, where they are compared: `{ recalc = 5 }`.
     pub periods_s: BTreeMap<String, f64>,
+    /// How much energy weighs for `headroom`, from 0 to 1, by the nodes' labels `energy.gco2_kwh`.
+    pub energy_weight: f64,
+    /// How much the price weighs, by the nodes' labels `price`.
+    pub price_weight: f64,
 }
 
 impl Default for StrategySection {
@@ -81,6 +85,8 @@ impl Default for StrategySection {
             name: StrategyName::default(),
             period_s: 1.0,
             periods_s: BTreeMap::new(),
+            energy_weight: 0.0,
+            price_weight: 0.0,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The nodes of a scenario, and their clocks.
 
+use std::collections::BTreeMap;
+
 use dfaas_protocol::Slots;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,8 @@ pub struct NodesSection {
     pub speed: Option<Amount>,
     /// What the node draws.
     pub power: Option<Power>,
+    /// What each says of itself to its neighbours.
+    pub labels: Option<BTreeMap<String, String>>,
     /// Where a group's nodes are, in kilometres east and north, for a geographic topology; drawn if it is left out.
     pub at_km: Option<[f64; 2]>,
     /// Groups of nodes, each with its own in place of what stands above.

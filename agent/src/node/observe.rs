@@ -14,6 +14,7 @@ use crate::admin::view::{
 };
 use crate::explain::Explanations;
 use crate::telemetry::latency::FunctionLatency;
+use crate::telemetry::members::MemberCounters;
 use crate::telemetry::metrics;
 
 use super::control::Control;
@@ -131,6 +132,7 @@ impl Source for Observer {
                             free: headroom.map(|h| h.free),
                             size: headroom.map(|h| h.size),
                             service_ms: offered.service.map(|s| milliseconds(s.as_duration())),
+                            standing: offered.remote.trust().standing(),
                         }
                     })
                     .collect(),
@@ -174,12 +176,17 @@ impl Source for Observer {
     }
 
     fn metrics(&self) -> String {
-        let (shared, machine) = {
+        let (shared, machine, offers) = {
             let control = self.events.control();
             (
                 std::sync::Arc::clone(&control.shared),
                 control.machine_state,
+                control.neighbours.counts(),
             )
+        };
+        let members = MemberCounters {
+            offers,
+            calls_limited: shared.allowances.refused(),
         };
         let access = shared.access.as_ref();
         metrics::encode(
@@ -188,6 +195,7 @@ impl Source for Observer {
             &self.latencies(),
             access.map(|log| log.counters()),
             &self.events.overlay().counters(),
+            members,
             machine,
         )
     }

@@ -17,7 +17,7 @@ use crate::admin::view::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
-use crate::datapath::{PeerTls, Shared};
+use crate::datapath::{Allowances, PeerTls, Shared};
 use crate::explain::Explanations;
 use crate::health::{PlatformHealth, watch_platform};
 use crate::ingress::Front;
@@ -77,6 +77,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
             config.ingress.threads,
         ),
         timeouts: config.timeouts.clone(),
+        allowances: Arc::new(Allowances::new(config.limits.calls, clock)),
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
     });
@@ -117,6 +118,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
     tokio::spawn(events.clone().keep_time(config.strategy.period));
+    tokio::spawn(events.clone().keep_watch());
     tokio::spawn(events.clone().learn());
     tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
     tokio::spawn(events.clone().follow_platform(Arc::clone(&platform)));

@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
 use crate::datapath::{
-    AnswerBody, Context, PeerTls, Replay, Run, Speaks, Tunnel, buffered, function_in,
-    prepare_trunk, run_here, text,
+    AnswerBody, Context, Metered, PeerTls, Replay, Run, Speaks, Tunnel, Weighed, buffered,
+    function_in, prepare_trunk, run_here, text,
 };
 use crate::explain::{Begun, Ending, Explained, Missed, TOO_LONG};
 use crate::health;
@@ -30,6 +30,8 @@ use crate::routing::Served;
 
 use super::trunk::serve_trunk;
 
+/// Why a call is refused whose neighbour brings more than it may.
+pub(super) const LIMITED: &str = "limited";
 /// How long the body of a call that is refused may take to come.
 const BODY_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -52,15 +54,17 @@ pub async fn serve_connection(
         Ok(node) => node,
         Err(error) => return tracing::debug!(%error, "a peer was not recognised"),
     };
+    let metered = context.shared.allowances.connection(from);
     if Speaks::agreed(stream.get_ref().1.alpn_protocol()) == Speaks::Trunk {
-        return serve_trunk(context, stream, from, stop).await;
+        return serve_trunk(context, stream, from, metered, stop).await;
     }
+    let stream = Weighed::new(stream, metered.again());
     let tunnel = RefCell::new(None);
     let service = service_fn(|request| {
-        let (context, tunnel) = (Rc::clone(&context), &tunnel);
+        let (context, tunnel, metered) = (Rc::clone(&context), &tunnel, &metered);
         async move {
             let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
-            let mut response = take(&context, from, request).await;
+            let mut response = take(&context, from, metered, request).await;
             *tunnel.borrow_mut() = Tunnel::opened_by(&mut response, asked);
             Ok::<_, Infallible>(response)
         }
@@ -88,7 +92,12 @@ pub async fn serve_connection(
     }
 }
 
-async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn take(
+    context: &Context,
+    from: NodeId,
+    metered: &Metered,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let shared = &context.shared;
     if request.uri().path() == health::PATH {
         return if shared.is_draining() {
@@ -99,6 +108,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
             text(StatusCode::OK, "OK")
         };
     }
+    let takes = metered.take(shared.clock.now());
     let Some(name) = function_in(request.uri().path()) else {
         return refuse(request, "not-a-function").await;
     };
@@ -115,6 +125,9 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
     let mut response = if shared.is_draining() {
         explained.refused_to_peer("draining");
         refuse(request, "draining").await
+    } else if !takes {
+        explained.refused_to_peer(LIMITED);
+        refuse(request, LIMITED).await
     } else {
         match served.neighbours.get(&from) {
             Some(ran) => {

@@ -48,6 +48,16 @@ impl TokenBucket {
         self.take_within(now, 0).is_some()
     }
 
+    /// Takes so many tokens, be they there or not. The debt is one full bucket at most.
+    pub fn spend(&self, tokens: u64, now: Time) {
+        let now = now.as_nanos();
+        let most = now.saturating_add(self.burst().saturating_mul(2));
+        let span = self.interval().saturating_mul(tokens);
+        let _ = self.arrival.fetch_update(Relaxed, Relaxed, |arrival| {
+            Some(arrival.max(now).saturating_add(span).min(most))
+        });
+    }
+
     /// Takes a token now or promises one that comes later, if no more than `waiting` have been promised before it.
     /// Returns when the call may start.
     pub fn promise(&self, now: Time, waiting: u32) -> Option<Time> {

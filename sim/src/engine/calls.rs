@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) arrived: Time,
     /// When it began to wait.
     pub(crate) since: Time,
+    /// When it was last sent to a neighbour.
+    pub(crate) sent_at: Time,
     /// Seconds that it takes on a node of speed 1.
     pub(crate) service: f64,
     /// The node that a client brought it to, and which start of that node it was.

@@ -10,6 +10,8 @@ pub(crate) enum Event {
     Arrival { source: u32 },
     /// A node plans, and tells its neighbours; unless it has begun anew since.
     Tick { node: u32, boot: u32 },
+    /// A node looks after its neighbours, unless it has begun anew since.
+    Watch { node: u32, boot: u32 },
     /// A control message arrives.
     Message { to: u32, from: u32, message: u32 },
     /// A forwarded call arrives at a neighbour.

@@ -70,6 +70,7 @@ impl World<'_> {
         self.nodes[index] = node;
         self.offer(index)?;
         self.schedule_tick(index, self.now + self.period);
+        self.schedule_watch(index, self.now);
         Ok(())
     }
 }

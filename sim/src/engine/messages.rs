@@ -1,10 +1,15 @@
 //! Ticks, and the control messages that nodes send each other. A message is encoded once and goes to many.
 
+use std::time::Duration;
+
 use dfaas_protocol::Time;
 use dfaas_protocol::wire::WireError;
 
 use super::World;
 use super::event::Event;
+
+/// How often a node looks after its neighbours.
+const WATCH: Duration = Duration::from_millis(250);
 
 /// Messages on their way.
 #[derive(Debug, Default)]
@@ -74,6 +79,25 @@ impl World<'_> {
         Ok(())
     }
 
+    pub(super) fn schedule_watch(&mut self, node: usize, at: Time) {
+        if at < self.end {
+            let boot = self.nodes[node].boot;
+            let node = node as u32;
+            self.calendar.schedule(at, Event::Watch { node, boot });
+        }
+    }
+
+    pub(super) fn watch(&mut self, index: usize, boot: u32) -> Result<(), WireError> {
+        if !self.nodes[index].up || self.nodes[index].boot != boot {
+            return Ok(());
+        }
+        for (to, bytes) in self.nodes[index].watch(self.now)? {
+            self.send(index, &[to as u32], bytes);
+        }
+        self.schedule_watch(index, self.now + WATCH);
+        Ok(())
+    }
+
     pub(super) fn offer(&mut self, node: usize) -> Result<(), WireError> {
         let bytes = self.nodes[node].offer(self.now)?;
         self.send(node, self.experiment.links.neighbours(node), bytes);
@@ -102,11 +126,15 @@ impl World<'_> {
 
     pub(super) fn hear(&mut self, to: usize, from: u32, message: u32) -> Result<(), WireError> {
         let node = &mut self.nodes[to];
+        let mut answer = None;
         if node.up {
             let bytes = self.messages.bytes(message);
-            node.hear(self.experiment, from as usize, bytes, self.now)?;
+            answer = node.hear(self.experiment, from as usize, bytes, self.now)?;
         }
         self.messages.arrived(message);
+        if let Some(bytes) = answer {
+            self.send(to, &[from], bytes);
+        }
         Ok(())
     }
 }

@@ -140,6 +140,7 @@ impl<'a> World<'a> {
             world.offer(node)?;
             let first = period.mul_f64(rng.random());
             world.schedule_tick(node, Time::ZERO + first);
+            world.schedule_watch(node, Time::ZERO + first);
         }
         for source in 0..experiment.sources.len() {
             world.schedule_arrival(source);
@@ -151,6 +152,7 @@ impl<'a> World<'a> {
         match event {
             Event::Arrival { source } => self.arrival(source as usize),
             Event::Tick { node, boot } => self.tick(node as usize, boot)?,
+            Event::Watch { node, boot } => self.watch(node as usize, boot)?,
             Event::Message { to, from, message } => self.hear(to as usize, from, message)?,
             Event::Forwarded { call } => self.forwarded(call),
             Event::Unreached { call } => self.unreached(call),
@@ -199,6 +201,7 @@ impl<'a> World<'a> {
             wait: 0,
             arrived: self.now,
             since: self.now,
+            sent_at: self.now,
             service,
             origin: source.node as u32,
             origin_boot: node.boot,
@@ -243,6 +246,7 @@ impl<'a> World<'a> {
             "a call is sent to neighbours so often at most"
         );
         call.since = self.now;
+        call.sent_at = self.now;
         call.at = to as u32;
         call.at_boot = self.nodes[to].boot;
         self.ledger.forward(origin, self.now);
@@ -283,11 +287,12 @@ impl<'a> World<'a> {
     fn unreached(&mut self, id: CallId) {
         let call = &self.calls[id];
         let (origin, to, sent) = (call.origin as usize, call.at as usize, call.since);
+        let function = usize::from(call.function);
         self.ledger.unreached();
         if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
             return self.lose(id);
         }
-        self.nodes[origin].unreached(to, sent, self.now);
+        self.nodes[origin].unreached(function, to, sent, self.now);
         self.deliver(id);
     }
 
@@ -479,8 +484,8 @@ impl<'a> World<'a> {
         if !is_there || !self.wires.joins(origin, from) {
             return self.lose(id);
         }
-        let function = usize::from(call.function);
-        self.nodes[origin].answered(function, from, served, headroom, self.now);
+        let (function, sent) = (usize::from(call.function), call.sent_at);
+        self.nodes[origin].answered(function, from, served, headroom, sent, self.now);
         if served {
             let call = self.calls.take(id);
             let latency = self.now.since(call.arrived);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
 use dfaas_protocol::gate::Turn;
-use dfaas_protocol::neighbours::{Heard, Neighbours};
+use dfaas_protocol::neighbours::{Heard, Neighbours, Promise, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
@@ -174,7 +174,10 @@ impl Node {
         match delivery.next(route, now, &mut self.rng) {
             Decision::Run(_) => Step::Run,
             Decision::Wait(turn, _) => Step::Wait(turn),
-            Decision::Forward(place, _) => Step::Forward(index_of(&route.there[place].node) as u32),
+            Decision::Forward(place, _) => {
+                route.there[place].remote.begins();
+                Step::Forward(index_of(&route.there[place].node) as u32)
+            }
             Decision::Reject(why) => self.refuse(function, why, delivery.tried().terms()),
         }
     }
@@ -335,36 +338,48 @@ impl Node {
         }
     }
 
-    /// A neighbour answered a call: it served or refused it, and says what is left there.
+    /// A neighbour answered a call that was sent to it then: it served or refused it, and says what is left there.
     pub(crate) fn answered(
         &self,
         function: usize,
         from: usize,
         served: bool,
         headroom: Headroom,
+        sent: Time,
         now: Time,
     ) {
-        let Some(route) = self.route_of[function].map(|place| &self.routes[usize::from(place)])
-        else {
+        let Some(remote) = self.remote(function, from) else {
             return;
         };
+        let promise = if served {
+            Promise::Answered(now.since(sent))
+        } else {
+            Promise::Refused(Some(headroom))
+        };
+        remote.judge(promise, || now);
+        remote.report(headroom);
+        if served {
+            remote.took();
+        } else {
+            remote.refused(now);
+        }
+        remote.health().call_succeeded(|| now);
+    }
+
+    /// What is known of a function at a neighbour.
+    fn remote(&self, function: usize, at: usize) -> Option<&Remote> {
+        let route = &self.routes[usize::from(self.route_of[function]?)];
         let found = route
             .there
-            .binary_search_by_key(&from, |candidate| index_of(&candidate.node));
-        if let Ok(place) = found {
-            let remote = &route.there[place].remote;
-            remote.report(headroom);
-            if served {
-                remote.took();
-            } else {
-                remote.refused(now);
-            }
-            remote.health().call_succeeded(|| now);
-        }
+            .binary_search_by_key(&at, |candidate| index_of(&candidate.node));
+        Some(&route.there[found.ok()?].remote)
     }
 
     /// A neighbour could not be reached for a call that was sent then.
-    pub(crate) fn unreached(&self, from: usize, sent: Time, now: Time) {
+    pub(crate) fn unreached(&self, function: usize, from: usize, sent: Time, now: Time) {
+        if let Some(remote) = self.remote(function, from) {
+            remote.judge(Promise::Broke, || now);
+        }
         if let Some(neighbour) = self.neighbours.get(id_of(from)) {
             neighbour.health.call_failed(sent, now);
         }
@@ -432,7 +447,6 @@ impl Node {
         experiment: &Experiment,
         now: Time,
     ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
-        self.neighbours.expire(now);
         let peers = experiment.links.neighbours(self.index);
         let seconds = now.since(self.measured).as_secs_f64().max(1e-3);
         self.measured = now;
@@ -461,15 +475,28 @@ impl Node {
             .collect()
     }
 
+    /// Looks after the neighbours, and returns what to ask some of them, by the neighbour's index.
+    pub(crate) fn watch(&mut self, now: Time) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
+        let watched = self.neighbours.watch(now, &mut self.rng);
+        self.stale |= !watched.expired.is_empty();
+        let questions = watched.questions.into_iter();
+        questions
+            .map(|question| {
+                let message = wire::encode(&Message::Question(question.about))?;
+                Ok((index_of(&question.ask), message))
+            })
+            .collect()
+    }
+
     /// A control message arrived. What changes the plan is planned with before the next decision, with what was measured
-    /// up to the last tick.
+    /// up to the last tick. Returns what it is answered with.
     pub(crate) fn hear(
         &mut self,
         experiment: &Experiment,
         from: usize,
         bytes: &[u8],
         now: Time,
-    ) -> Result<(), WireError> {
+    ) -> Result<Option<Vec<u8>>, WireError> {
         let node = id_of(from);
         let heard = match wire::decode(bytes)? {
             Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
@@ -477,8 +504,17 @@ impl Node {
             Message::Margin(margin) => self.neighbours.hear_margin(node, margin, now),
             Message::Prices(prices) => self.neighbours.hear_prices(node, prices, now),
             Message::Bids(bids) => self.neighbours.hear_bids(node, bids, now),
-            Message::Farewell if self.neighbours.remove(node, now) => Heard::Changed,
+            Message::Farewell if self.neighbours.farewell(node, now) => Heard::Changed,
             Message::Farewell => Heard::Stale,
+            Message::Question(about) => {
+                let answer = self.neighbours.is_asked(node, about, now);
+                let answer = answer.map(|seen| wire::encode(&Message::Sighting(seen)));
+                return answer.transpose();
+            }
+            Message::Sighting(seen) => {
+                self.neighbours.is_told(node, seen, now);
+                Heard::Refreshed
+            }
         };
         if heard == Heard::Changed {
             self.stale = true;
@@ -486,7 +522,7 @@ impl Node {
                 self.neighbours.measure(node, link.delay * 2);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The node is gone; returns the calls that waited for a slot.

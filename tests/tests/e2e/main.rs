@@ -21,6 +21,7 @@ mod http2;
 mod lab;
 mod large;
 mod life;
+mod members;
 mod overload;
 mod policy;
 mod second_tries;

@@ -18,6 +18,7 @@ use crate::datapath::trunk::frame::MAX_DATA;
 use crate::explain::{Begun, Ending, Explained, Missed, TOO_LONG};
 use crate::routing::{Served, Slot};
 
+use super::super::serve::LIMITED;
 use super::calls::{Calls, Ticket};
 
 /// Runs one call until it is answered, refused or given up. Returns its number.
@@ -74,6 +75,9 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, priority: Priority, 
     };
     if shared.is_draining() {
         return refuse(explained, "draining");
+    }
+    if !calls.metered.take(shared.clock.at(now.into_std())) {
+        return refuse(explained, LIMITED);
     }
     let Some(ran) = served.neighbours.get(&calls.from) else {
         return refuse(explained, "not-a-neighbour");

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::datapath::Metered;
 use crate::datapath::trunk::frame::Frame;
 
 use super::calls::{Calls, Ticket};
@@ -24,6 +25,7 @@ type New = (u32, Rc<Ticket>, Priority, Bytes);
 /// The connection of a trunk.
 pub(super) struct Connection<'a> {
     stream: TlsStream<BufReader<TcpStream>>,
+    metered: Metered,
     calls: &'a Calls,
     input: BytesMut,
     /// Calls that were read and not begun.
@@ -37,9 +39,14 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(stream: TlsStream<BufReader<TcpStream>>, calls: &'a Calls) -> Connection<'a> {
+    pub(super) fn new(
+        stream: TlsStream<BufReader<TcpStream>>,
+        metered: Metered,
+        calls: &'a Calls,
+    ) -> Connection<'a> {
         Connection {
             stream,
+            metered,
             calls,
             input: BytesMut::new(),
             new: Vec::new(),
@@ -67,6 +74,7 @@ impl<'a> Connection<'a> {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.reserve(READ);
         let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        self.metered.weigh(read);
         let mut bytes = &self.input[..];
         while let Some((frame, len)) = Frame::read(bytes).map_err(io::Error::other)? {
             match frame {

@@ -216,7 +216,7 @@ mod tests {
     fn who_floods_is_ignored_then_cut_off_for_longer_each_time() {
         let mut sender = Sender::new(RATES);
         let (taken, ignored, cuts) = floods(&mut sender, 0, 1, 60_000);
-        assert_eq!(cuts, [5, 10, 20]);
+        assert_eq!(cuts, [5, 10, 20, 40]);
         assert!(taken < 700, "{taken}");
         assert!(ignored > 50_000);
         assert!(sender.is_of_note(at(60_000)));

@@ -35,6 +35,10 @@ impl<'a> Sent<'a> {
 
     /// It was refused with that word, by one that says that this is left.
     pub fn refused(self, word: Option<&str>, says: Option<Headroom>) {
+        // What a neighbour grants says nothing of the room that it has.
+        if word == Some(Rejection::OverGrant.as_str()) {
+            return self.void();
+        }
         let full = word == Some(Rejection::Full.as_str());
         self.judge(Promise::Refused(says.filter(|_| full)));
     }

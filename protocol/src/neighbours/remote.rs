@@ -52,7 +52,7 @@ pub enum Promise {
     Broke,
     /// There was no answer for so long.
     Stalled(Duration),
-    /// Something else ended it.
+    /// Something else ended it, or a refusal that says nothing of its room.
     Void,
 }
 

@@ -208,6 +208,7 @@ impl Neighbours {
                 if order == Order::Anew || now.since(departed.at) >= AWAY {
                     let _ = departed.health.is_back(now);
                 }
+                let _ = departed.health.is_heard(now);
                 (departed.health, departed.boots, departed.records)
             }
             None => (

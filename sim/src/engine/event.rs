@@ -1,7 +1,32 @@
 //! What happens. Small, as there are millions: calls and messages are kept elsewhere and named by their places.
 
+use dfaas_protocol::delivery::Rejection;
+
 /// A place among the calls.
 pub(crate) type CallId = u32;
+
+/// What came of a call at a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// It ran.
+    Served,
+    /// It was refused for want of room.
+    Full,
+    /// It was more than the neighbour had granted, which says nothing of its room.
+    OverGrant,
+    /// It was refused for another reason.
+    Refused,
+}
+
+impl From<Rejection> for Came {
+    fn from(why: Rejection) -> Came {
+        match why {
+            Rejection::Full => Came::Full,
+            Rejection::OverGrant => Came::OverGrant,
+            _ => Came::Refused,
+        }
+    }
+}
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +54,7 @@ pub(crate) enum Event {
     /// The answer of a neighbour is back at the call's origin, with what is left there.
     Answer {
         call: CallId,
-        served: bool,
+        came: Came,
         free: i32,
         size: u32,
     },

@@ -30,7 +30,7 @@ use arrivals::nanos;
 use calendar::Calendar;
 use calls::{Call, Calls};
 use cores::Cores;
-use event::{CallId, Event};
+use event::{CallId, Came, Event};
 use local::Next;
 use messages::Messages;
 use node::{Node, Step};
@@ -162,11 +162,11 @@ impl<'a> World<'a> {
             Event::SharedDone { node, version } => self.shared_done(node as usize, version),
             Event::Answer {
                 call,
-                served,
+                came,
                 free,
                 size,
             } => {
-                self.answered(call, served, Headroom { free, size });
+                self.answered(call, came, Headroom { free, size });
             }
             Event::Fault { incident, begins } => self.fault(incident, begins)?,
         }
@@ -278,7 +278,7 @@ impl<'a> World<'a> {
             Step::Run => self.start(id),
             Step::Wait(turn) => self.wait(id, turn),
             Step::Displace(other) => self.displace(id, other),
-            Step::Refuse(_) => self.answer(id, false),
+            Step::Refuse(why) => self.answer(id, why.into()),
             Step::Forward(_) => unreachable!("an admission has no way to say forward"),
         }
     }
@@ -353,7 +353,7 @@ impl<'a> World<'a> {
             call.delivery.dropped_here();
             self.deliver(id);
         } else {
-            self.answer(id, false);
+            self.answer(id, Came::Refused);
         }
     }
 
@@ -435,7 +435,7 @@ impl<'a> World<'a> {
             self.ledger
                 .serve((node, function), latency, false, self.now);
         } else {
-            self.answer(id, true);
+            self.answer(id, Came::Served);
         }
     }
 
@@ -457,11 +457,11 @@ impl<'a> World<'a> {
     }
 
     /// Sends the answer to a forwarded call back, with what is left here now.
-    fn answer(&mut self, id: CallId, served: bool) {
+    fn answer(&mut self, id: CallId, came: Came) {
         let call = &self.calls[id];
         let (from, origin) = (call.at as usize, call.origin as usize);
         let function = usize::from(call.function);
-        let body = if served {
+        let body = if came == Came::Served {
             self.experiment.functions[function].answer_bytes
         } else {
             0
@@ -470,14 +470,14 @@ impl<'a> World<'a> {
         let Headroom { free, size } = self.nodes[from].says(function, self.now);
         let answer = Event::Answer {
             call: id,
-            served,
+            came,
             free,
             size,
         };
         self.calendar.schedule(at, answer);
     }
 
-    fn answered(&mut self, id: CallId, served: bool, headroom: Headroom) {
+    fn answered(&mut self, id: CallId, came: Came, headroom: Headroom) {
         let call = &self.calls[id];
         let (origin, from) = (call.origin as usize, call.at as usize);
         let is_there = self.nodes[origin].up && self.nodes[origin].boot == call.origin_boot;
@@ -485,8 +485,8 @@ impl<'a> World<'a> {
             return self.lose(id);
         }
         let (function, sent) = (usize::from(call.function), call.sent_at);
-        self.nodes[origin].answered(function, from, served, headroom, sent, self.now);
-        if served {
+        self.nodes[origin].answered(function, from, came, headroom, sent, self.now);
+        if came == Came::Served {
             let call = self.calls.take(id);
             let latency = self.now.since(call.arrived);
             self.ledger

@@ -22,7 +22,7 @@ use crate::policy::Policy;
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
-use super::event::CallId;
+use super::event::{CallId, Came};
 use super::local::{Local, Next};
 
 /// Nobody connects to it, but an offer names an address.
@@ -343,7 +343,7 @@ impl Node {
         &self,
         function: usize,
         from: usize,
-        served: bool,
+        came: Came,
         headroom: Headroom,
         sent: Time,
         now: Time,
@@ -351,14 +351,15 @@ impl Node {
         let Some(remote) = self.remote(function, from) else {
             return;
         };
-        let promise = if served {
-            Promise::Answered(now.since(sent))
-        } else {
-            Promise::Refused(Some(headroom))
+        let promise = match came {
+            Came::Served => Promise::Answered(now.since(sent)),
+            Came::Full => Promise::Refused(Some(headroom)),
+            Came::Refused => Promise::Refused(None),
+            Came::OverGrant => Promise::Void,
         };
         remote.judge(promise, || now);
         remote.report(headroom);
-        if served {
+        if came == Came::Served {
             remote.took();
         } else {
             remote.refused(now);

@@ -7,7 +7,9 @@
 //! One noun and one verb carry it. The noun is the [`offer`]: what a node will take, per function. The verb is
 //! [`deliver`](delivery): for one call, run it here, wait here, forward it to a neighbour, or refuse it with a reason.
 
+pub mod allowance;
 pub mod capacity;
+pub mod claims;
 pub mod delivery;
 pub mod estimate;
 pub mod function;
@@ -22,6 +24,7 @@ pub mod offer;
 pub mod policy;
 pub mod queue;
 pub mod route;
+pub mod sighting;
 pub mod standing;
 pub mod strategy;
 pub mod time;
@@ -29,6 +32,7 @@ pub mod trade;
 pub mod wire;
 
 pub use capacity::{CallRate, Capacity, Slots};
+pub use claims::ClaimLimits;
 pub use function::FunctionName;
 pub use headroom::Headroom;
 pub use health::{Health, HealthLimits, HealthState};

@@ -33,12 +33,16 @@ pub enum Verdict {
     Excluded(Excluded),
     /// It does not answer.
     Ejected,
+    /// It is silent for too long.
+    Suspected,
     /// It refused a call, and is left alone for a while.
     Resting,
     /// It has no room left, not even to wait.
     NoRoom,
     /// It answers again, and is sent only some calls.
     Probation,
+    /// Too many of its offers proved false, and it is sent only some calls.
+    Distrusted,
     /// Nothing spoke against it but what the strategy weighs.
     Open,
 }
@@ -51,9 +55,11 @@ impl Verdict {
             Verdict::Tried => "tried",
             Verdict::Excluded(excluded) => excluded.as_str(),
             Verdict::Ejected => "ejected",
+            Verdict::Suspected => "suspected",
             Verdict::Resting => "resting",
             Verdict::NoRoom => "no-room",
             Verdict::Probation => "probation",
+            Verdict::Distrusted => "distrusted",
             Verdict::Open => "open",
         }
     }
@@ -65,12 +71,16 @@ impl Verdict {
             Verdict::Tried
         } else if health == HealthState::Ejected {
             Verdict::Ejected
+        } else if health == HealthState::Suspected {
+            Verdict::Suspected
         } else if remote.rests(now) {
             Verdict::Resting
         } else if headroom.is_full(remote.queue()) {
             Verdict::NoRoom
         } else if health == HealthState::Probation {
             Verdict::Probation
+        } else if !remote.trust().is_full() {
+            Verdict::Distrusted
         } else {
             Verdict::Open
         }

@@ -8,12 +8,13 @@ use bincode::config::{self, Configuration, Limit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::FunctionName;
 use crate::offer::{Grant, Offer};
+use crate::sighting::Sighting;
 use crate::trade::{Bid, Margin, Price};
+use crate::{FunctionName, NodeId};
 
 /// The version that this code speaks. A change of any message is a new version.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// The largest message, in bytes, with its version byte.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 /// The most functions in an offer, and the most grants in a message.
@@ -41,6 +42,10 @@ pub enum Message {
     Prices(Vec<Price>),
     /// What the sender would pay for the receiver's; sorted by function. They replace all before them.
     Bids(Vec<Bid>),
+    /// The sender does not hear a node: when did the receiver?
+    Question(NodeId),
+    /// The answer.
+    Sighting(Sighting),
 }
 
 /// Why a message was not sent or not taken.
@@ -147,7 +152,7 @@ fn validate(message: &Message) -> Result<(), WireError> {
             "more than 4096 bids",
             "bids are not sorted, each function once",
         )?,
-        Message::Farewell | Message::Margin(_) => {}
+        Message::Farewell | Message::Margin(_) | Message::Question(_) | Message::Sighting(_) => {}
     }
     Ok(())
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use dfaas_protocol::labels::{MAX_LABEL, MAX_LABELS};
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
+use dfaas_protocol::sighting::Sighting;
 use dfaas_protocol::trade::{Amount, Bid, Margin, Price};
 use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MESSAGE, Message, VERSION, WireError};
 use dfaas_protocol::wire::{decode, encode};
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeLabels, Slots};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots};
 use proptest::prelude::*;
 
 /// Where things stand in [`FULL_OFFER`].
@@ -24,7 +25,7 @@ const RATE: usize = 78;
 
 /// Slots with a service time and a rate without one, on a host with an IPv4 address.
 const FULL_OFFER: &[u8] = &[
-    0x02, // version
+    0x03, // version
     0x00, // an offer
     0xfd, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, // boot 0x0102030405060708
     0x07, // sequence
@@ -51,7 +52,7 @@ const FULL_OFFER: &[u8] = &[
 
 /// No function, on a host with an IPv6 address.
 const V6_OFFER: &[u8] = &[
-    0x02, 0x00, 0x02, 0x01, // boot 2, sequence 1
+    0x03, 0x00, 0x02, 0x01, // boot 2, sequence 1
     0x01, 0x01, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, // 2001:db8::1
     0x50, // port 80
     0x01, 0x00, 0x00, // every millisecond, no label, not cordoned
@@ -59,18 +60,18 @@ const V6_OFFER: &[u8] = &[
 ];
 
 /// No host.
-const HOSTLESS_OFFER: &[u8] = &[0x02, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x00];
+const HOSTLESS_OFFER: &[u8] = &[0x03, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x00];
 
 const GRANTS: &[u8] = &[
-    0x02, 0x01, 0x01, // one grant
+    0x03, 0x01, 0x01, // one grant
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
 ];
 
-const FAREWELL: &[u8] = &[0x02, 0x02];
+const FAREWELL: &[u8] = &[0x03, 0x02];
 
 const MARGIN: &[u8] = &[
-    0x02, 0x03, // a margin
+    0x03, 0x03, // a margin
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x39, 0x40, // 25 points
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf0, 0x3f, // 1 for a call of high usage
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x3f, // 0.5 of medium
@@ -78,20 +79,33 @@ const MARGIN: &[u8] = &[
 ];
 
 const PRICES: &[u8] = &[
-    0x02, 0x04, 0x01, // one price
+    0x03, 0x04, 0x01, // one price
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x3f, // 0.5
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
 ];
 
 const BIDS: &[u8] = &[
-    0x02, 0x05, 0x01, // one bid
+    0x03, 0x05, 0x01, // one bid
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf0, 0x3f, // 1
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
 ];
 
-const GOLDEN: [&[u8]; 8] = [
+const QUESTION: &[u8] = &[
+    0x03, 0x06, // a question about
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+    7, // that key
+];
+
+const SIGHTING: &[u8] = &[
+    0x03, 0x07, // a sighting of
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+    7, // that key
+    0x01, 0xfb, 0xe8, 0x03, // 1000 ms ago
+];
+
+const GOLDEN: [&[u8]; 10] = [
     FULL_OFFER,
     V6_OFFER,
     HOSTLESS_OFFER,
@@ -100,6 +114,8 @@ const GOLDEN: [&[u8]; 8] = [
     MARGIN,
     PRICES,
     BIDS,
+    QUESTION,
+    SIGHTING,
 ];
 
 fn name(text: &str) -> FunctionName {
@@ -233,6 +249,11 @@ fn each_kind_of_message_has_exactly_these_bytes() {
             price: amount(1.0),
             rate: rate(35.0),
         }]),
+        Message::Question(NodeId::from_key([7; 32])),
+        Message::Sighting(Sighting::new(
+            NodeId::from_key([7; 32]),
+            Some(Duration::from_secs(1)),
+        )),
     ];
     for (message, golden) in messages.into_iter().zip(GOLDEN) {
         assert_eq!(encode(&message).unwrap(), golden, "{message:?}");
@@ -486,7 +507,7 @@ fn a_name_is_a_function_name() {
 
 #[test]
 fn an_unknown_kind_is_malformed() {
-    for kind in 6..=250u8 {
+    for kind in 8..=250u8 {
         assert_malformed(&[
             VERSION, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         ]);
@@ -598,6 +619,11 @@ fn any_message() -> impl Strategy<Value = Message> {
         Message::Bids(bids.into_iter().map(bid).collect())
     });
     let farewell = Just(Message::Farewell);
+    let node = || any::<[u8; 32]>().prop_map(NodeId::from_key);
+    let question = node().prop_map(Message::Question);
+    let sighting = (node(), any::<Option<u32>>());
+    let sighting =
+        sighting.prop_map(|(node, silent_ms)| Message::Sighting(Sighting { node, silent_ms }));
     prop_oneof![
         4 => any_offer(),
         2 => grants,
@@ -605,6 +631,8 @@ fn any_message() -> impl Strategy<Value = Message> {
         1 => prices,
         1 => bids,
         1 => farewell,
+        1 => question,
+        1 => sighting,
     ]
 }
 
@@ -617,7 +645,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_error_or_a_valid_message(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        kind in 0..7u8,
+        kind in 0..9u8,
     ) {
         for (place, value) in bytes.iter_mut().zip([VERSION, kind]) {
             *place = value;

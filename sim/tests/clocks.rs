@@ -50,7 +50,7 @@ fn nodes_with_fast_clocks_offer_more_often() {
 }
 
 #[test]
-fn who_offers_too_slowly_is_forgotten_by_who_counts_too_fast() {
+fn who_offers_too_slowly_is_not_forgotten_by_who_counts_too_fast_while_it_answers() {
     let of_seed = |seed: u64, drift: &str| {
         let seed = format!("seed={seed}");
         drawn(
@@ -65,7 +65,8 @@ fn who_offers_too_slowly_is_forgotten_by_who_counts_too_fast() {
             ],
         )
     };
-    // n0 offers every other second, which expires after three seconds of a clock that counts two of them each second.
+    // n0 offers every other second, which would expire after three seconds of a clock that counts two of them each second, but
+    // an answer to a call is a sign of life too.
     let wrong = "clocks.drift_ppm={choice=[-500000,1000000]}";
     let drifts = |seed| [0, 1].map(|node| of_seed(seed, wrong).nodes[node].clock.drift_ppb);
     let seed = (1..100).find(|seed| drifts(*seed) == [-500_000_000, 1_000_000_000]);
@@ -81,5 +82,5 @@ fn who_offers_too_slowly_is_forgotten_by_who_counts_too_fast() {
         "{hundred} {right}"
     );
     let wrong = forwards(wrong);
-    assert!(wrong < 0.9 * right, "{wrong} {right}");
+    assert!((0.9..1.1).contains(&(wrong / right)), "{wrong} {right}");
 }

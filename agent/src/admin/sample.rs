@@ -142,6 +142,7 @@ impl Source for Sample {
             free,
             size: Some(4),
             service_ms,
+            standing: 0.75,
         };
         vec![
             Peer {

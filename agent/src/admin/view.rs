@@ -119,7 +119,8 @@ pub struct Peer {
     pub round_trip_ms: Option<f64>,
     /// Milliseconds since it was last heard.
     pub heard_ms_ago: f64,
-    /// Its health on the peer channel: healthy, ejected (no call is sent there) or probation (some are).
+    /// Its health on the peer channel: healthy, ejected (no call is sent there), probation (some are) or suspected (only those
+    /// are that can go nowhere else).
     pub health: HealthState,
     /// What it offers.
     pub functions: Vec<PeerFunction>,
@@ -136,6 +137,14 @@ pub struct PeerFunction {
     pub size: Option<u32>,
     /// Mean time of a call there, in milliseconds.
     pub service_ms: Option<f64>,
+    /// How far its word for the function is taken, from 0 to 1: the share of calls for which it is considered. It falls with
+    /// offers that prove false.
+    #[serde(default = "full_standing")]
+    pub standing: f32,
+}
+
+const fn full_standing() -> f32 {
+    1.0
 }
 
 /// The body of `PUT /v1/strategy`, and its answer.

@@ -49,13 +49,14 @@ fn render(peers: &[Peer]) -> String {
         "FUNCTION",
         ">FREE",
         ">SERVICE",
+        ">STANDING",
     ];
     table(header, peers.iter().flat_map(rows).collect())
 }
 
 /// One row for each function; the peer's own columns are in the first only.
-fn rows(peer: &Peer) -> Vec<[String; 8]> {
-    let mut offers: Vec<[String; 3]> = peer
+fn rows(peer: &Peer) -> Vec<[String; 9]> {
+    let mut offers: Vec<[String; 4]> = peer
         .functions
         .iter()
         .map(|f| {
@@ -63,6 +64,7 @@ fn rows(peer: &Peer) -> Vec<[String; 8]> {
                 function(&f.name),
                 headroom(f.free, f.size),
                 or_dash(f.service_ms.map(millis)),
+                format!("{:.2}", f.standing),
             ]
         })
         .collect();
@@ -78,10 +80,10 @@ fn rows(peer: &Peer) -> Vec<[String; 8]> {
     ];
     offers
         .into_iter()
-        .map(|[function, free, service]| {
+        .map(|[function, free, service, standing]| {
             let [node, address, round_trip, heard, health] = std::mem::take(&mut own);
             [
-                node, address, round_trip, heard, health, function, free, service,
+                node, address, round_trip, heard, health, function, free, service, standing,
             ]
         })
         .collect()
@@ -110,10 +112,11 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "NEIGHBOUR ADDRESS ROUND TRIP HEARD HEALTH FUNCTION FREE SERVICE".to_owned(),
-                format!("{first} 192.0.2.2:31601 3.1 ms 412 ms ago healthy resize -1/4 98 ms"),
-                "train.dev - -".to_owned(),
-                format!("{second} 192.0.2.3:31601 - 2.6 s ago ejected - - -"),
+                "NEIGHBOUR ADDRESS ROUND TRIP HEARD HEALTH FUNCTION FREE SERVICE STANDING"
+                    .to_owned(),
+                format!("{first} 192.0.2.2:31601 3.1 ms 412 ms ago healthy resize -1/4 98 ms 0.75"),
+                "train.dev - - 0.75".to_owned(),
+                format!("{second} 192.0.2.3:31601 - 2.6 s ago ejected - - - -"),
             ]
         );
     }

@@ -43,7 +43,7 @@ fn render(status: &Status) -> String {
     let platform = match status.platform_health {
         _ if !status.platform_up => "does not answer",
         HealthState::Probation => "answers again, and is let in step by step",
-        HealthState::Healthy | HealthState::Ejected => "answers",
+        HealthState::Healthy | HealthState::Ejected | HealthState::Suspected => "answers",
     };
     let mut rows = vec![
         row("State", state(status)),

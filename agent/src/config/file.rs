@@ -22,6 +22,7 @@ pub struct ConfigFile {
     pub(super) strategy: StrategySection,
     pub(super) platform: PlatformSection,
     pub(super) functions: FunctionsSection,
+    pub(super) limits: LimitsSection,
     pub(super) timeouts: TimeoutsSection,
     pub(super) log: LogSection,
 }
@@ -180,6 +181,19 @@ pub(super) struct FunctionsSection {
     pub(super) concurrency: Option<u32>,
     pub(super) learn: Option<bool>,
     pub(super) queue: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LimitsSection {
+    pub(super) messages_per_second: Option<u32>,
+    pub(super) message_bytes_per_second: Option<u64>,
+    pub(super) calls_per_second: Option<u32>,
+    pub(super) call_bytes_per_second: Option<u64>,
+    pub(super) offered_functions: Option<usize>,
+    pub(super) offered_slots: Option<u32>,
+    pub(super) offered_rate: Option<f64>,
+    pub(super) offered_queue: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,6 +4,7 @@
 mod address;
 pub mod error;
 pub mod file;
+mod limits;
 mod models;
 pub mod overrides;
 mod platform;
@@ -21,9 +22,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dfaas_protocol::allowance::Rates;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::strategy::{Settings, StrategyName};
-use dfaas_protocol::{NodeId, NodeLabels, Slots};
+use dfaas_protocol::{ClaimLimits, NodeId, NodeLabels, Slots};
 use dfaas_sim::scenario::Service;
 use libp2p::Multiaddr;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub platform: PlatformConfig,
     /// What holds for functions that say nothing of themselves.
     pub functions: FunctionDefaults,
+    /// What one member of the federation may send and claim.
+    pub limits: MemberLimits,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is logged.
@@ -102,6 +106,8 @@ pub struct OverlayConfig {
     pub neighbours: ChoiceLimits,
     /// The neighbours, where they are listed: exactly these, and nobody is looked for. Empty where they are found.
     pub listed: Vec<ListedNeighbour>,
+    /// What one node may send.
+    pub rates: Rates,
 }
 
 /// A neighbour that is listed.
@@ -261,6 +267,17 @@ pub struct FunctionDefaults {
     pub learn: bool,
     /// How many calls of a function may wait on this node.
     pub queue: u32,
+}
+
+/// What one member of the federation may send and claim.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MemberLimits {
+    /// Messages on the overlay.
+    pub messages: Rates,
+    /// Calls on the peer channel.
+    pub calls: Rates,
+    /// What its offers may claim.
+    pub claims: ClaimLimits,
 }
 
 /// How long things may take.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dfaas_protocol::allowance::Rates;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
@@ -18,7 +19,7 @@ use super::file::{
 use super::{
     AccessLogConfig, AdminConfig, AdminListen, Config, ConfigError, FunctionDefaults,
     IngressConfig, ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides,
-    PeerConfig, PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
+    PeerConfig, PlatformConfig, Timeouts, TlsFiles, address, limits, platform, strategy,
 };
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ const TIMEOUT_MS: RangeInclusive<u64> = 1..=86_400_000;
 /// More threads than any edge node has cores.
 const MAX_THREADS: usize = 1024;
 /// A longer queue than anybody would wait in.
-const MAX_QUEUE: u32 = 100_000;
+pub(super) const MAX_QUEUE: u32 = 100_000;
 /// More neighbours than a node can hear at a small cost.
 const MAX_NEIGHBOURS: usize = 64;
 
@@ -140,16 +141,18 @@ impl ConfigFile {
         let mut violations = Violations::default();
         let v = &mut violations;
         let node = node(v, self.node);
+        let limits = limits::limits(v, self.limits);
         let config = Config {
             state_dir: state_dir(v, self.state_dir),
             ingress: ingress(v, self.ingress),
             peer: peer(v, self.peer),
-            overlay: overlay(v, self.overlay),
+            overlay: overlay(v, self.overlay, limits.messages),
             admin: admin(v, self.admin),
             strategy: strategy::resolve(v, self.strategy, &node.labels),
             node,
             platform: platform::resolve(v, self.platform),
             functions: functions(v, self.functions),
+            limits,
             timeouts: timeouts(v, self.timeouts),
             log: log(v, self.log),
         };
@@ -224,7 +227,7 @@ fn peer(v: &mut Violations, section: PeerSection) -> PeerConfig {
 /// Reads a multiaddress, or says why it cannot be used, by the name of its key.
 type ParseAddress = fn(&str, &str) -> Result<Multiaddr, String>;
 
-fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
+fn overlay(v: &mut Violations, section: OverlaySection, rates: Rates) -> OverlayConfig {
     let listed = listed(v, &section);
     let listen = section.listen.unwrap_or_else(|| {
         vec![
@@ -267,6 +270,7 @@ fn overlay(v: &mut Violations, section: OverlaySection) -> OverlayConfig {
             nearest => ChoiceLimits { nearest, random: 0 },
         },
         listed,
+        rates,
     }
 }
 

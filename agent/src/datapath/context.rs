@@ -19,7 +19,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
+use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Shared {
     pub explanations: Option<Arc<Explanations>>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What neighbours may bring.
+    pub allowances: Arc<Allowances>,
     /// The identity on the peer channel.
     pub tls: PeerTls,
     /// Set once, when the node stops taking calls.

@@ -2,6 +2,7 @@
 //!
 //! Each thread of the data path has a [`Context`] of its own with its own connections, so that no call takes a lock.
 
+mod allowance;
 mod body;
 mod buffers;
 mod connect;
@@ -19,6 +20,7 @@ mod run;
 pub(crate) mod trunk;
 mod upgrade;
 
+pub use allowance::{Allowances, Metered, Weighed};
 pub use body::AnswerBody;
 pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};

@@ -3,6 +3,7 @@
 //! `protocol` decides what a failure means. Neighbours are checked by `peer`, on the channel that their calls take.
 
 mod platform;
+mod promise;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use dfaas_protocol::{HealthState, NodeId};
 use rand::RngExt;
 
 pub use platform::{PlatformHealth, watch_platform};
+pub use promise::Sent;
 
 /// The path of a check, at the platform and on the peer channel.
 pub const PATH: &str = "/healthz";
@@ -38,6 +40,9 @@ pub fn tell(node: NodeId, change: Option<HealthState>) {
             tracing::info!(%node, "a neighbour answers again; it is let in step by step");
         }
         Some(HealthState::Healthy) => tracing::info!(%node, "a neighbour is healthy again"),
+        Some(HealthState::Suspected) => {
+            tracing::info!(%node, "a neighbour is silent; calls go elsewhere, and others are asked of it");
+        }
         None => {}
     }
 }

@@ -83,7 +83,8 @@ impl PlatformHealth {
                 tracing::info!("the platform answers again; it is let in step by step");
             }
             Some(HealthState::Healthy) => tracing::info!("the platform is healthy again"),
-            None => return,
+            // Nobody suspects a platform: it is asked.
+            Some(HealthState::Suspected) | None => return,
         }
         self.changed.notify_one();
     }

@@ -94,8 +94,10 @@ impl Control {
         peer_endpoint: PeerEndpoint,
         boot: u64,
     ) -> Control {
+        let mut neighbours = Neighbours::new();
+        neighbours.believe(config.limits.claims);
         Control {
-            neighbours: Neighbours::new(),
+            neighbours,
             strategy_name: config.strategy.name,
             strategy: config.strategy.name.build(&config.strategy.settings),
             settings: config.strategy.settings.clone(),

@@ -10,6 +10,7 @@ use rand::RngExt;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::time::MissedTickBehavior;
 
+use crate::health::tell;
 use crate::overlay::{Overlay, OverlayEvent};
 use crate::platform::Platform;
 
@@ -18,6 +19,8 @@ use super::control::Control;
 
 /// The period varies by this share, so that nodes do not act in step.
 const JITTER: f64 = 0.1;
+/// How often the neighbours are looked after.
+const WATCH: Duration = Duration::from_millis(100);
 /// How often slots are learned anew.
 const LEARNING_STEP: Duration = Duration::from_millis(100);
 
@@ -50,10 +53,6 @@ impl Events {
     /// The period passed: measure, plan, tell the neighbours.
     pub(super) fn tick(&self) {
         let mut control = self.control();
-        let now = control.shared.clock.now();
-        for node in control.neighbours.expire(now) {
-            tracing::info!(%node, "a neighbour was not heard any more and is left out");
-        }
         control.measure();
         let (told, ask) = control.plan();
         let ask = ask.map(|ask| (control.asks(), ask));
@@ -138,7 +137,19 @@ impl Events {
                 }
                 Message::Farewell => {
                     tracing::info!(node = %from, "a neighbour takes no more calls");
-                    control.neighbours.remove(from, now)
+                    control.neighbours.farewell(from, now)
+                }
+                Message::Question(about) => {
+                    let answer = control.neighbours.is_asked(from, about, now);
+                    drop(control);
+                    if let Some(answer) = answer {
+                        self.overlay.send(from, &Message::Sighting(answer));
+                    }
+                    return;
+                }
+                Message::Sighting(sighting) => {
+                    control.neighbours.is_told(from, sighting, now);
+                    false
                 }
             },
             OverlayEvent::Measured { node, round_trip } => {
@@ -179,6 +190,37 @@ impl Events {
             self.tick();
             let factor = rand::rng().random_range(1.0 - JITTER..1.0 + JITTER);
             tokio::time::sleep(period.mul_f64(factor)).await;
+        }
+    }
+
+    /// Looks after the neighbours: who is silent, and what others say of it.
+    fn look_after(&self) {
+        let mut control = self.control();
+        let now = control.shared.clock.now();
+        let watched = control.neighbours.watch(now, &mut rand::rng());
+        drop(control);
+        for question in watched.questions {
+            self.overlay
+                .send(question.ask, &Message::Question(question.about));
+        }
+        for (node, state) in watched.changes {
+            tell(node, Some(state));
+        }
+        for node in &watched.expired {
+            tracing::info!(%node, "a neighbour was not heard any more and is left out");
+        }
+        if !watched.expired.is_empty() {
+            self.replan();
+        }
+    }
+
+    /// Looks after the neighbours for ever.
+    pub(super) async fn keep_watch(self) {
+        let mut looks = tokio::time::interval(WATCH);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.look_after();
         }
     }
 

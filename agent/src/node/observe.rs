@@ -15,6 +15,7 @@ use crate::admin::view::{
 };
 use crate::explain::Explanations;
 use crate::telemetry::latency::FunctionLatency;
+use crate::telemetry::members::MemberCounters;
 use crate::telemetry::metrics;
 
 use super::control::Control;
@@ -141,6 +142,7 @@ impl Source for Observer {
                             free: headroom.map(|h| h.free),
                             size: headroom.map(|h| h.size),
                             service_ms: offered.service.map(|s| milliseconds(s.as_duration())),
+                            standing: offered.remote.trust().standing(),
                         }
                     })
                     .collect(),
@@ -188,12 +190,17 @@ impl Source for Observer {
     }
 
     fn metrics(&self) -> String {
-        let (shared, machine) = {
+        let (shared, machine, offers) = {
             let control = self.events.control();
             (
                 std::sync::Arc::clone(&control.shared),
                 control.machine_state,
+                control.neighbours.counts(),
             )
+        };
+        let members = MemberCounters {
+            offers,
+            calls_limited: shared.allowances.refused(),
         };
         let access = shared.access.as_ref();
         metrics::encode(
@@ -202,6 +209,7 @@ impl Source for Observer {
             &self.latencies(),
             access.map(|log| log.counters()),
             &self.events.overlay().counters(),
+            members,
             machine,
         )
     }

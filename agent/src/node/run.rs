@@ -19,7 +19,7 @@ use crate::admin::view::Addresses;
 use crate::clock::Clock;
 use crate::config::{AdminConfig, AdminListen, Config, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
-use crate::datapath::{PeerTls, Shared};
+use crate::datapath::{Allowances, PeerTls, Shared};
 use crate::explain::Explanations;
 use crate::health::{PlatformHealth, watch_platform};
 use crate::ingress::Front;
@@ -82,6 +82,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
             config.ingress.threads,
         ),
         timeouts: config.timeouts.clone(),
+        allowances: Arc::new(Allowances::new(config.limits.calls, clock)),
         tls: PeerTls::new(identity.keypair())?,
         draining: AtomicBool::new(false),
     });
@@ -127,6 +128,8 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let own = events.clone();
     let period = config.strategy.period;
     tasks.keep("keep time", move || own.clone().keep_time(period));
+    let own = events.clone();
+    tasks.keep("watch", move || own.clone().keep_watch());
     let own = events.clone();
     tasks.keep("learn", move || own.clone().learn());
     let (own, of) = (events.clone(), Arc::clone(&platform));

@@ -15,7 +15,12 @@ use crate::config::ListedNeighbour;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest where neighbours are listed, as there is nobody in their stead.
-const LONGEST_WITHOUT_OTHERS: Duration = Duration::from_secs(2);
+const LONGEST_WITHOUT_OTHERS: Duration = Duration::from_secs(1);
+/// The longest while no node is connected at all, with as much jitter as any pause has.
+const LONGEST_ALONE: Duration = Duration::from_secs(2);
+/// A dial that takes so long is not given up, but another one is made beside it: what the first one sent was lost, if the
+/// network was not there, and it would take long to send it again.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// The addresses of the list and how far each is.
 pub(super) struct Bootstrap {
@@ -36,9 +41,14 @@ struct Entry {
 }
 
 enum State {
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
     Resolving,
-    Dialling { connection: ConnectionId },
+    Dialling {
+        connection: ConnectionId,
+        since: Instant,
+    },
     Ourselves,
 }
 
@@ -78,15 +88,25 @@ impl Bootstrap {
         }
     }
 
-    /// The addresses to resolve and dial now, each with its place in the list.
+    /// The addresses to resolve and dial now, each with its place in the list. `alone`: no node is connected.
     pub(super) fn due(
         &mut self,
         now: Instant,
+        alone: bool,
         connected: impl Fn(&PeerId) -> bool,
     ) -> Vec<(usize, Multiaddr)> {
         let mut due = Vec::new();
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let there = entry.named.or(entry.met).is_some_and(|p| connected(&p));
+            match &mut entry.state {
+                State::Waiting { until } if alone && *until > now + LONGEST_ALONE.mul_f64(1.25) => {
+                    *until = now + Backoff::new(LONGEST_ALONE, LONGEST_ALONE).pause();
+                }
+                State::Dialling { since, .. } if !there && now > *since + STUCK => {
+                    entry.state = State::Waiting { until: now };
+                }
+                _ => {}
+            }
             match entry.state {
                 State::Waiting { .. } if there => entry.backoff.reset(),
                 State::Waiting { until } if until <= now => {
@@ -114,9 +134,9 @@ impl Bootstrap {
         Some((entry.named, resolved.swap_remove(turn)))
     }
 
-    pub(super) fn dialling(&mut self, index: usize, connection: ConnectionId) {
+    pub(super) fn dialling(&mut self, index: usize, connection: ConnectionId, since: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
-            entry.state = State::Dialling { connection };
+            entry.state = State::Dialling { connection, since };
         }
     }
 
@@ -136,10 +156,9 @@ impl Bootstrap {
 
     /// A dial ended; it need not be one of ours.
     pub(super) fn dialled(&mut self, connection: ConnectionId, now: Instant, outcome: Outcome) {
-        let ours = self
-            .entries
-            .iter_mut()
-            .find(|e| matches!(e.state, State::Dialling { connection: id } if id == connection));
+        let ours = self.entries.iter_mut().find(
+            |e| matches!(e.state, State::Dialling { connection: id, .. } if id == connection),
+        );
         let Some(entry) = ours else { return };
         match outcome {
             Outcome::Connected(peer) => {
@@ -236,12 +255,12 @@ mod tests {
         let now = Instant::now();
         let mut bootstrap =
             Bootstrap::new(&[ADDRESS.parse().unwrap()], true, PeerId::random(), now);
-        assert_eq!(bootstrap.due(now, |_| false).len(), 1);
-        assert!(bootstrap.due(now, |_| false).is_empty());
+        assert_eq!(bootstrap.due(now, false, |_| false).len(), 1);
+        assert!(bootstrap.due(now, false, |_| false).is_empty());
         bootstrap.not_dialled(0, now, "a test");
-        assert!(bootstrap.due(now, |_| false).is_empty());
+        assert!(bootstrap.due(now, false, |_| false).is_empty());
         let later = now + Duration::from_secs(1);
-        assert_eq!(bootstrap.due(later, |_| false).len(), 1);
+        assert_eq!(bootstrap.due(later, false, |_| false).len(), 1);
     }
 
     #[test]
@@ -250,13 +269,43 @@ mod tests {
         let peer = PeerId::random();
         let mut bootstrap =
             Bootstrap::new(&[ADDRESS.parse().unwrap()], true, PeerId::random(), now);
-        bootstrap.due(now, |_| false);
+        bootstrap.due(now, false, |_| false);
         let connection = ConnectionId::new_unchecked(1);
-        bootstrap.dialling(0, connection);
+        bootstrap.dialling(0, connection, now);
         bootstrap.dialled(connection, now, Outcome::Connected(peer));
         let later = now + Duration::from_secs(1);
-        assert!(bootstrap.due(later, |p| *p == peer).is_empty());
-        assert_eq!(bootstrap.due(later, |_| false).len(), 1);
+        assert!(bootstrap.due(later, false, |p| *p == peer).is_empty());
+        assert_eq!(bootstrap.due(later, false, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn another_dial_is_made_beside_one_that_is_stuck() {
+        let now = Instant::now();
+        let named = format!("{ADDRESS}/p2p/{}", PeerId::random());
+        let mut bootstrap = Bootstrap::new(&[named.parse().unwrap()], true, PeerId::random(), now);
+        bootstrap.due(now, false, |_| false);
+        bootstrap.dialling(0, ConnectionId::new_unchecked(1), now);
+        let soon = now + STUCK;
+        assert!(bootstrap.due(soon, false, |_| false).is_empty());
+        let later = soon + Duration::from_millis(1);
+        assert!(bootstrap.due(later, false, |_| true).is_empty());
+        assert_eq!(bootstrap.due(later, false, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn who_is_alone_does_not_wait_long() {
+        let now = Instant::now();
+        let mut bootstrap =
+            Bootstrap::new(&[ADDRESS.parse().unwrap()], true, PeerId::random(), now);
+        for _ in 0..12 {
+            let far = now + Duration::from_secs(3600);
+            bootstrap.due(far, false, |_| false);
+            bootstrap.not_dialled(0, far, "a test");
+        }
+        let then = now + Duration::from_secs(3600);
+        assert!(bootstrap.due(then, true, |_| false).is_empty());
+        let soon = then + LONGEST_ALONE.mul_f64(1.25);
+        assert_eq!(bootstrap.due(soon, true, |_| false).len(), 1);
     }
 
     #[test]
@@ -266,14 +315,14 @@ mod tests {
         let named = format!("{ADDRESS}/p2p/{us}").parse().unwrap();
         let mut bootstrap = Bootstrap::new(&[named, ADDRESS.parse().unwrap()], true, us, now);
         assert_eq!(
-            bootstrap.due(now, |_| false),
+            bootstrap.due(now, false, |_| false),
             [(1, ADDRESS.parse().unwrap())]
         );
         let connection = ConnectionId::new_unchecked(1);
-        bootstrap.dialling(1, connection);
+        bootstrap.dialling(1, connection, now);
         bootstrap.dialled(connection, now, Outcome::Ourselves);
         let later = now + Duration::from_secs(60);
-        assert!(bootstrap.due(later, |_| false).is_empty());
+        assert!(bootstrap.due(later, false, |_| false).is_empty());
     }
 
     #[tokio::test]

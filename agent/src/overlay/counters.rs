@@ -17,6 +17,10 @@ pub struct OverlayCounters {
     pub malformed: u64,
     /// Messages that were given up: the neighbour was gone or slow, or nobody took the event in time.
     pub dropped: u64,
+    /// Messages that were ignored, as their senders sent too many.
+    pub ignored: u64,
+    /// How often a node was cut off that went on sending too much.
+    pub cut: u64,
     /// Connections that could not be made.
     pub dials_failed: u64,
     /// How often the overlay's task was started anew after a failure.
@@ -32,6 +36,8 @@ pub(super) struct Counters {
     pub(super) bytes_received: Counter,
     pub(super) malformed: Counter,
     pub(super) dropped: Counter,
+    pub(super) ignored: Counter,
+    pub(super) cut: Counter,
     pub(super) dials_failed: Counter,
     pub(super) task_restarts: Counter,
 }
@@ -45,6 +51,8 @@ impl Counters {
             bytes_received: self.bytes_received.get(),
             malformed: self.malformed.get(),
             dropped: self.dropped.get(),
+            ignored: self.ignored.get(),
+            cut: self.cut.get(),
             dials_failed: self.dials_failed.get(),
             task_restarts: self.task_restarts.get(),
         }

@@ -38,8 +38,10 @@ impl Driver {
             };
             kad.get_closest_peers(key);
         }
-        let swarm = &self.swarm;
-        for (index, address) in self.bootstrap.due(now, |peer| swarm.is_connected(peer)) {
+        let (swarm, senders) = (&self.swarm, &self.shared.senders);
+        let is_cut = |peer: &PeerId| node_id_of(peer).is_some_and(|node| senders.is_cut(&node));
+        let there = |peer: &PeerId| swarm.is_connected(peer) || is_cut(peer);
+        for (index, address) in self.bootstrap.due(now, connected == 0, there) {
             self.lookups
                 .spawn(async move { (index, resolve(address).await) });
         }
@@ -67,7 +69,7 @@ impl Driver {
         };
         let connection = options.connection_id();
         match self.swarm.dial(options) {
-            Ok(()) => self.bootstrap.dialling(index, connection),
+            Ok(()) => self.bootstrap.dialling(index, connection, now),
             Err(DialError::DialPeerConditionFalse(_)) => self.bootstrap.not_needed(index, now),
             Err(error) => self.bootstrap.not_dialled(index, now, &error.to_string()),
         }
@@ -75,8 +77,9 @@ impl Driver {
 
     /// Dials what was found, if it is worth it.
     fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let is_out = |node| self.shared.senders.is_cut(&node);
         if peer == self.us
-            || node_id_of(&peer).is_none()
+            || node_id_of(&peer).is_none_or(is_out)
             || self.shared.peers.len() >= ENOUGH_CONNECTED
             || self.swarm.is_connected(&peer)
         {

@@ -199,6 +199,9 @@ impl Driver {
             self.let_go();
             self.dial_local();
         }
+        for node in self.shared.senders.to_close() {
+            let _ = self.swarm.disconnect_peer_id(peer_id_of(node));
+        }
         let shared = Arc::clone(&self.shared);
         let to_open = self
             .neighbourhood
@@ -306,6 +309,11 @@ impl Driver {
         };
         if !self.setup.admits(&node) {
             tracing::debug!(%node, %ip, "not a listed neighbour: disconnected");
+            self.swarm.close_connection(connection);
+            return;
+        }
+        if self.shared.senders.is_cut(&node) {
+            tracing::debug!(%node, %ip, "cut off, as it sent too much: disconnected");
             self.swarm.close_connection(connection);
             return;
         }

@@ -18,6 +18,7 @@ mod listen;
 mod neighbourhood;
 mod offers;
 mod peers;
+mod senders;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use driver::Driver;
 use events::Events;
 use links::Links;
 use peers::Peers;
+use senders::Senders;
 
 /// The longest that [`Overlay::shutdown`] takes.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,6 +84,7 @@ pub enum OverlayError {
 /// What the handle, the swarm's task and the substreams' tasks share.
 struct Shared {
     peers: Peers,
+    senders: Senders,
     links: Arc<Links>,
     events: Events,
     counters: Arc<Counters>,
@@ -127,6 +130,7 @@ impl Overlay {
         let (events, receiver) = Events::new(Arc::clone(&counters));
         let shared = Arc::new(Shared {
             peers: Peers::default(),
+            senders: Senders::new(config.rates),
             links: Arc::new(Links::new(events.clone(), Arc::clone(&counters))),
             events,
             counters,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dfaas_protocol::NodeId;
+use dfaas_protocol::allowance::Reaction;
 use dfaas_protocol::wire::{self, MAX_MESSAGE, Message, WireError};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
@@ -38,6 +39,8 @@ enum LinkError {
     Length(usize),
     #[error("a frame took longer than {WRITE_TIMEOUT:?} to write")]
     Slow,
+    #[error("it sends too much")]
+    Cut,
 }
 
 /// The frame of a message.
@@ -63,6 +66,9 @@ pub(super) async fn carry<S>(
     let Some(seen_at) = shared.peers.address(&node) else {
         return; // The connection went while the substream came.
     };
+    if shared.senders.is_cut(&node) {
+        return;
+    }
     let (_link, mut queue) = shared.links.enter(node, side, stop.clone());
     let (reader, writer) = stream.split();
     let mut read = pin!(read_frames(&shared, node, seen_at, reader));
@@ -101,6 +107,18 @@ async fn read_frames(
         let mut body = vec![0; length];
         reader.read_exact(&mut body).await?;
         shared.counters.bytes_received.add(PREFIX + length);
+        match shared.senders.sent(node, PREFIX + length) {
+            Reaction::Take => {}
+            Reaction::Ignore => {
+                shared.counters.ignored.add(1);
+                continue;
+            }
+            Reaction::Cut(pause) => {
+                shared.counters.cut.add(1);
+                tracing::warn!(%node, ?pause, "a node sends more than may be and is cut off");
+                return Err(LinkError::Cut);
+            }
+        }
         match wire::decode(&body) {
             Ok(message) => {
                 shared.counters.messages_received.add(1);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dfaas_protocol::allowance::Rates;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::offer::{Offer, PeerEndpoint, Period};
 use dfaas_protocol::wire::{self, Message};
@@ -100,6 +101,10 @@ fn config(listen: &str, bootstrap: &[Multiaddr]) -> OverlayConfig {
             random: 2,
         },
         listed: Vec::new(),
+        rates: Rates {
+            count: 100,
+            bytes: 4_000_000,
+        },
     }
 }
 
@@ -412,6 +417,60 @@ async fn malformed_frames_cost_a_counter_and_nothing_else() {
 
     stranger.task.abort();
     a.lost(stranger_id).await;
+}
+
+#[tokio::test]
+async fn who_floods_is_ignored_then_cut_off_and_the_others_are_heard() {
+    let rates = Rates {
+        count: 20,
+        bytes: 0,
+    };
+    let mut a = Node::start_with(&OverlayConfig {
+        rates,
+        ..config(TCP, &[])
+    })
+    .await;
+    let mut b = Node::start(TCP, &[a.address()]).await;
+    a.joined(b.id).await;
+    b.joined(a.id).await;
+    let keypair = Keypair::generate_ed25519();
+    let id = node_id_of(&keypair.public().to_peer_id()).unwrap();
+    let mut stranger = Stranger::connect(&keypair, a.address()).await;
+    let mut stream = stranger.open().await;
+    a.joined(id).await;
+    let body = wire::encode(&offer(1)).unwrap();
+    let frame = [&(body.len() as u32).to_be_bytes()[..], &body].concat();
+    let start = Instant::now();
+    while stream.write_all(&frame).await.is_ok() && stream.flush().await.is_ok() {
+        assert!(start.elapsed() < DEADLINE, "it is never cut off");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    a.lost(id).await;
+    let counted = a.overlay.counters();
+    assert_eq!(counted.cut, 1);
+    assert!(counted.ignored > 100, "{counted:?}");
+    // What was in the bucket, and what came in while it flooded.
+    let taken = counted.messages_received;
+    assert!(taken < 200 + 20 * start.elapsed().as_secs() + 50, "{taken}");
+    until("it is not connected any more", || {
+        a.overlay.connected() == [b.id]
+    })
+    .await;
+    // It comes back, and is not let in.
+    let again = Stranger::connect(&keypair, a.address()).await;
+    let (mut control, peer) = (again.control.clone(), again.peer);
+    let opened = timeout(DEADLINE, control.open_stream(peer, offers::PROTOCOL)).await;
+    if let Ok(Ok(mut stream)) = opened {
+        let end = timeout(DEADLINE, stream.read(&mut [0])).await.unwrap();
+        assert!(matches!(end, Ok(0) | Err(_)));
+    }
+    b.overlay.broadcast(&offer(7));
+    let heard = a.wait(|event| match event {
+        OverlayEvent::Heard { from, message, .. } if from == b.id => Some(message),
+        _ => None,
+    });
+    assert_eq!(heard.await, offer(7));
+    assert_eq!(a.overlay.neighbours(), [b.id]);
 }
 
 #[tokio::test]

@@ -13,10 +13,15 @@ use crate::datapath::Shared;
 use crate::explain::{Explained, TOO_LONG};
 use crate::routing::{Served, Slot};
 
+/// Why a call is refused whose neighbour brings more than it may.
+const LIMITED: &str = "limited";
+
 /// A call that a neighbour forwarded.
 pub(super) struct Forwarded<'a> {
     pub(super) from: NodeId,
     pub(super) served: &'a Served,
+    /// Whether the neighbour may bring another call by now.
+    pub(super) may_come: bool,
     /// The priority that the neighbour gives it, if it gives one.
     pub(super) priority: Option<Priority>,
     /// Within what time the answer is of use, if the neighbour says so.
@@ -40,6 +45,9 @@ pub(super) async fn admit<'a>(
     let Forwarded { from, served, .. } = call;
     if shared.is_draining() {
         return Err("draining");
+    }
+    if !call.may_come {
+        return Err(LIMITED);
     }
     let Some(ran) = served.neighbours.get(&from) else {
         return Err("not-a-neighbour");

@@ -15,7 +15,7 @@ use crate::datapath::headers::{self, FORWARDED_TO, HEADROOM, NODE_ID, REFUSED};
 use crate::datapath::{
     Acceptance, Context, Replay, Run, Target, body_too_slow, failure, is_reason, relay,
 };
-use crate::health::tell;
+use crate::health::{Sent, tell};
 
 /// Sends a call to a neighbour and waits for the head of its answer until the deadline. The neighbour's counters are
 /// brought up to what the answer says.
@@ -47,6 +47,7 @@ pub async fn forward(
     let clock = context.shared.clock;
     let health = candidate.remote.health();
     let sent_at = clock.now();
+    let promise = Sent::new(&candidate.remote, clock, sent_at);
     let sent = context
         .pool
         .send(Target::Peer(candidate.node, address), request);
@@ -55,7 +56,10 @@ pub async fn forward(
         Ok(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
             if error.speaks_against_target() {
+                promise.broke();
                 tell(candidate.node, health.call_failed(sent_at, clock.now()));
+            } else {
+                promise.void();
             }
             let failed = failure(&error, replay);
             if let Run::Unreached = failed {
@@ -63,11 +67,17 @@ pub async fn forward(
             }
             return failed;
         }
-        Err(_) if replay.awaits_client() => return body_too_slow(),
+        Err(_) if replay.awaits_client() => {
+            promise.void();
+            return body_too_slow();
+        }
         Err(_) => {
             // While the client still sends, it is the one that is slow.
             if replay.has_ended() {
+                drop(promise);
                 tell(candidate.node, health.call_stalled(sent_at, clock.now()));
+            } else {
+                promise.void();
             }
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -76,15 +86,19 @@ pub async fn forward(
         }
     };
     tell(candidate.node, health.call_succeeded(|| clock.now()));
-    if let Some(headroom) = headroom(response.headers()) {
+    let headroom = headroom(response.headers());
+    let refused = response.headers().get(REFUSED).map(|word| {
+        let word = word.to_str().ok();
+        word.filter(|word| is_reason(word)).map(Rc::<str>::from)
+    });
+    match &refused {
+        Some(word) => promise.refused(word.as_deref(), headroom),
+        None => promise.answered(),
+    }
+    if let Some(headroom) = headroom {
         candidate.remote.report(headroom);
     }
-    if let Some(word) = response.headers().get(REFUSED) {
-        let word = word
-            .to_str()
-            .ok()
-            .filter(|word| is_reason(word))
-            .map(Rc::from);
+    if let Some(word) = refused {
         candidate.remote.refused(clock.now());
         if replay.is_whole() {
             response.into_body().discard().await;

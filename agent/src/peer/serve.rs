@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
 use crate::datapath::{
-    AnswerBody, Context, PeerTls, Replay, Run, Speaks, Tunnel, buffered, function_in,
-    prepare_trunk, run_here, text,
+    AnswerBody, Context, Metered, PeerTls, Replay, Run, Speaks, Tunnel, Weighed, buffered,
+    function_in, prepare_trunk, run_here, text,
 };
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
@@ -53,15 +53,17 @@ pub async fn serve_connection(
         Ok(node) => node,
         Err(error) => return tracing::debug!(%error, "a peer was not recognised"),
     };
+    let metered = context.shared.allowances.connection(from);
     if Speaks::agreed(stream.get_ref().1.alpn_protocol()) == Speaks::Trunk {
-        return serve_trunk(context, stream, from, stop).await;
+        return serve_trunk(context, stream, from, metered, stop).await;
     }
+    let stream = Weighed::new(stream, metered.again());
     let tunnel = RefCell::new(None);
     let service = service_fn(|request| {
-        let (context, tunnel) = (Rc::clone(&context), &tunnel);
+        let (context, tunnel, metered) = (Rc::clone(&context), &tunnel, &metered);
         async move {
             let asked = headers::asks_to_upgrade(request.version(), request.headers()).is_some();
-            let mut response = take(&context, from, request).await;
+            let mut response = take(&context, from, metered, request).await;
             *tunnel.borrow_mut() = Tunnel::opened_by(&mut response, asked);
             Ok::<_, Infallible>(response)
         }
@@ -89,7 +91,12 @@ pub async fn serve_connection(
     }
 }
 
-async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn take(
+    context: &Context,
+    from: NodeId,
+    metered: &Metered,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let shared = &context.shared;
     if request.uri().path() == health::PATH {
         return if shared.is_draining() {
@@ -100,6 +107,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
             text(StatusCode::OK, "OK")
         };
     }
+    let may_come = metered.take(shared.clock.now());
     let Some(name) = function_in(request.uri().path()) else {
         return refuse(request, "not-a-function").await;
     };
@@ -113,7 +121,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
         since: Instant::now().into_std(),
         from: Some(from),
     });
-    let mut response = run_for(context, from, &served, request, explained).await;
+    let mut response = run_for(context, (from, may_come), &served, request, explained).await;
     if response.headers().contains_key(REFUSED) {
         served.counters.refused_to_peer();
     } else {
@@ -133,7 +141,7 @@ async fn take(context: &Context, from: NodeId, request: Request<Incoming>) -> Re
 
 async fn run_for(
     context: &Context,
-    from: NodeId,
+    (from, may_come): (NodeId, bool),
     served: &Served,
     request: Request<Incoming>,
     mut explained: Explained<'_>,
@@ -142,6 +150,7 @@ async fn run_for(
     let call = Forwarded {
         from,
         served,
+        may_come,
         priority: headers::priority(request.headers()),
         within: headers::deadline(request.headers()),
         arrived,

@@ -19,6 +19,7 @@ use crate::overlay::OverlayCounters;
 
 use super::access::AccessCounters;
 use super::latency::{self, FunctionLatency};
+use super::members::{self, MemberCounters};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
@@ -69,6 +70,7 @@ pub fn encode(
     latencies: &[FunctionLatency],
     access: Option<AccessCounters>,
     overlay: &OverlayCounters,
+    members: MemberCounters,
     machine: NodeState,
 ) -> String {
     let mut root = Registry::default();
@@ -81,6 +83,7 @@ pub fn encode(
         access_log(registry, access);
     }
     overlay_traffic(registry, overlay);
+    members::register(registry, peers, members, overlay);
     machine_use(registry, machine);
     latency::register(&mut root, latencies);
     let mut text = String::new();

@@ -4,4 +4,5 @@ pub mod access;
 pub mod latency;
 pub mod logging;
 pub mod machine;
+pub mod members;
 pub mod metrics;

@@ -50,6 +50,16 @@ impl TokenBucket {
         self.take(now, now.as_nanos())
     }
 
+    /// Takes so many tokens, be they there or not. The debt is one full bucket at most.
+    pub fn spend(&self, tokens: u64, now: Time) {
+        let now = now.as_nanos();
+        let most = now.saturating_add(self.burst().saturating_mul(2));
+        let span = self.interval().saturating_mul(tokens);
+        let _ = self.arrival.fetch_update(Relaxed, Relaxed, |arrival| {
+            Some(arrival.max(now).saturating_add(span).min(most))
+        });
+    }
+
     /// Takes a token, if there is one, for a call that waited for it: it counts from when it was there, if that is no longer ago
     /// than a burst, so that a timer which rings late costs nothing of the rate.
     pub fn take_waiting(&self, now: Time) -> bool {
@@ -74,10 +84,11 @@ impl TokenBucket {
         Time::from_nanos(arrival.saturating_sub(self.burst()).max(now.as_nanos()))
     }
 
-    /// Tokens in the bucket.
+    /// Tokens in the bucket, negative by those that were spent and not there.
     pub fn tokens(&self, now: Time) -> i64 {
         let arrival = self.arrival.load(Relaxed).max(now.as_nanos());
-        self.latest(now).saturating_sub(arrival) as i64 / self.interval() as i64
+        let span = i128::from(self.latest(now)) - i128::from(arrival);
+        span.div_euclid(i128::from(self.interval())) as i64
     }
 
     /// The latest theoretical arrival time at which the bucket is not overdrawn.

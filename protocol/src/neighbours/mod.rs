@@ -1,13 +1,22 @@
-//! The neighbours: what each last offered and when that expires, and which peers to have as neighbours.
+//! The neighbours: what each last offered and when that expires, whether it lives, how far its word is taken, and which peers
+//! to have as neighbours.
 
 mod board;
+mod boots;
 mod candidate;
 mod choice;
+mod counts;
 mod remote;
+mod suspicion;
 mod table;
+mod trust;
+mod watch;
 
 pub(crate) use board::{Row, Trade};
 pub use candidate::Candidate;
 pub use choice::{ChoiceLimits, Known, choose};
-pub use remote::{Remote, unit_time};
+pub use counts::OfferCounts;
+pub use remote::{Promise, Remote, unit_time};
 pub use table::{Heard, Neighbour, Neighbours, Offered};
+pub use trust::{Breach, Trust};
+pub use watch::{Question, Watched};

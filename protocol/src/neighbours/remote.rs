@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::offer::{FunctionOffer, ServiceTime};
 use crate::{Capacity, Headroom, Health, HealthState, Time};
 
+use super::{Breach, Trust};
+
 /// How long a neighbour that refused is left alone at first, if nobody knows how soon a place comes free there.
 const FIRST_REST: Duration = Duration::from_millis(10);
 /// The longest that a neighbour is left alone: by then it has offered anew, or is heard no more.
@@ -31,7 +33,37 @@ pub struct Remote {
     refusals: AtomicU32,
     rests_until: AtomicU64,
     health: Arc<Health>,
+    trust: Arc<Trust>,
+    /// Calls that are there now, and how many have ended.
+    open: AtomicU32,
+    ended: AtomicU64,
+    /// How many had ended when that was last looked at and was news, and when.
+    seen_ended: AtomicU64,
+    seen_at: AtomicU64,
 }
+
+/// What became of a call that was sent to a neighbour, which is to be held against what that had promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// It was answered so long after it was sent.
+    Answered(Duration),
+    /// It was refused; and if that was for want of room, what the neighbour says is left.
+    Refused(Option<Headroom>),
+    /// The neighbour could not be connected to, or the connection broke.
+    Broke,
+    /// There was no answer for so long.
+    Stalled(Duration),
+    /// Something else ended it, or a refusal that says nothing of its room.
+    Void,
+}
+
+/// An answer is late if it takes so many times what the neighbour says, its queue's time included, and so much more.
+const LATE: u32 = 4;
+const LATE_BY: Duration = Duration::from_millis(100);
+/// So many calls that are stuck at one time are held against a neighbour each second.
+const MOST_STUCK: u32 = 8;
+/// More is not believed to be anywhere.
+const MOST: u32 = 1_000_000;
 
 /// A duration that may be unknown. Nanoseconds; zero stands for the unknown one, as nothing takes no time.
 #[derive(Debug, Default)]
@@ -77,10 +109,20 @@ impl Remote {
             refusals: AtomicU32::default(),
             rests_until: AtomicU64::default(),
             health,
+            trust: Arc::default(),
+            open: AtomicU32::default(),
+            ended: AtomicU64::default(),
+            seen_ended: AtomicU64::default(),
+            seen_at: AtomicU64::default(),
         };
         remote.offered(offer);
         remote.measured(round_trip);
         remote
+    }
+
+    /// With what is known of how far the neighbour's word is taken.
+    pub(super) fn trusted(self, trust: Arc<Trust>) -> Remote {
+        Remote { trust, ..self }
     }
 
     /// The neighbour offers it anew.
@@ -125,8 +167,69 @@ impl Remote {
 
     /// The neighbour reports its headroom anew, in an offer or with an answer.
     pub fn report(&self, headroom: Headroom) {
-        self.free.store(headroom.free, Relaxed);
-        self.size.store(headroom.size, Relaxed);
+        let size = headroom.size.min(MOST);
+        self.free.store(headroom.free.min(size as i32), Relaxed);
+        self.size.store(size, Relaxed);
+    }
+
+    /// A call is sent there; it is [judged](Remote::judge) when it has ended, however it ends.
+    pub fn begins(&self) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    /// Looks whether the calls that are there are stuck: whether none ended for far longer than the neighbour says that one
+    /// takes. To be called about once a second.
+    pub(super) fn look_for_stuck(&self, now: Time) {
+        let (open, ended) = (self.open.load(Relaxed), self.ended.load(Relaxed));
+        let is_news = self.seen_ended.swap(ended, Relaxed) != ended;
+        if open == 0 || is_news || self.seen_at.load(Relaxed) == 0 {
+            return self.seen_at.store(now.as_nanos(), Relaxed);
+        }
+        let silent = now.since(Time::from_nanos(self.seen_at.load(Relaxed)));
+        if self.is_late(silent) == Some(true) {
+            (0..open.min(MOST_STUCK)).for_each(|_| self.trust.broken(Breach::Missed, now));
+        }
+    }
+
+    /// Holds what became of a call that [began](Remote::begins) against what the neighbour had promised. To be told before the headroom that came with the
+    /// answer is [reported](Remote::report), as that is what was promised anew.
+    pub fn judge(&self, promise: Promise, now: impl FnOnce() -> Time) {
+        self.ended.fetch_add(1, Relaxed);
+        let _ = self
+            .open
+            .fetch_update(Relaxed, Relaxed, |open| Some(open.saturating_sub(1)));
+        match promise {
+            Promise::Answered(took) if self.is_late(took) == Some(true) => {
+                self.trust.broken(Breach::Missed, now());
+            }
+            Promise::Answered(_) => self.trust.kept(now),
+            Promise::Refused(Some(says)) if says.free > 0 => {
+                self.trust.broken(Breach::Plain, now());
+            }
+            // Where it had no room left as far as was known here, there was no promise.
+            Promise::Refused(_) if self.reported().is_full(self.queue()) => {}
+            Promise::Refused(_) | Promise::Broke => self.trust.broken(Breach::Missed, now()),
+            Promise::Void => {}
+            Promise::Stalled(took) => match self.is_late(took) {
+                Some(true) => self.trust.broken(Breach::Plain, now()),
+                Some(false) => {}
+                None => self.trust.broken(Breach::Missed, now()),
+            },
+        }
+    }
+
+    /// Whether an answer that takes so long is far later than the neighbour says, were its queue full; nothing where it says
+    /// nothing.
+    fn is_late(&self, took: Duration) -> Option<bool> {
+        let queue = self.unit()?.saturating_mul(self.queue());
+        let way = self.round_trip().unwrap_or_default();
+        let says = (self.service()? + way).saturating_add(queue);
+        Some(took > says.saturating_mul(LATE).saturating_add(LATE_BY))
+    }
+
+    /// How far the neighbour's word is taken.
+    pub const fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// Counts one call down that is about to be sent there.
@@ -196,9 +299,9 @@ impl Remote {
     }
 
     /// What is left there for this call as far as this node knows; nothing if it may not be sent there. On
-    /// [probation](HealthState::Probation) each question counts as a call.
+    /// [probation](HealthState::Probation), and below full [standing](Trust), each question counts as a call.
     pub fn headroom(&self) -> Option<Headroom> {
-        self.health.admits().then(|| self.reported())
+        (self.health.admits() && self.trust.admits()).then(|| self.reported())
     }
 
     /// What is left there for a call that has nowhere else to go; nothing while the neighbour is ejected.
@@ -314,5 +417,77 @@ mod tests {
         assert_eq!(a.headroom(), Some(idle), "the trial call");
         assert_eq!(b.headroom(), None);
         assert_eq!(b.last_resort(), Some(idle));
+    }
+
+    #[test]
+    fn what_is_said_of_free_places_is_bounded() {
+        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        let headroom = |free, size| Headroom { free, size };
+        remote.report(headroom(i32::MAX, 8));
+        assert_eq!(remote.reported(), headroom(8, 8));
+        remote.report(headroom(i32::MAX, u32::MAX));
+        assert_eq!(remote.reported(), headroom(1_000_000, 1_000_000));
+        remote.report(headroom(-9, 8));
+        assert_eq!(remote.reported(), headroom(-9, 8));
+    }
+
+    #[test]
+    fn a_refusal_breaks_a_promise_only_where_there_was_one() {
+        let now = || Time::ZERO;
+        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        let full = Headroom { free: -8, size: 4 };
+        remote.report(full);
+        (0..100).for_each(|_| remote.judge(Promise::Refused(Some(full)), now));
+        assert!(remote.trust().is_clean(), "it never said that it had room");
+        remote.report(Headroom { free: 4, size: 4 });
+        (0..100).for_each(|_| remote.judge(Promise::Refused(Some(full)), now));
+        assert!(remote.trust().standing() < 0.05);
+    }
+
+    #[test]
+    fn who_refuses_and_says_in_the_same_breath_that_it_is_free_lies() {
+        let now = || Time::ZERO;
+        let remote = Remote::new(&offer(-8, None), None, Arc::default());
+        let free = Headroom { free: 1, size: 4 };
+        (0..12).for_each(|_| remote.judge(Promise::Refused(Some(free)), now));
+        assert!(remote.trust().standing() < 0.1);
+        assert_eq!((0..100).filter_map(|_| remote.headroom()).count() / 10, 0);
+        assert!(remote.last_resort().is_some(), "it may be the only one");
+    }
+
+    #[test]
+    fn an_answer_is_late_by_what_the_neighbour_itself_says() {
+        let (now, ms) = (|| Time::ZERO, Duration::from_millis);
+        // 100 ms, and a queue of 8 behind four slots: 300 ms at worst.
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        for took in [10, 300, 1300] {
+            (0..100).for_each(|_| remote.judge(Promise::Answered(ms(took)), now));
+            assert!(remote.trust().is_clean(), "{took}");
+        }
+        remote.judge(Promise::Stalled(ms(1300)), now);
+        assert!(remote.trust().is_clean());
+        (0..100).for_each(|_| remote.judge(Promise::Answered(ms(1301)), now));
+        assert!(remote.trust().standing() < 0.05);
+        // One that says nothing of how long it takes is never late.
+        let silent = Remote::new(&offer(1, None), None, Arc::default());
+        silent.judge(Promise::Answered(Duration::from_secs(100)), now);
+        assert!(silent.trust().is_clean());
+    }
+
+    #[test]
+    fn calls_that_are_stuck_are_held_against_it_before_they_end() {
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        (1..20).for_each(|second| remote.look_for_stuck(at(second * 1000)));
+        (0..8).for_each(|_| remote.begins());
+        // One ends a second: that is slow, and goes on.
+        for second in 20..26 {
+            remote.look_for_stuck(at(second * 1000));
+            remote.judge(Promise::Void, || at(second * 1000));
+            remote.begins();
+        }
+        assert!(remote.trust().is_clean());
+        (26..32).for_each(|second| remote.look_for_stuck(at(second * 1000)));
+        assert!(remote.trust().standing() < 0.6, "{:?}", remote.trust());
     }
 }

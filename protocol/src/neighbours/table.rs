@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::claims::ClaimLimits;
 use crate::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, ServiceTime};
 use crate::policy::{Excluded, Policy};
 use crate::trade::{Bid, Margin, Price};
-use crate::{Capacity, FunctionName, Health, HealthState, NodeId, NodeLabels, Time};
+use crate::{Capacity, FunctionName, Health, NodeId, NodeLabels, Time};
 
-use super::Remote;
 use super::board::Board;
+use super::boots::{Boots, Order};
+use super::suspicion::Suspicion;
+use super::{OfferCounts, Remote, Trust};
 
 /// What is known of one neighbour.
 #[derive(Debug)]
@@ -44,9 +47,14 @@ pub struct Neighbour {
     pub prices: Vec<Price>,
     /// What it would pay for ours.
     pub bids: Vec<Bid>,
-    boot: u64,
-    sequence: u64,
+    boots: Boots,
+    pub(super) suspicion: Suspicion,
+    /// How far its word is taken for functions that it does not offer now, where something is remembered against it.
+    records: Records,
 }
+
+/// How far the word of a node is taken, by function.
+type Records = BTreeMap<FunctionName, Arc<Trust>>;
 
 /// One function that a neighbour offers.
 #[derive(Debug)]
@@ -89,23 +97,46 @@ pub enum Heard {
     Refreshed,
     /// The message is older than one that was already heard; nothing changed.
     Stale,
+    /// The message says more than any neighbour may; nothing changed.
+    Refused,
 }
 
 /// The neighbours that were heard lately. An entry expires when its node was silent for three of its own periods.
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    entries: BTreeMap<NodeId, Neighbour>,
+    pub(super) entries: BTreeMap<NodeId, Neighbour>,
     /// What this node's functions ask of a neighbour.
     policies: BTreeMap<FunctionName, Policy>,
     /// All that is offered and told, by function; made when it is asked for and who offers what has changed.
     board: OnceLock<Board>,
-    /// The health of those that left while they were not healthy, and when: who comes and goes is not let in each time
-    /// anew.
-    departed: BTreeMap<NodeId, (Time, Arc<Health>)>,
+    departed: BTreeMap<NodeId, Departed>,
+    /// What is believed of an offer.
+    claims: Option<ClaimLimits>,
+    counts: OfferCounts,
+    /// When the neighbours were last looked after.
+    pub(super) watched: Option<Time>,
+    /// When standing was last brought up to the time.
+    pub(super) standing_at: Option<Time>,
 }
 
-/// How long the health of a neighbour that left is remembered.
+/// What is remembered of one that left: who comes and goes is not let in each time anew, is not believed again what it said
+/// before, and does not get its standing back by it.
+#[derive(Debug)]
+struct Departed {
+    at: Time,
+    health: Arc<Health>,
+    boots: Boots,
+    records: Records,
+}
+
+/// How long a neighbour that left is remembered.
 const REMEMBERED: Duration = Duration::from_secs(300);
+/// How many of them.
+const MOST_DEPARTED: usize = 1024;
+/// One that was gone for so long was away, and is let in step by step.
+const AWAY: Duration = Duration::from_secs(1);
+/// Of how many functions that a neighbour does not offer any more something is remembered against it.
+const MOST_RECORDS: usize = 64;
 /// How many of its periods a neighbour may be silent before it expires.
 const SILENT_PERIODS: u32 = 3;
 /// A neighbour is not given up sooner, as a busy machine may pause for so long.
@@ -118,48 +149,51 @@ impl Neighbours {
     }
 
     /// A neighbour's offer arrived at `now` over a connection from `seen_at`.
-    pub fn hear_offer(&mut self, node: NodeId, seen_at: IpAddr, offer: Offer, now: Time) -> Heard {
-        let Some(entry) = self.entries.get_mut(&node) else {
-            let health = self.departed.remove(&node).map(|(_, health)| health);
-            let health = health.unwrap_or_default();
-            let functions = offer.functions.into_iter();
-            let entry = Neighbour {
-                node,
-                heard: now,
-                period: offer.period.as_duration(),
-                round_trip: None,
-                labels: offer.labels,
-                cordoned: offer.cordoned,
-                endpoint: offer.peer_endpoint,
-                seen_at,
-                functions: functions.map(|f| newly_offered(f, None, &health)).collect(),
-                health,
-                grants: Vec::new(),
-                margin: Margin::default(),
-                prices: Vec::new(),
-                bids: Vec::new(),
-                boot: offer.boot,
-                sequence: offer.sequence,
-            };
-            self.entries.insert(node, entry);
-            self.board.take();
-            return Heard::Changed;
+    pub fn hear_offer(
+        &mut self,
+        node: NodeId,
+        seen_at: IpAddr,
+        mut offer: Offer,
+        now: Time,
+    ) -> Heard {
+        let order = match (self.entries.get_mut(&node), self.departed.get_mut(&node)) {
+            (Some(entry), _) => entry.boots.hear(offer.boot, offer.sequence),
+            (None, Some(departed)) => departed.boots.hear(offer.boot, offer.sequence),
+            (None, None) => Order::Anew,
         };
-        if offer.boot == entry.boot && offer.sequence <= entry.sequence {
+        if order == Order::Stale {
+            self.counts.stale += 1;
             return Heard::Stale;
         }
+        if let Some(claims) = &self.claims {
+            match claims.bound(&mut offer) {
+                Ok(cut) => self.counts.cut += cut,
+                Err(_) => {
+                    self.counts.refused += 1;
+                    return Heard::Refused;
+                }
+            }
+        }
+        let Some(entry) = self.entries.get_mut(&node) else {
+            self.enter(node, seen_at, offer, order, now);
+            return Heard::Changed;
+        };
         let moved = entry.endpoint != offer.peer_endpoint || entry.seen_at != seen_at;
         let says_other = entry.labels != offer.labels || entry.cordoned != offer.cordoned;
         entry.heard = now;
         entry.period = offer.period.as_duration();
+        entry.suspicion.offers(entry.period, now);
         entry.labels = offer.labels;
         entry.cordoned = offer.cordoned;
-        entry.boot = offer.boot;
-        entry.sequence = offer.sequence;
         entry.endpoint = offer.peer_endpoint;
         entry.seen_at = seen_at;
+        if order == Order::Anew {
+            // What is still on its way from before says nothing of what is now, so it goes to counters that nobody reads.
+            entry.begin_anew();
+            let _ = entry.health.is_back(now);
+        }
         let changed = merge(entry, offer.functions);
-        if changed || moved || says_other {
+        if changed || moved || says_other || order == Order::Anew {
             self.board.take();
             Heard::Changed
         } else {
@@ -167,8 +201,48 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour's grants arrived, sorted by function. What a node says that has offered nothing yet says nothing, here and
-    /// below.
+    /// A neighbour that was not there.
+    fn enter(&mut self, node: NodeId, seen_at: IpAddr, offer: Offer, order: Order, now: Time) {
+        let departed = self.departed.remove(&node);
+        let (health, boots, records) = match departed {
+            Some(departed) => {
+                if order == Order::Anew || now.since(departed.at) >= AWAY {
+                    let _ = departed.health.is_back(now);
+                }
+                let _ = departed.health.is_heard(now);
+                (departed.health, departed.boots, departed.records)
+            }
+            None => (
+                Arc::default(),
+                Boots::new(offer.boot, offer.sequence),
+                Records::new(),
+            ),
+        };
+        let mut entry = Neighbour {
+            node,
+            heard: now,
+            period: offer.period.as_duration(),
+            round_trip: None,
+            labels: offer.labels,
+            cordoned: offer.cordoned,
+            endpoint: offer.peer_endpoint,
+            seen_at,
+            functions: BTreeMap::new(),
+            health,
+            grants: Vec::new(),
+            margin: Margin::default(),
+            prices: Vec::new(),
+            bids: Vec::new(),
+            boots,
+            suspicion: Suspicion::new(now),
+            records,
+        };
+        merge(&mut entry, offer.functions);
+        self.entries.insert(node, entry);
+        self.board.take();
+    }
+
+    /// A neighbour's grants arrived, sorted by function. What a node says that has offered nothing yet says nothing, here and below.
     pub fn hear_grants(&mut self, node: NodeId, grants: Vec<Grant>, now: Time) -> Heard {
         if let Some(board) = self.board.get_mut() {
             board.grants(node, &grants);
@@ -210,6 +284,7 @@ impl Neighbours {
             return Heard::Stale;
         };
         entry.heard = now;
+        entry.suspicion.alive = now;
         let before = place(entry);
         if *before == said {
             return Heard::Refreshed;
@@ -228,32 +303,76 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour said farewell, or its connection is gone. Returns whether it was known.
+    /// A neighbour's connection is gone. Returns whether it was known.
     pub fn remove(&mut self, node: NodeId, now: Time) -> bool {
-        let Some(entry) = self.entries.remove(&node) else {
+        let Some(mut entry) = self.entries.remove(&node) else {
             return false;
         };
         self.board.take();
-        if entry.health.state() != HealthState::Healthy {
-            self.departed.insert(node, (now, entry.health));
+        entry.begin_anew();
+        let departed = Departed {
+            at: now,
+            health: entry.health,
+            boots: entry.boots,
+            records: entry.records,
+        };
+        self.departed.insert(node, departed);
+        if self.departed.len() > MOST_DEPARTED {
+            let longest = self.departed.iter().min_by_key(|(_, departed)| departed.at);
+            if let Some(node) = longest.map(|(node, _)| *node) {
+                self.departed.remove(&node);
+            }
         }
         true
     }
 
-    /// Removes and returns those that were not heard for three of their periods.
+    /// A neighbour said farewell: it takes no more calls until it starts anew. Returns whether it was known.
+    pub fn farewell(&mut self, node: NodeId, now: Time) -> bool {
+        let known = self.remove(node, now);
+        if let Some(departed) = self.departed.get_mut(&node) {
+            departed.boots.end();
+        }
+        known
+    }
+
+    /// Removes and returns those that gave no sign of life for three of their periods, and that nobody else hears.
     pub fn expire(&mut self, now: Time) -> Vec<NodeId> {
         self.departed
-            .retain(|_, (left, _)| now.since(*left) <= REMEMBERED);
+            .retain(|_, departed| now.since(departed.at) <= REMEMBERED);
         let gone: Vec<NodeId> = self
             .entries
             .values()
-            .filter(|n| now.since(n.heard) > n.validity())
+            .filter(|n| {
+                let seen = n.suspicion.seen().unwrap_or(Time::ZERO);
+                let last = n.heard.max(n.suspicion.alive).max(seen);
+                now.since(last) > n.validity()
+            })
             .map(|n| n.node)
             .collect();
         for node in &gone {
             self.remove(*node, now);
         }
         gone
+    }
+
+    /// What is believed of an offer, from now on; all of it without this.
+    pub const fn believe(&mut self, claims: ClaimLimits) {
+        self.claims = Some(claims);
+    }
+
+    /// What became of offers that were not taken as they are.
+    pub const fn counts(&self) -> OfferCounts {
+        self.counts
+    }
+
+    /// Brings the standing of all up to the time; about once a second.
+    pub(super) fn pass_time(&self, now: Time) {
+        for entry in self.entries.values() {
+            for offered in entry.functions.values() {
+                offered.remote.look_for_stuck(now);
+                offered.remote.trust().pass_time(now);
+            }
+        }
     }
 
     /// The entry of a neighbour.
@@ -324,33 +443,44 @@ impl Neighbours {
     }
 }
 
-fn newly_offered(
-    offer: FunctionOffer,
-    round_trip: Option<Duration>,
-    health: &Arc<Health>,
-) -> (FunctionName, Offered) {
-    let offered = Offered {
-        capacity: offer.capacity,
-        service: offer.service,
-        remote: Arc::new(Remote::new(&offer, round_trip, Arc::clone(health))),
-    };
-    (offer.function, offered)
+impl Neighbour {
+    /// Forgets what it offers, but not what is remembered against it.
+    fn begin_anew(&mut self) {
+        for (function, offered) in std::mem::take(&mut self.functions) {
+            self.remember(function, offered.remote.trust());
+        }
+    }
+
+    fn remember(&mut self, function: FunctionName, trust: &Arc<Trust>) {
+        if !trust.is_clean() && self.records.len() < MOST_RECORDS {
+            self.records.insert(function, Arc::clone(trust));
+        }
+    }
 }
 
 /// Brings the functions up to what the offer says and keeps the counters of those that stay. Returns whether the set
 /// or a capacity changed.
 fn merge(entry: &mut Neighbour, offers: Vec<FunctionOffer>) -> bool {
-    let functions = &mut entry.functions;
-    let before = functions.len();
+    let before = entry.functions.len();
     let named = |name: &FunctionName| {
         offers
             .binary_search_by(|offer| offer.function.cmp(name))
             .is_ok()
     };
-    functions.retain(|name, _| named(name));
-    let mut changed = functions.len() != before;
+    let withdrawn: Vec<FunctionName> = entry
+        .functions
+        .keys()
+        .filter(|name| !named(name))
+        .cloned()
+        .collect();
+    for name in withdrawn {
+        if let Some(offered) = entry.functions.remove(&name) {
+            entry.remember(name, offered.remote.trust());
+        }
+    }
+    let mut changed = entry.functions.len() != before;
     for offer in offers {
-        match functions.get_mut(&offer.function) {
+        match entry.functions.get_mut(&offer.function) {
             Some(offered) => {
                 changed |= offered.capacity != offer.capacity;
                 offered.capacity = offer.capacity;
@@ -359,7 +489,14 @@ fn merge(entry: &mut Neighbour, offers: Vec<FunctionOffer>) -> bool {
             }
             None => {
                 changed = true;
-                functions.extend([newly_offered(offer, entry.round_trip, &entry.health)]);
+                let trust = entry.records.remove(&offer.function).unwrap_or_default();
+                let remote = Remote::new(&offer, entry.round_trip, Arc::clone(&entry.health));
+                let offered = Offered {
+                    capacity: offer.capacity,
+                    service: offer.service,
+                    remote: Arc::new(remote.trusted(trust)),
+                };
+                entry.functions.insert(offer.function, offered);
             }
         }
     }
@@ -369,8 +506,11 @@ fn merge(entry: &mut Neighbour, offers: Vec<FunctionOffer>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::neighbours::{Promise, Watched};
     use crate::offer::Period;
-    use crate::{CallRate, Headroom, Slots};
+    use crate::sighting::Sighting;
+    use crate::{CallRate, Headroom, HealthState, Slots};
+    use rand::SeedableRng;
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -548,5 +688,197 @@ mod tests {
         );
         assert_eq!(table.hear_grants(node(1), vec![], at(1)), Heard::Changed);
         assert!(table.get(node(1)).unwrap().grants.is_empty());
+    }
+
+    #[test]
+    fn what_was_said_before_a_restart_or_a_farewell_is_stale_even_after_it_left() {
+        let mut table = Neighbours::new();
+        let hear = |table: &mut Neighbours, boot, sequence, seconds| {
+            let offer = offer(boot, sequence, &[("a", 4)]);
+            table.hear_offer(node(1), HOME, offer, at(seconds))
+        };
+        assert_eq!(hear(&mut table, 7, 5, 0), Heard::Changed);
+        table.remove(node(1), at(1));
+        assert_eq!(hear(&mut table, 7, 5, 2), Heard::Stale, "replayed");
+        assert!(table.is_empty());
+        assert_eq!(hear(&mut table, 7, 6, 2), Heard::Changed);
+        assert_eq!(hear(&mut table, 3, 1, 3), Heard::Changed, "a smaller id");
+        assert_eq!(hear(&mut table, 7, 7, 3), Heard::Stale);
+        assert!(table.farewell(node(1), at(4)));
+        assert_eq!(hear(&mut table, 3, 2, 5), Heard::Stale);
+        assert!(table.is_empty() && !table.farewell(node(1), at(5)));
+        assert_eq!(hear(&mut table, 4, 1, 6), Heard::Changed);
+        assert_eq!(table.counts().stale, 3);
+    }
+
+    #[test]
+    fn an_answer_from_before_a_restart_says_nothing_of_what_is_now() {
+        let mut table = Neighbours::new();
+        table.hear_offer(node(1), HOME, offer(1, 1, &[("a", 4)]), at(0));
+        let remote = |table: &Neighbours| {
+            let entry = table.get(node(1)).unwrap();
+            Arc::clone(&entry.functions[&name("a")].remote)
+        };
+        let before = remote(&table);
+        table.hear_offer(node(1), HOME, offer(2, 1, &[("a", 1)]), at(1));
+        before.report(Headroom { free: 4, size: 4 });
+        assert_eq!(remote(&table).reported().free, 1);
+    }
+
+    #[test]
+    fn who_was_away_is_let_in_step_by_step_and_one_that_was_never_there_is_not() {
+        let mut table = Neighbours::new();
+        let state = |table: &mut Neighbours, boot, sequence, ms| {
+            let now = Time::ZERO + Duration::from_millis(ms);
+            table.hear_offer(node(1), HOME, offer(boot, sequence, &[]), now);
+            table.get(node(1)).unwrap().health.state()
+        };
+        assert_eq!(state(&mut table, 1, 1, 0), HealthState::Healthy);
+        table.remove(node(1), at(1));
+        assert_eq!(
+            state(&mut table, 1, 2, 1500),
+            HealthState::Healthy,
+            "a blink"
+        );
+        table.remove(node(1), at(2));
+        assert_eq!(state(&mut table, 1, 3, 3000), HealthState::Probation);
+        let mut table = Neighbours::new();
+        state(&mut table, 1, 1, 0);
+        assert_eq!(
+            state(&mut table, 2, 1, 100),
+            HealthState::Probation,
+            "it restarted"
+        );
+    }
+
+    #[test]
+    fn standing_is_not_got_back_by_leaving_or_by_offering_anew() {
+        let mut table = Neighbours::new();
+        let mut sequence = 0;
+        let mut hear = |table: &mut Neighbours, functions: &[(&str, i32)]| {
+            sequence += 1;
+            table.hear_offer(
+                node(1),
+                HOME,
+                offer(sequence / 4, sequence, functions),
+                at(0),
+            );
+            let entry = table.get(node(1)).unwrap();
+            let offered = entry.functions.get(&name("a"));
+            offered.map(|offered| Arc::clone(&offered.remote))
+        };
+        let remote = hear(&mut table, &[("a", 4)]).unwrap();
+        let lie = Promise::Refused(Some(Headroom { free: 4, size: 4 }));
+        (0..50).for_each(|_| remote.judge(lie, || at(0)));
+        let before = remote.trust().standing();
+        assert!(before < 0.1);
+        assert!(hear(&mut table, &[("b", 4)]).is_none());
+        for _ in 0..6 {
+            let remote = hear(&mut table, &[("a", 4), ("b", 4)]).unwrap();
+            assert_eq!(remote.trust().standing(), before);
+            table.remove(node(1), at(0));
+        }
+    }
+
+    #[test]
+    fn an_offer_that_claims_too_much_is_cut_or_refused_and_counted() {
+        let mut table = Neighbours::new();
+        let claims = ClaimLimits {
+            functions: 2,
+            slots: Slots::ONE,
+            ..ClaimLimits::generous()
+        };
+        table.believe(claims);
+        table.hear_offer(node(1), HOME, offer(1, 1, &[("a", 4), ("b", 1)]), at(0));
+        let entry = table.get(node(1)).unwrap();
+        let left = entry.functions[&name("a")].remote.reported();
+        assert_eq!(left, Headroom { free: 1, size: 1 });
+        let three = offer(1, 2, &[("a", 4), ("b", 1), ("c", 1)]);
+        assert_eq!(
+            table.hear_offer(node(1), HOME, three, at(1)),
+            Heard::Refused
+        );
+        assert_eq!(table.get(node(1)).unwrap().heard, at(0));
+        assert_eq!((table.counts().cut, table.counts().refused), (2, 1));
+    }
+
+    /// Three nodes that hear each other, one of which falls silent after ten seconds.
+    #[test]
+    fn one_that_falls_silent_is_suspected_then_dead_by_the_word_of_another_and_let_in_when_heard() {
+        let mut table = Neighbours::new();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let ms = |ms| Time::ZERO + Duration::from_millis(ms);
+        let (mut suspected, mut dead) = (0, 0);
+        for now in (0..14_000).step_by(100) {
+            for n in [1, 2] {
+                if now % 1000 == 0 && (n == 2 || now <= 10_000) {
+                    let offer = offer(1, now / 1000 + 1, &[("a", 4)]);
+                    table.hear_offer(node(n), HOME, offer, ms(now));
+                }
+            }
+            let watched = table.watch(ms(now), &mut rng);
+            for question in watched.questions {
+                assert_eq!((question.ask, question.about), (node(2), node(1)));
+                let silent = Some(Duration::from_millis(now - 10_000));
+                table.is_told(node(2), Sighting::new(node(1), silent), ms(now + 5));
+            }
+            for change in watched.changes {
+                match change {
+                    (who, HealthState::Suspected) if who == node(1) => suspected = now,
+                    (who, HealthState::Ejected) if who == node(1) => dead = now,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert!((12_000..=12_300).contains(&suspected), "{suspected}");
+        assert_eq!(dead, suspected + 100);
+        assert!(table.get(node(1)).is_none(), "it expired");
+        let back = offer(1, 99, &[("a", 4)]);
+        table.hear_offer(node(1), HOME, back, ms(14_000));
+        let health = &table.get(node(1)).unwrap().health;
+        assert_eq!(
+            health.check_passed(ms(14_100)),
+            Some(HealthState::Probation)
+        );
+    }
+
+    #[test]
+    fn one_that_answers_calls_or_that_others_hear_is_not_given_up() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let ms = |ms| Time::ZERO + Duration::from_millis(ms);
+        let mut table = Neighbours::new();
+        for n in [1, 2, 3] {
+            table.hear_offer(node(n), HOME, offer(1, 1, &[("a", 4)]), ms(0));
+        }
+        for now in (0..20_000).step_by(100) {
+            // The first answers calls, of the second somebody hears, the third speaks.
+            if now % 1000 == 0 {
+                let _ = table
+                    .get(node(1))
+                    .unwrap()
+                    .health
+                    .call_succeeded(|| ms(now));
+                table.hear_offer(node(3), HOME, offer(1, now + 2, &[("a", 4)]), ms(now));
+            }
+            for question in table.watch(ms(now), &mut rng).questions {
+                assert_eq!(question.about, node(2));
+                let just_now = Some(Duration::from_millis(100));
+                table.is_told(question.ask, Sighting::new(node(2), just_now), ms(now));
+            }
+        }
+        let state = |n| table.get(node(n)).map(|entry| entry.health.state());
+        assert_eq!(state(1), Some(HealthState::Healthy));
+        assert_eq!(state(2), Some(HealthState::Suspected));
+        assert_eq!(state(3), Some(HealthState::Healthy));
+    }
+
+    #[test]
+    fn a_node_that_was_stopped_itself_gives_nobody_up() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut table = Neighbours::new();
+        table.hear_offer(node(1), HOME, offer(1, 1, &[("a", 4)]), at(0));
+        assert_eq!(table.watch(at(0), &mut rng), Watched::default());
+        assert_eq!(table.watch(at(600), &mut rng), Watched::default());
+        assert_eq!(table.len(), 1);
     }
 }

@@ -133,11 +133,12 @@ impl Rule for LargestShare {
             (is_better && may_try).then_some((has_room, score))
         });
         if index.is_none() && gate.is_none() {
-            // Rather one on probation, or one that refused, than none.
+            // Rather one on probation, or one that refused, than none; one that is silent only if there is no other.
             index = best(route, tried, rng, |_, candidate| {
                 let headroom = candidate.remote.last_resort()?;
                 let in_time = starts_in_time(&candidate.remote, headroom, tried, now);
-                in_time.then(|| (false, headroom.share()))
+                let is_heard = candidate.remote.health().state() != HealthState::Suspected;
+                in_time.then(|| (is_heard, headroom.share()))
             });
         }
         let index = index?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dfaas_protocol::Time;
 use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
 use dfaas_protocol::gate::{Entry, Gate};
+use dfaas_protocol::neighbours::Promise;
 use dfaas_protocol::offer::ServiceTime;
 use dfaas_protocol::policy::{Policy, Terms};
 use dfaas_protocol::route::Route;
@@ -226,6 +227,38 @@ fn a_neighbour_on_probation_is_spared_while_another_serves() {
         })
         .collect();
     assert_eq!(sent, [1, 10, 25, 50, 100]);
+}
+
+#[test]
+fn a_suspect_gets_a_call_only_where_there_is_no_other() {
+    let mut site = Site::new();
+    site.hears(1, &[("f", "4/4")]);
+    site.hears(2, &[("f", "-100/4")]);
+    let route = site.route(Headroom, "f");
+    let _ = route.there[0].remote.health().suspect(Time::ZERO);
+    route.there[1].remote.refused(Time::ZERO);
+    for _ in 0..5 {
+        assert_eq!(next(&route), Decision::Forward(1, Why::OnlyThere));
+    }
+    eject(route.there[1].remote.health());
+    assert_eq!(next(&route), Decision::Forward(0, Why::OnlyThere));
+}
+
+#[test]
+fn one_whose_word_proved_false_is_considered_for_some_calls() {
+    let mut site = Site::new();
+    site.hears(1, &[("f", "1000/1000")]);
+    site.hears(2, &[("f", "500/1000")]);
+    let route = site.route(Headroom, "f");
+    let lie = Promise::Refused(Some(dfaas_protocol::Headroom { free: 9, size: 9 }));
+    (0..8).for_each(|_| route.there[0].remote.judge(lie, || Time::ZERO));
+    let standing = route.there[0].remote.trust().standing();
+    assert!((0.2..0.6).contains(&standing), "{standing}");
+    let calls = (0..100).map(|_| next(&route));
+    let there = calls
+        .filter(|d| *d == Decision::Forward(0, Why::OnlyThere))
+        .count();
+    assert!((there as f32 - standing * 100.0).abs() < 2.0, "{there}");
 }
 
 #[test]

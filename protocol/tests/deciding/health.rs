@@ -11,6 +11,8 @@ enum Event {
     Failed { sent_ms_ago: u64 },
     Passed,
     CheckFailed,
+    Suspected,
+    Heard,
     Asked(u32),
 }
 
@@ -20,6 +22,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => (0..500u64).prop_map(|sent_ms_ago| Event::Failed { sent_ms_ago }),
         2 => Just(Event::Passed),
         1 => Just(Event::CheckFailed),
+        1 => Just(Event::Suspected),
+        1 => Just(Event::Heard),
         2 => (1..200u32).prop_map(Event::Asked),
     ]
 }
@@ -34,6 +38,8 @@ fn apply(health: &Health, event: Event, now: Time) -> Option<HealthState> {
         }
         Event::Passed => health.check_passed(now),
         Event::CheckFailed => health.check_failed(now),
+        Event::Suspected => health.suspect(now),
+        Event::Heard => health.is_heard(now),
         Event::Asked(_) => None,
     }
 }
@@ -61,13 +67,21 @@ proptest! {
                     let since: Time = ejected_at.unwrap();
                     prop_assert!(now.since(since) >= limits.ejection);
                 }
-                (HealthState::Healthy | HealthState::Probation, HealthState::Ejected) => {
-                    let failure = matches!(event, Event::Failed { .. } | Event::CheckFailed);
+                (_, HealthState::Ejected) if before != after => {
+                    let failure = matches!(event, Event::Failed { .. } | Event::CheckFailed)
+                        || before == HealthState::Probation && matches!(event, Event::Suspected);
                     prop_assert!(failure);
                     ejected_at = Some(now);
                 }
                 (HealthState::Probation, HealthState::Healthy) => {
                     prop_assert!(matches!(event, Event::Succeeded | Event::Passed));
+                }
+                (HealthState::Healthy, HealthState::Suspected) => {
+                    prop_assert!(matches!(event, Event::Suspected));
+                }
+                (HealthState::Suspected, HealthState::Probation) => {
+                    let sign = matches!(event, Event::Succeeded | Event::Passed | Event::Heard);
+                    prop_assert!(sign);
                 }
                 (a, b) => prop_assert_eq!(a, b),
             }
@@ -75,7 +89,7 @@ proptest! {
                 let admitted = (0..count).filter(|_| health.admits()).count() as u32;
                 match after {
                     HealthState::Healthy => prop_assert_eq!(admitted, count),
-                    HealthState::Ejected => prop_assert_eq!(admitted, 0),
+                    HealthState::Ejected | HealthState::Suspected => prop_assert_eq!(admitted, 0),
                     // At most a half, and one more as the shares do not divide evenly.
                     HealthState::Probation => prop_assert!(admitted <= count / 2 + 1),
                 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Decision, Delivery, Why};
+use dfaas_protocol::neighbours::Promise;
 use dfaas_protocol::policy::{Excluded, Policy};
 use dfaas_protocol::standing::{Verdict, standings};
 use dfaas_protocol::strategy::StrategyName;
@@ -39,6 +40,23 @@ fn each_candidate_stands_as_the_rule_saw_it() {
     let second = stood(None, &delivery);
     assert_eq!(second[4].verdict, Verdict::Tried);
     assert_eq!(second[4].headroom, Some(Headroom { free: 2, size: 4 }));
+}
+
+#[test]
+fn one_that_is_silent_and_one_whose_word_proved_false_are_named() {
+    let mut site = Site::new();
+    site.has("f", slots(1), 4);
+    for n in 1..=2 {
+        site.hears(n, &[("f", "4/4")]);
+    }
+    let route = site.route(StrategyName::Headroom, "f");
+    let _ = route.there[0].remote.health().suspect(Time::ZERO);
+    let lies = Promise::Refused(Some(Headroom { free: 4, size: 4 }));
+    (0..20).for_each(|_| route.there[1].remote.judge(lies, || Time::ZERO));
+    let delivery = Delivery::new();
+    let stood = standings(&route, delivery.tried(), None, Time::ZERO);
+    let verdicts: Vec<_> = stood.map(|s| s.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Suspected, Verdict::Distrusted]);
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl World<'_> {
             | Event::Unreached { .. }
             | Event::SharedDone { .. }
             | Event::Tick { .. }
+            | Event::Watch { .. }
             | Event::Fault { .. } => 0,
         }
     }

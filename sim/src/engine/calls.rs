@@ -45,6 +45,8 @@ pub(crate) struct Way {
     pub(crate) place: Option<Place>,
     /// What is left where it was sent, as the answer that is on its way says.
     pub(crate) left: Option<Headroom>,
+    /// When it was last sent to a neighbour.
+    pub(crate) sent_at: Time,
 }
 
 #[derive(Debug, Default)]

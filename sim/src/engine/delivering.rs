@@ -5,7 +5,7 @@ use dfaas_protocol::delivery::MAX_ATTEMPTS;
 use crate::policy::Policy;
 
 use super::calls::Way;
-use super::event::{CallId, Event};
+use super::event::{CallId, Came, Event};
 use super::node::Step;
 use super::{CONNECT, HEAD_BYTES, World};
 
@@ -67,6 +67,8 @@ impl World<'_> {
         );
         call.before = to as u32;
         call.since = self.now;
+        self.calls.way_mut(id).sent_at = self.now;
+        let call = &mut self.calls[id];
         call.at = to as u32;
         call.at_boot = self.nodes[to].boot;
         self.ledger.forward(origin, self.now);
@@ -100,7 +102,7 @@ impl World<'_> {
             Step::Run => self.start(id),
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
-            Step::Refuse(_) => self.answer(id, false),
+            Step::Refuse(why) => self.answer(id, why.into()),
             Step::Forward(_) => unreachable!("an admission has no way to say forward"),
         }
     }
@@ -123,11 +125,11 @@ impl World<'_> {
     }
 
     /// Sends the answer to a forwarded call back, with what is left here now.
-    pub(super) fn answer(&mut self, id: CallId, served: bool) {
+    pub(super) fn answer(&mut self, id: CallId, came: Came) {
         let call = &self.calls[id];
         let (from, origin) = (call.at as usize, call.origin as usize);
         let function = usize::from(call.function);
-        let body = if served {
+        let body = if came == Came::Served {
             self.experiment.functions[function].answer_bytes
         } else {
             0
@@ -135,11 +137,10 @@ impl World<'_> {
         let at = self.cross(from, origin, HEAD_BYTES + body);
         let left = self.nodes[from].says(function, self.clocks.shows(from, self.now));
         self.calls.way_mut(id).left = Some(left);
-        self.calendar
-            .schedule(at, Event::Answer { call: id, served });
+        self.calendar.schedule(at, Event::Answer { call: id, came });
     }
 
-    pub(super) fn answered(&mut self, id: CallId, served: bool) {
+    pub(super) fn answered(&mut self, id: CallId, came: Came) {
         let call = &self.calls[id];
         let (origin, from) = (call.origin as usize, call.at as usize);
         let is_there = self.nodes[origin].up && self.nodes[origin].boot == call.origin_boot;
@@ -147,11 +148,15 @@ impl World<'_> {
             return self.lose(id);
         }
         let function = usize::from(call.function);
-        if let Some(left) = self.calls.way(id).left {
-            let now = self.clocks.shows(origin, self.now);
-            self.nodes[origin].answered(function, from, served, left, now);
+        let way = self.calls.way(id);
+        if let Some(left) = way.left {
+            let (sent, now) = (
+                self.clocks.shows(origin, way.sent_at),
+                self.clocks.shows(origin, self.now),
+            );
+            self.nodes[origin].answered(function, from, came, left, sent, now);
         }
-        if served {
+        if came == Came::Served {
             let call = self.calls.take(id);
             let latency = self.now.since(call.arrived);
             self.ledger

@@ -1,7 +1,32 @@
 //! What happens. Small, as there are millions: calls and messages are kept elsewhere and named by their places.
 
+use dfaas_protocol::delivery::Rejection;
+
 /// A place among the calls.
 pub(crate) type CallId = u32;
+
+/// What came of a call at a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// It ran.
+    Served,
+    /// It was refused for want of room.
+    Full,
+    /// It was more than the neighbour had granted, which says nothing of its room.
+    OverGrant,
+    /// It was refused for another reason.
+    Refused,
+}
+
+impl From<Rejection> for Came {
+    fn from(why: Rejection) -> Came {
+        match why {
+            Rejection::Full => Came::Full,
+            Rejection::OverGrant => Came::OverGrant,
+            _ => Came::Refused,
+        }
+    }
+}
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +35,8 @@ pub(crate) enum Event {
     Arrival { source: u32 },
     /// A node plans, and tells its neighbours; unless it has begun anew since.
     Tick { node: u32, boot: u32 },
+    /// A node looks after its neighbours, unless it has begun anew since.
+    Watch { node: u32, boot: u32 },
     /// A control message arrives.
     Message { to: u32, from: u32, message: u32 },
     /// A forwarded call arrives at a neighbour.
@@ -25,7 +52,7 @@ pub(crate) enum Event {
     /// The first of the calls that share a node's cores has run, if nothing came or went there since.
     SharedDone { node: u32, version: u32 },
     /// The answer of a neighbour is back at the call's origin.
-    Answer { call: CallId, served: bool },
+    Answer { call: CallId, came: Came },
     /// A fault begins, or is over.
     Fault { incident: u32, begins: bool },
 }

@@ -78,6 +78,7 @@ impl World<'_> {
         self.offer(index)?;
         let next = self.clocks.after(index, self.now, self.period);
         self.schedule_tick(index, next);
+        self.schedule_watch(index, self.now);
         Ok(())
     }
 }

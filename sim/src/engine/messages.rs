@@ -1,11 +1,16 @@
 //! Ticks, and the control messages that nodes send each other. A message is encoded once, goes to many and is decoded
 //! once, as its bytes say the same to each.
 
+use std::time::Duration;
+
 use dfaas_protocol::Time;
 use dfaas_protocol::wire::{self, WireError};
 
 use super::World;
 use super::event::Event;
+
+/// How often a node looks after its neighbours.
+const WATCH: Duration = Duration::from_millis(250);
 
 /// Messages on their way.
 #[derive(Debug, Default)]
@@ -91,6 +96,27 @@ impl World<'_> {
         Ok(())
     }
 
+    pub(super) fn schedule_watch(&mut self, node: usize, at: Time) {
+        if at < self.end {
+            let boot = self.nodes[node].boot;
+            let node = node as u32;
+            self.calendar.schedule(at, Event::Watch { node, boot });
+        }
+    }
+
+    pub(super) fn watch(&mut self, index: usize, boot: u32) -> Result<(), WireError> {
+        if !self.nodes[index].up || self.nodes[index].boot != boot {
+            return Ok(());
+        }
+        let now = self.clocks.shows(index, self.now);
+        for (to, bytes) in self.nodes[index].watch(now)? {
+            self.send(index, &[to as u32], bytes);
+        }
+        let next = self.clocks.after(index, self.now, WATCH);
+        self.schedule_watch(index, next);
+        Ok(())
+    }
+
     pub(super) fn offer(&mut self, node: usize) -> Result<(), WireError> {
         let now = self.clocks.shows(node, self.now);
         let bytes = self.nodes[node].offer(now)?;
@@ -120,12 +146,16 @@ impl World<'_> {
 
     pub(super) fn hear(&mut self, to: usize, from: u32, message: u32) -> Result<(), WireError> {
         let node = &mut self.nodes[to];
+        let mut answer = None;
         if node.up {
             let said = self.messages.read(message)?;
             let now = self.clocks.shows(to, self.now);
-            node.hear(self.experiment, from as usize, said, now);
+            answer = node.hear(self.experiment, from as usize, said, now)?;
         }
         self.messages.arrived(message);
+        if let Some(bytes) = answer {
+            self.send(to, &[from], bytes);
+        }
         Ok(())
     }
 }

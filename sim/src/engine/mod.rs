@@ -170,6 +170,7 @@ impl<'a> World<'a> {
             let first = period.mul_f64(rng.random());
             let first = world.clocks.after(node, Time::ZERO, first);
             world.schedule_tick(node, first);
+            world.schedule_watch(node, first);
         }
         for source in 0..world.sources.len() {
             world.schedule_arrival(source);
@@ -181,6 +182,7 @@ impl<'a> World<'a> {
         match event {
             Event::Arrival { source } => self.arrival(source as usize),
             Event::Tick { node, boot } => self.tick(node as usize, boot)?,
+            Event::Watch { node, boot } => self.watch(node as usize, boot)?,
             Event::Message { to, from, message } => self.hear(to as usize, from, message)?,
             Event::Forwarded { call } => self.forwarded(call),
             Event::Unreached { call } => self.unreached(call),
@@ -188,7 +190,7 @@ impl<'a> World<'a> {
             Event::Late { call, wait } => self.late(call, wait),
             Event::Done { call } => self.done(call),
             Event::SharedDone { node, version } => self.shared_done(node as usize, version),
-            Event::Answer { call, served } => self.answered(call, served),
+            Event::Answer { call, came } => self.answered(call, came),
             Event::Fault { incident, begins } => self.fault(incident, begins)?,
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::arrivals::nanos;
-use super::event::{CallId, Event};
+use super::event::{CallId, Came, Event};
 
 impl World<'_> {
     /// A call begins to run, where it is.
@@ -76,7 +76,7 @@ impl World<'_> {
             self.ledger
                 .serve((node, function), latency, false, self.now);
         } else {
-            self.answer(id, true);
+            self.answer(id, Came::Served);
         }
     }
 }

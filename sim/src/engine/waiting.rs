@@ -1,6 +1,6 @@
 //! Calls that wait for a slot or a token, and who is next.
 
-use super::event::{CallId, Event};
+use super::event::{CallId, Came, Event};
 use super::local::Next;
 use super::{JUST_AFTER, World};
 
@@ -63,7 +63,7 @@ impl World<'_> {
             self.calls.way_mut(id).delivery.dropped_here();
             self.deliver_again(id);
         } else {
-            self.answer(id, false);
+            self.answer(id, Came::Refused);
         }
     }
 

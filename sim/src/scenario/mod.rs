@@ -104,6 +104,7 @@ shipped![
     "rolling-restart",
     "slow-and-lossy",
     "lying-node",
+    "healing",
 ];
 
 impl Scenario {

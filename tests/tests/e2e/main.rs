@@ -22,6 +22,7 @@ mod http2;
 mod lab;
 mod large;
 mod life;
+mod members;
 mod overload;
 mod policy;
 mod priorities;

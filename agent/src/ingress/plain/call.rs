@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::datapath::plain::{Added, Answer, Failed, Head, Source, exchange, exchange_over};
 use crate::datapath::{Context, Target, refuse, text};
 use crate::explain::{Missed, TOO_LONG};
-use crate::health::tell;
+use crate::health::{Sent, tell};
 use crate::routing::{Outcome, Served, Slot};
 use crate::telemetry::access::Entry;
 
@@ -164,6 +164,7 @@ pub(super) async fn deliver(
                 out.extend_from_slice(b"\r\n");
                 call.sent_to(candidate.node);
                 let way = candidate.remote.round_trip().unwrap_or_default() / 2;
+                let promise = Sent::new(&candidate.remote, context.shared.clock, time);
                 let tried = attempt(
                     context,
                     client,
@@ -190,6 +191,13 @@ pub(super) async fn deliver(
                     Attempt::Refused(headroom, _) => *headroom,
                     Attempt::Unreached | Attempt::Failed(..) => None,
                 };
+                match (&tried, told) {
+                    (Attempt::Answered(..), _) => promise.answered(),
+                    (Attempt::Refused(_, word), _) => promise.refused(word.as_deref(), headroom),
+                    (_, Some(Told::Breaks)) => promise.broke(),
+                    (_, Some(Told::Stalls)) => drop(promise),
+                    _ => promise.void(),
+                }
                 if let Some(headroom) = headroom {
                     candidate.remote.report(headroom);
                 }

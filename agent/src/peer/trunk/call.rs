@@ -77,6 +77,7 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, asked: Asked, reques
     let call = Forwarded {
         from: calls.from,
         served: &served,
+        may_come: calls.metered.take(shared.clock.at(now.into_std())),
         priority: Some(asked.priority),
         within: asked.within,
         arrived: now,

@@ -9,9 +9,9 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use dfaas_protocol::{Headroom, NodeId};
 use tokio::time::Instant;
 
-use crate::datapath::Context;
 use crate::datapath::trunk::ByNumber;
 use crate::datapath::trunk::frame::{self, Frame, MAX_DATA, Malformed, WINDOW};
+use crate::datapath::{Context, Metered};
 
 /// With so many bytes waiting to be sent, nothing is added to them.
 const MOST_WAITING: usize = 256 * 1024;
@@ -23,6 +23,8 @@ pub(super) struct Calls {
     pub(super) context: Rc<Context>,
     /// The neighbour that sends them.
     pub(super) from: NodeId,
+    /// What it may bring.
+    pub(super) metered: Metered,
     /// Frames that wait to be sent.
     out: RefCell<Vec<u8>>,
     tickets: RefCell<ByNumber<Rc<Ticket>>>,
@@ -70,10 +72,11 @@ impl Ticket {
 }
 
 impl Calls {
-    pub(super) fn new(context: Rc<Context>, from: NodeId) -> Calls {
+    pub(super) fn new(context: Rc<Context>, from: NodeId, metered: Metered) -> Calls {
         Calls {
             context,
             from,
+            metered,
             out: RefCell::default(),
             tickets: RefCell::default(),
             crowd: RefCell::default(),

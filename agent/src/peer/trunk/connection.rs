@@ -10,9 +10,9 @@ use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
 use tokio_rustls::server::TlsStream;
 
-use crate::datapath::TRUNK_WRITE;
 use crate::datapath::trunk::frame::Frame;
 use crate::datapath::trunk::{Reading, Wire};
+use crate::datapath::{Metered, TRUNK_WRITE};
 
 use super::calls::{Calls, Ticket};
 
@@ -22,6 +22,7 @@ type New = (u32, Rc<Ticket>, Asked, Bytes);
 /// The connection of a trunk.
 pub(super) struct Connection<'a> {
     stream: TlsStream<BufReader<Wire>>,
+    metered: Metered,
     calls: &'a Calls,
     reading: Reading,
     /// Calls that were read and not begun.
@@ -35,10 +36,15 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(mut stream: TlsStream<BufReader<Wire>>, calls: &'a Calls) -> Connection<'a> {
+    pub(super) fn new(
+        mut stream: TlsStream<BufReader<Wire>>,
+        metered: Metered,
+        calls: &'a Calls,
+    ) -> Connection<'a> {
         stream.get_mut().1.set_buffer_limit(Some(TRUNK_WRITE));
         Connection {
             stream,
+            metered,
             calls,
             reading: Reading::default(),
             new: Vec::new(),
@@ -66,6 +72,7 @@ impl<'a> Connection<'a> {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let piece = ready!(Pin::new(&mut self.stream).poll_fill_buf(cx))?;
         let read = piece.len();
+        self.metered.weigh(read);
         let (calls, new, last) = (self.calls, &mut self.new, &mut self.last);
         self.reading
             .follow(piece, |frame| match frame {

@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use crate::datapath::Context;
 use crate::datapath::trunk::{Gathering, Wire};
+use crate::datapath::{Context, Metered};
 
 use call::run;
 use calls::Calls;
@@ -37,10 +37,11 @@ pub(super) async fn serve_trunk(
     context: Rc<Context>,
     stream: TlsStream<BufReader<Wire>>,
     from: NodeId,
+    metered: Metered,
     mut stop: watch::Receiver<bool>,
 ) {
-    let calls = Calls::new(context, from);
-    let mut connection = Connection::new(stream, &calls);
+    let calls = Calls::new(context, from, metered.again());
+    let mut connection = Connection::new(stream, metered, &calls);
     let mut running = FuturesUnordered::new();
     let mut stopped = pin!(async move {
         let _ = stop.wait_for(|stop| *stop).await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::neighbours::{Heard, Neighbours, Remote};
+use dfaas_protocol::neighbours::{Heard, Neighbours, Promise, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::policy::Terms;
@@ -23,7 +23,7 @@ use crate::policy::Policy;
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
-use super::event::CallId;
+use super::event::{CallId, Came};
 use super::local::{Local, Waiting};
 
 /// Nobody connects to it, but an offer names an address.
@@ -200,7 +200,10 @@ impl Node {
         match delivery.next(route, now, &mut self.rng) {
             Decision::Run(_) => Step::Run,
             Decision::Wait(_) => Step::Wait,
-            Decision::Forward(place, _) => Step::Forward(index_of(&route.there[place].node) as u32),
+            Decision::Forward(place, _) => {
+                route.there[place].remote.begins();
+                Step::Forward(index_of(&route.there[place].node) as u32)
+            }
             Decision::Reject(why) => self.refuse(function, why, delivery.tried().terms()),
         }
     }
@@ -304,24 +307,33 @@ impl Node {
         }
     }
 
-    /// A neighbour answered a call: it served or refused it, and says what is left there.
+    /// A neighbour answered a call that was sent to it then: it served or refused it, and says what is left there.
     pub(crate) fn answered(
         &self,
         function: usize,
         from: usize,
-        served: bool,
+        came: Came,
         headroom: Headroom,
+        sent: Time,
         now: Time,
     ) {
-        if let Some(remote) = self.remote(function, from) {
-            remote.report(headroom);
-            if served {
-                remote.took();
-            } else {
-                remote.refused(now);
-            }
-            remote.health().call_succeeded(|| now);
+        let Some(remote) = self.remote(function, from) else {
+            return;
+        };
+        let promise = match came {
+            Came::Served => Promise::Answered(now.since(sent)),
+            Came::Full => Promise::Refused(Some(headroom)),
+            Came::Refused => Promise::Refused(None),
+            Came::OverGrant => Promise::Void,
+        };
+        remote.judge(promise, || now);
+        remote.report(headroom);
+        if came == Came::Served {
+            remote.took();
+        } else {
+            remote.refused(now);
         }
+        remote.health().call_succeeded(|| now);
     }
 
     /// A function at a neighbour that its calls may be sent to.
@@ -334,6 +346,7 @@ impl Node {
     /// A neighbour could not be reached for a call that was sent then.
     pub(crate) fn unreached(&self, function: usize, from: usize, sent: Time, now: Time) {
         if let Some(remote) = self.remote(function, from) {
+            remote.judge(Promise::Broke, || now);
             remote.unreached();
         }
         if let Some(neighbour) = self.neighbours.get(id_of(from)) {
@@ -403,7 +416,6 @@ impl Node {
         experiment: &Experiment,
         now: Time,
     ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
-        self.neighbours.expire(now);
         let peers = experiment.links.neighbours(self.index as usize);
         let seconds = now.since(self.measured).as_secs_f64().max(1e-3);
         self.measured = now;
@@ -433,15 +445,28 @@ impl Node {
             .collect()
     }
 
+    /// Looks after the neighbours, and returns what to ask some of them, by the neighbour's index.
+    pub(crate) fn watch(&mut self, now: Time) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
+        let watched = self.neighbours.watch(now, &mut self.rng);
+        self.stale |= !watched.expired.is_empty();
+        let questions = watched.questions.into_iter();
+        questions
+            .map(|question| {
+                let message = wire::encode(&Message::Question(question.about))?;
+                Ok((index_of(&question.ask), message))
+            })
+            .collect()
+    }
+
     /// A control message arrived. What changes the plan is planned with before the next decision, with what was measured
-    /// up to the last tick.
+    /// up to the last tick. Returns what it is answered with.
     pub(crate) fn hear(
         &mut self,
         experiment: &Experiment,
         from: usize,
         message: Message,
         now: Time,
-    ) {
+    ) -> Result<Option<Vec<u8>>, WireError> {
         let node = id_of(from);
         let heard = match message {
             Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
@@ -449,8 +474,17 @@ impl Node {
             Message::Margin(margin) => self.neighbours.hear_margin(node, margin, now),
             Message::Prices(prices) => self.neighbours.hear_prices(node, prices, now),
             Message::Bids(bids) => self.neighbours.hear_bids(node, bids, now),
-            Message::Farewell if self.neighbours.remove(node, now) => Heard::Changed,
+            Message::Farewell if self.neighbours.farewell(node, now) => Heard::Changed,
             Message::Farewell => Heard::Stale,
+            Message::Question(about) => {
+                let answer = self.neighbours.is_asked(node, about, now);
+                let answer = answer.map(|seen| wire::encode(&Message::Sighting(seen)));
+                return answer.transpose();
+            }
+            Message::Sighting(seen) => {
+                self.neighbours.is_told(node, seen, now);
+                Heard::Refreshed
+            }
         };
         if heard == Heard::Changed {
             self.stale = true;
@@ -458,6 +492,7 @@ impl Node {
                 self.neighbours.measure(node, link.delay * 2);
             }
         }
+        Ok(None)
     }
 
     /// Whether calls of neighbours are taken.

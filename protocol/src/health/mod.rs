@@ -8,84 +8,20 @@
 //! On probation it is let in step by step: one call, then 10, 25 and 50 of a hundred. Each ejection lasts twice as long as
 //! the one before it, up to a bound, until it was healthy for as long as that bound.
 //!
+//! A neighbour that is silent for too long is suspected: from healthy, and back by way of probation at any sign of life. So is
+//! one let in that was away, that not everybody throws its calls there at once; neither needs the trial call.
+//!
 //! Calls ask [`Health::admits`], which reads one atomic number; a success while all is well reads two. Only what may change
 //! the state takes the lock.
 
+use crate::Time;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+mod state;
 
-use crate::Time;
-
-/// The shares of a hundred calls on probation, after the one trial call.
-const SHARES: [u32; 3] = [10, 25, 50];
-/// How many calls must succeed on a step before the next one. A check that passes is worth as much.
-const STEP_SUCCESSES: u32 = 3;
-/// All calls are admitted.
-const ALL: u32 = 100;
-/// No call is admitted.
-const NONE: u32 = 0;
-/// One call is admitted: whoever swaps it for [`NONE`].
-const TRIAL: u32 = u32::MAX;
-
-/// When something is ejected, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthLimits {
-    /// How many calls in a row must fail.
-    pub call_failures: u32,
-    /// The longest time between two of those failures. After a longer one they are counted anew.
-    pub window: Duration,
-    /// How many checks in a row must fail.
-    pub check_failures: u32,
-    /// How long the first ejection lasts.
-    pub ejection: Duration,
-    /// How long an ejection lasts at most.
-    pub longest_ejection: Duration,
-}
-
-impl Default for HealthLimits {
-    fn default() -> HealthLimits {
-        HealthLimits {
-            call_failures: 3,
-            window: Duration::from_secs(10),
-            check_failures: 3,
-            ejection: Duration::from_secs(1),
-            longest_ejection: Duration::from_secs(60),
-        }
-    }
-}
-
-/// The state of health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthState {
-    /// Every call may be sent there.
-    Healthy,
-    /// No call is sent there.
-    Ejected,
-    /// Some calls are sent there, and more with each success.
-    Probation,
-}
-
-impl HealthState {
-    /// All of them.
-    pub const ALL: [HealthState; 3] = [
-        HealthState::Healthy,
-        HealthState::Ejected,
-        HealthState::Probation,
-    ];
-
-    /// A word for logs, views and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            HealthState::Healthy => "healthy",
-            HealthState::Ejected => "ejected",
-            HealthState::Probation => "probation",
-        }
-    }
-}
+use state::{ALL, Inner, NONE, State, TRIAL};
+pub use state::{HealthLimits, HealthState};
 
 /// The health of one thing that calls are sent to.
 #[derive(Debug)]
@@ -101,33 +37,9 @@ pub struct Health {
     failing: AtomicBool,
     /// When a check last passed, in nanoseconds; zero if none has.
     passed: AtomicU64,
+    /// Whether a call was answered since that was last asked.
+    answered: AtomicBool,
     inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    state: State,
-    /// When it last became ejected, or was let in again. Calls from before it say nothing of what is now.
-    since: Time,
-    /// Failures in a row, and when the last one was.
-    calls: u32,
-    last: Time,
-    checks: u32,
-    /// How often it was ejected without having been healthy for long in between.
-    ejections: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Healthy,
-    Ejected {
-        until: Time,
-    },
-    /// `step` counts from the trial call; `successes` are those on this step.
-    Probation {
-        step: usize,
-        successes: u32,
-    },
 }
 
 impl Default for Health {
@@ -146,14 +58,8 @@ impl Health {
             state: AtomicU8::new(HealthState::Healthy as u8),
             failing: AtomicBool::new(false),
             passed: AtomicU64::new(0),
-            inner: Mutex::new(Inner {
-                state: State::Healthy,
-                since: Time::ZERO,
-                calls: 0,
-                last: Time::ZERO,
-                checks: 0,
-                ejections: 0,
-            }),
+            answered: AtomicBool::new(false),
+            inner: Mutex::new(Inner::new()),
         }
     }
 
@@ -179,23 +85,15 @@ impl Health {
     /// A call that was sent there was answered, whatever the answer says. Returns the state if it is another now. The
     /// time is asked for only where it matters, as this happens with every call.
     pub fn call_succeeded(&self, now: impl FnOnce() -> Time) -> Option<HealthState> {
+        if !self.answered.load(Relaxed) {
+            self.answered.store(true, Relaxed);
+        }
         // Both are read without an order between them: a failure that is missed here is cleared by the next success.
         if self.open.load(Relaxed) == ALL && !self.failing.load(Relaxed) {
             return None;
         }
         let now = now();
-        self.change(|inner| {
-            inner.calls = 0;
-            inner.checks = 0;
-            if let State::Probation { step, successes } = inner.state {
-                if successes + 1 >= STEP_SUCCESSES || step == 0 {
-                    inner.advance(step, now);
-                } else {
-                    let successes = successes + 1;
-                    inner.state = State::Probation { step, successes };
-                }
-            }
-        })
+        self.change(|inner| inner.succeeded(now))
     }
 
     /// A call that was sent there at `sent` failed: no connection, or one that broke. Returns the state if it is another
@@ -231,22 +129,7 @@ impl Health {
         if self.open.load(Relaxed) == ALL && !self.failing.load(Relaxed) {
             return None;
         }
-        self.change(|inner| {
-            inner.checks = 0;
-            match inner.state {
-                State::Healthy => {}
-                State::Ejected { until } if now < until => {}
-                State::Ejected { .. } => {
-                    inner.calls = 0;
-                    inner.since = now;
-                    inner.state = State::Probation {
-                        step: 0,
-                        successes: 0,
-                    };
-                }
-                State::Probation { step, .. } => inner.advance(step, now),
-            }
-        })
+        self.change(|inner| inner.passed(now))
     }
 
     /// An active check failed. Returns the state if it is another now.
@@ -262,6 +145,45 @@ impl Health {
     pub fn eject(&self, now: Time) -> Option<HealthState> {
         let limits = self.limits;
         self.change(|inner| inner.failed(true, &limits, now))
+    }
+
+    /// It is silent for too long. One that is on probation is ejected, as by any failure. Returns the state if it is another
+    /// now.
+    pub fn suspect(&self, now: Time) -> Option<HealthState> {
+        let limits = self.limits;
+        self.change(|inner| match inner.state {
+            State::Healthy => inner.state = State::Suspected,
+            State::Probation { .. } => inner.failed(true, &limits, now),
+            State::Ejected { .. } | State::Suspected => {}
+        })
+    }
+
+    /// One that was suspected gave a sign of life. Returns the state if it is another now.
+    pub fn is_heard(&self, now: Time) -> Option<HealthState> {
+        self.change(|inner| {
+            if matches!(inner.state, State::Suspected) {
+                inner.let_in(now);
+            }
+        })
+    }
+
+    /// It was away, and is back: it is let in step by step. Returns the state if it is another now.
+    pub fn is_back(&self, now: Time) -> Option<HealthState> {
+        self.change(|inner| {
+            if matches!(inner.state, State::Healthy | State::Suspected) {
+                inner.let_in(now);
+            }
+        })
+    }
+
+    /// Whether a call was answered since this was last asked.
+    pub fn take_answered(&self) -> bool {
+        self.answered.load(Relaxed) && self.answered.swap(false, Relaxed)
+    }
+
+    /// When a check last passed.
+    pub fn passed(&self) -> Time {
+        Time::from_nanos(self.passed.load(Relaxed))
     }
 
     /// Changes the state, and publishes to the calls what it admits then.
@@ -287,62 +209,11 @@ impl Health {
     }
 }
 
-impl Inner {
-    /// A failure: on probation any ejects, else only one too many.
-    fn failed(&mut self, too_many: bool, limits: &HealthLimits, now: Time) {
-        match self.state {
-            State::Ejected { .. } => return,
-            State::Healthy if !too_many => return,
-            State::Healthy if now.since(self.since) > limits.longest_ejection => self.ejections = 0,
-            State::Healthy | State::Probation { .. } => {}
-        }
-        let factor = 1u32.checked_shl(self.ejections).unwrap_or(u32::MAX);
-        let time = limits.ejection.saturating_mul(factor);
-        self.ejections = (self.ejections + 1).min(u32::BITS);
-        self.since = now;
-        self.calls = 0;
-        self.checks = 0;
-        self.state = State::Ejected {
-            until: now + time.min(limits.longest_ejection),
-        };
-    }
-
-    fn advance(&mut self, step: usize, now: Time) {
-        self.state = if step < SHARES.len() {
-            State::Probation {
-                step: step + 1,
-                successes: 0,
-            }
-        } else {
-            self.since = now;
-            State::Healthy
-        };
-    }
-}
-
-impl State {
-    const fn name(self) -> HealthState {
-        match self {
-            State::Healthy => HealthState::Healthy,
-            State::Ejected { .. } => HealthState::Ejected,
-            State::Probation { .. } => HealthState::Probation,
-        }
-    }
-
-    const fn open(self) -> u32 {
-        match self {
-            State::Healthy => ALL,
-            State::Ejected { .. } => NONE,
-            State::Probation { step: 0, .. } => TRIAL,
-            State::Probation { step, .. } => SHARES[step - 1],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use HealthState::{Ejected, Healthy, Probation};
+    use HealthState::{Ejected, Healthy, Probation, Suspected};
+    use std::time::Duration;
 
     fn at(ms: u64) -> Time {
         Time::ZERO + Duration::from_millis(ms)
@@ -502,5 +373,52 @@ mod tests {
         assert_eq!(health.call_failed(at(9), at(2001)), None);
         assert_eq!(health.call_failed(at(1999), at(2001)), None);
         assert_eq!(health.state(), Probation);
+    }
+
+    #[test]
+    fn a_suspect_gets_no_call_until_a_sign_of_life_and_then_some() {
+        let alive: [fn(&Health) -> Option<HealthState>; 3] = [
+            |health| health.is_heard(at(3000)),
+            |health| health.check_passed(at(3000)),
+            |health| health.call_succeeded(|| at(3000)),
+        ];
+        for sign in alive {
+            let health = Health::default();
+            assert_eq!(health.is_heard(at(0)), None);
+            assert_eq!(health.suspect(at(2000)), Some(Suspected));
+            assert_eq!(health.suspect(at(2100)), None);
+            assert_eq!(admitted(&health, 100), 0);
+            assert_eq!(sign(&health), Some(Probation));
+            assert_eq!(admitted(&health, 100), 10);
+        }
+    }
+
+    #[test]
+    fn a_suspect_that_fails_is_ejected_as_ever_and_one_on_probation_at_once() {
+        let health = Health::default();
+        let _ = health.suspect(at(0));
+        assert_eq!(health.call_failed(at(0), at(1)), None);
+        assert_eq!(health.eject(at(1)), Some(Ejected));
+        assert_eq!(health.suspect(at(2)), None);
+        assert_eq!(health.is_heard(at(3)), None, "only a check lets it in");
+        assert_eq!(health.check_passed(at(1001)), Some(Probation));
+        assert_eq!(health.suspect(at(1002)), Some(Ejected));
+    }
+
+    #[test]
+    fn one_that_was_away_is_let_in_step_by_step() {
+        let health = Health::default();
+        assert_eq!(health.is_back(at(0)), Some(Probation));
+        assert_eq!(admitted(&health, 100), 10);
+        let health = ejected(at(0));
+        assert_eq!(health.is_back(at(10)), None, "that it was ejected stays");
+    }
+
+    #[test]
+    fn an_answer_is_told_of_once() {
+        let health = Health::default();
+        assert!(!health.take_answered());
+        let _ = health.call_succeeded(|| at(0));
+        assert!(health.take_answered() && !health.take_answered());
     }
 }

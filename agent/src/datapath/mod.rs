@@ -27,7 +27,7 @@ pub use context::{Context, Shared};
 pub use date::Dates;
 pub use lines::{Line, Lines};
 pub(crate) use path::{Asked, function_in};
-pub use peer_tls::{PeerTls, PeerTlsError, Speaks};
+pub use peer_tls::{CertificateError, PeerTls, PeerTlsError, Speaks};
 pub use pool::{Leased, Pool, SendError};
 pub use replay::{Acceptance, CallBody, Replay};
 pub use reply::{refuse, text};

@@ -1,17 +1,28 @@
 //! Mutual TLS on the peer channel, bound to the nodes' libp2p identities.
 //!
 //! Certificates are those of the libp2p TLS specification: self-signed, with an extension in which the node's Ed25519 key
-//! signs the certificate's key. So the handshake proves the peer's [`NodeId`], and no authority is needed.
+//! signs the certificate's key. So the handshake proves the peer's [`NodeId`], and no authority is needed. Nothing is resumed:
+//! each connection proves it anew.
+
+mod certificate;
+mod suites;
+mod verifier;
 
 use std::sync::Arc;
 
 use dfaas_protocol::NodeId;
 use libp2p::identity::Keypair;
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::TLS13;
 use rustls::{ClientConfig, NoKeyLog, ServerConfig};
 use thiserror::Error;
 
-use crate::overlay::{node_id_of, peer_id_of};
+pub use certificate::CertificateError;
+use verifier::Verifier;
 
 /// What the two ends of a connection speak. They name it in the handshake (ALPN), so that no other libp2p service is taken
 /// for a peer channel.
@@ -43,7 +54,8 @@ impl Speaks {
 /// This node's identity on the peer channel.
 #[derive(Clone)]
 pub struct PeerTls {
-    keypair: Keypair,
+    provider: Arc<CryptoProvider>,
+    certified: Arc<CertifiedKey>,
     server: Arc<ServerConfig>,
 }
 
@@ -52,7 +64,10 @@ pub struct PeerTls {
 pub enum PeerTlsError {
     /// No certificate could be made.
     #[error("no certificate could be made for the peer channel: {0}")]
-    Certificate(#[from] libp2p_tls::certificate::GenError),
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up for the peer channel: {0}")]
+    Unusable(#[from] rustls::Error),
     /// The peer showed no certificate, or one that names no node.
     #[error("the peer's certificate names no node")]
     Stranger,
@@ -71,13 +86,23 @@ impl PeerTls {
     /// # Errors
     /// If no certificate can be made for the key.
     pub fn new(keypair: &Keypair) -> Result<PeerTls, PeerTlsError> {
-        let mut server = libp2p_tls::make_server_config(keypair)?;
+        PeerTls::with(certificate::make(keypair)?)
+    }
+
+    fn with(certified: Arc<CertifiedKey>) -> Result<PeerTls, PeerTlsError> {
+        let provider = Arc::new(suites::provider());
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(Verifier::any())
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certified))));
         let spoken = [Speaks::Trunk, Speaks::Http];
         server.alpn_protocols = spoken.map(|speaks| speaks.alpn().to_vec()).into();
-        // The library would write session keys to the file that SSLKEYLOGFILE names.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
         server.key_log = Arc::new(NoKeyLog);
         Ok(PeerTls {
-            keypair: keypair.clone(),
+            provider,
+            certified,
             server: Arc::new(server),
         })
     }
@@ -90,10 +115,16 @@ impl PeerTls {
     /// For a connection to that node and no other.
     ///
     /// # Errors
-    /// If no certificate can be made.
+    /// If TLS cannot be set up.
     pub fn client(&self, node: NodeId, speaks: Speaks) -> Result<ClientConfig, PeerTlsError> {
-        let mut client = libp2p_tls::make_client_config(&self.keypair, Some(peer_id_of(node)))?;
+        let certified = Arc::clone(&self.certified);
+        let mut client = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Verifier::only(node))
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         client.alpn_protocols = vec![speaks.alpn().to_vec()];
+        client.resumption = Resumption::disabled();
         client.key_log = Arc::new(NoKeyLog);
         Ok(client)
     }
@@ -103,11 +134,12 @@ impl PeerTls {
     /// # Errors
     /// If it showed no certificate of a node.
     pub fn node_of(certificates: Option<&[CertificateDer<'_>]>) -> Result<NodeId, PeerTlsError> {
-        let certificate = certificates
+        certificates
             .and_then(<[_]>::first)
-            .ok_or(PeerTlsError::Stranger)?;
-        let parsed =
-            libp2p_tls::certificate::parse(certificate).map_err(|_| PeerTlsError::Stranger)?;
-        node_id_of(&parsed.peer_id()).ok_or(PeerTlsError::Stranger)
+            .and_then(verifier::node_of)
+            .ok_or(PeerTlsError::Stranger)
     }
 }
+
+#[cfg(test)]
+mod tests;

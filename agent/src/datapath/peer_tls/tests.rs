@@ -1,0 +1,223 @@
+use libp2p::identity::PublicKey;
+use rcgen::{CertificateParams, CustomExtension, date_time_ymd};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection};
+
+use crate::overlay::node_id_of;
+
+use super::certificate::tests::altered;
+use super::*;
+
+fn node_of(key: &PublicKey) -> NodeId {
+    node_id_of(&key.to_peer_id()).unwrap()
+}
+
+fn client(tls: &PeerTls, to: NodeId) -> ClientConnection {
+    let config = tls.client(to, Speaks::Trunk).unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
+}
+
+/// Carries the bytes of a handshake to and fro. What each end says of it in the end.
+fn shake(
+    client: &mut ClientConnection,
+    server: &mut ServerConnection,
+) -> (Result<(), rustls::Error>, Result<(), rustls::Error>) {
+    let (mut at_client, mut at_server) = (Ok(()), Ok(()));
+    while client.wants_write() || server.wants_write() {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = &wire[..];
+        while !rest.is_empty() && at_server.is_ok() {
+            server.read_tls(&mut rest).unwrap();
+            at_server = server.process_new_packets().map(drop);
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = &wire[..];
+        while !rest.is_empty() && at_client.is_ok() {
+            client.read_tls(&mut rest).unwrap();
+            at_client = client.process_new_packets().map(drop);
+        }
+    }
+    (at_client, at_server)
+}
+
+#[test]
+fn both_ends_prove_who_they_are() {
+    let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let mut client = client(&from, node_of(&there.public()));
+    let mut server = ServerConnection::new(to.server()).unwrap();
+    assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
+    assert_eq!(
+        PeerTls::node_of(server.peer_certificates()).unwrap(),
+        node_of(&here.public())
+    );
+    assert_eq!(
+        PeerTls::node_of(client.peer_certificates()).unwrap(),
+        node_of(&there.public())
+    );
+    assert_eq!(Speaks::agreed(server.alpn_protocol()), Speaks::Trunk);
+    let suite = client.negotiated_cipher_suite().unwrap();
+    assert_eq!(suite, to.provider.cipher_suites[0]);
+}
+
+#[test]
+fn nothing_is_resumed() {
+    let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let config = Arc::new(from.client(node_of(&there.public()), Speaks::Http).unwrap());
+    for _ in 0..2 {
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut client = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        let mut server = ServerConnection::new(to.server()).unwrap();
+        assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
+        let kind = server.handshake_kind();
+        assert_ne!(kind, Some(rustls::HandshakeKind::Resumed));
+    }
+}
+
+#[test]
+fn another_node_than_the_expected_one_is_refused() {
+    let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let mut client = client(&from, node_of(&here.public()));
+    let mut server = ServerConnection::new(to.server()).unwrap();
+    let (at_client, _) = shake(&mut client, &mut server);
+    assert!(matches!(
+        at_client,
+        Err(rustls::Error::InvalidCertificate(_))
+    ));
+    assert!(client.is_handshaking());
+}
+
+/// Both ends must refuse that certificate, and the reason must be the certificate and nothing else.
+fn is_refused(node: &Keypair, wrong: Arc<CertifiedKey>, what: &str) {
+    let other = Keypair::generate_ed25519();
+    let right = PeerTls::new(&other).unwrap();
+    let wrong = PeerTls::with(wrong).unwrap();
+    let speaks_of_it = |error| matches!(error, Err(rustls::Error::InvalidCertificate(_)));
+
+    let mut from = client(&right, node_of(&node.public()));
+    let mut to = ServerConnection::new(wrong.server()).unwrap();
+    let (at_client, _) = shake(&mut from, &mut to);
+    assert!(speaks_of_it(at_client), "{what}, shown by a server");
+
+    let mut from = client(&wrong, node_of(&other.public()));
+    let mut to = ServerConnection::new(right.server()).unwrap();
+    let (_, at_server) = shake(&mut from, &mut to);
+    assert!(speaks_of_it(at_server), "{what}, shown by a client");
+    assert!(to.is_handshaking(), "{what}");
+}
+
+#[test]
+fn wrong_certificates_are_refused_by_both_ends() {
+    let node = &Keypair::generate_ed25519();
+    let with = |alter: fn(&mut CertificateParams)| altered(node, alter);
+    is_refused(
+        node,
+        with(|says| says.not_after = date_time_ymd(2001, 1, 1)),
+        "one that has expired",
+    );
+    is_refused(
+        node,
+        with(|says| says.not_before = date_time_ymd(4001, 1, 1)),
+        "one that is not valid yet",
+    );
+    is_refused(
+        node,
+        with(|says| says.custom_extensions.clear()),
+        "one without the node's key",
+    );
+    is_refused(
+        node,
+        with(|says| {
+            let twice = says.custom_extensions[0].clone();
+            says.custom_extensions.push(twice);
+        }),
+        "one with two node's keys",
+    );
+    is_refused(
+        node,
+        with(|says| {
+            let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![]);
+            unknown.set_criticality(true);
+            says.custom_extensions.push(unknown);
+        }),
+        "one that demands what is not known",
+    );
+    let mut of_another_key = Vec::new();
+    altered(node, |says| of_another_key = says.custom_extensions.clone());
+    is_refused(
+        node,
+        altered(node, |says| says.custom_extensions = of_another_key),
+        "one whose node's key signed another key",
+    );
+    let stolen = altered(node, |_| {});
+    let mut bytes = stolen.cert[0].to_vec();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    is_refused(
+        node,
+        Arc::new(CertifiedKey::new(
+            vec![bytes.into()],
+            Arc::clone(&stolen.key),
+        )),
+        "one whose own signature was altered",
+    );
+    let thief = altered(node, |_| {});
+    is_refused(
+        node,
+        Arc::new(CertifiedKey::new(
+            stolen.cert.clone(),
+            Arc::clone(&thief.key),
+        )),
+        "one of which the key is not at hand",
+    );
+    is_refused(
+        node,
+        Arc::new(CertifiedKey::new(
+            vec![stolen.cert[0].clone(), thief.cert[0].clone()],
+            Arc::clone(&stolen.key),
+        )),
+        "two",
+    );
+}
+
+#[test]
+fn a_client_without_a_certificate_is_refused() {
+    let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let node = node_of(&there.public());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&from.provider))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Verifier::only(node))
+        .with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut server = ServerConnection::new(to.server()).unwrap();
+    let (_, at_server) = shake(&mut client, &mut server);
+    assert_eq!(at_server, Err(rustls::Error::NoCertificatesPresented));
+    assert!(PeerTls::node_of(server.peer_certificates()).is_err());
+}
+
+#[test]
+fn what_else_a_certificate_tells_does_not_matter() {
+    let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let tells_more = altered(&here, |says| {
+        let more = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
+        says.custom_extensions.push(more);
+    });
+    let from = PeerTls::with(tells_more).unwrap();
+    let to = PeerTls::new(&there).unwrap();
+    let mut client = client(&from, node_of(&there.public()));
+    let mut server = ServerConnection::new(to.server()).unwrap();
+    assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
+}

@@ -8,6 +8,7 @@
 //! [`deliver`](delivery): for one call, run it here, wait here, forward it to a neighbour, or refuse it with a reason.
 
 pub mod capacity;
+pub mod codec;
 pub mod delivery;
 pub mod estimate;
 pub mod function;
@@ -16,6 +17,7 @@ pub mod headroom;
 pub mod health;
 pub mod id;
 pub mod labels;
+pub mod membership;
 pub mod neighbours;
 pub mod node_slots;
 pub mod offer;

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dfaas_protocol::labels::{MAX_LABEL, MAX_LABELS};
+use dfaas_protocol::membership::{self, Authority, MAX_VALIDITY, Rights, UnixTime};
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::trade::{Amount, Bid, Margin, Price};
-use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MESSAGE, Message, VERSION, WireError};
+use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MEMBERS, MAX_MESSAGE, Message, VERSION, WireError};
 use dfaas_protocol::wire::{decode, encode};
-use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeLabels, Slots};
+use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots};
 use proptest::prelude::*;
 
 /// Where things stand in [`FULL_OFFER`].
@@ -24,7 +25,7 @@ const RATE: usize = 78;
 
 /// Slots with a service time and a rate without one, on a host with an IPv4 address.
 const FULL_OFFER: &[u8] = &[
-    0x02, // version
+    0x03, // version
     0x00, // an offer
     0xfd, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, // boot 0x0102030405060708
     0x07, // sequence
@@ -51,7 +52,7 @@ const FULL_OFFER: &[u8] = &[
 
 /// No function, on a host with an IPv6 address.
 const V6_OFFER: &[u8] = &[
-    0x02, 0x00, 0x02, 0x01, // boot 2, sequence 1
+    0x03, 0x00, 0x02, 0x01, // boot 2, sequence 1
     0x01, 0x01, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, // 2001:db8::1
     0x50, // port 80
     0x01, 0x00, 0x00, // every millisecond, no label, not cordoned
@@ -59,18 +60,18 @@ const V6_OFFER: &[u8] = &[
 ];
 
 /// No host.
-const HOSTLESS_OFFER: &[u8] = &[0x02, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x00];
+const HOSTLESS_OFFER: &[u8] = &[0x03, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x00];
 
 const GRANTS: &[u8] = &[
-    0x02, 0x01, 0x01, // one grant
+    0x03, 0x01, 0x01, // one grant
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
 ];
 
-const FAREWELL: &[u8] = &[0x02, 0x02];
+const FAREWELL: &[u8] = &[0x03, 0x02];
 
 const MARGIN: &[u8] = &[
-    0x02, 0x03, // a margin
+    0x03, 0x03, // a margin
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x39, 0x40, // 25 points
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf0, 0x3f, // 1 for a call of high usage
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x3f, // 0.5 of medium
@@ -78,14 +79,14 @@ const MARGIN: &[u8] = &[
 ];
 
 const PRICES: &[u8] = &[
-    0x02, 0x04, 0x01, // one price
+    0x03, 0x04, 0x01, // one price
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x3f, // 0.5
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
 ];
 
 const BIDS: &[u8] = &[
-    0x02, 0x05, 0x01, // one bid
+    0x03, 0x05, 0x01, // one bid
     0x07, b'o', b'c', b'r', b'.', b'd', b'e', b'v', // name
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf0, 0x3f, // 1
     0x00, 0x00, 0x00, 0x00, 0x00, 0x80, 0x41, 0x40, // 35 calls a second
@@ -323,11 +324,54 @@ fn too_many_functions_or_grants_are_refused_both_ways() {
 }
 
 #[test]
+fn members_and_revocations_travel_in_messages_of_their_own() {
+    let authority = Authority::from_secret(&[7; 32]);
+    let now = UnixTime::from_secs(1_795_190_400);
+    let grant = || membership::Grant {
+        region: Some("r".repeat(64).parse().unwrap()),
+        rights: Rights::ALL,
+    };
+    let node = |i: usize| NodeId::from_key([i as u8; 32]);
+    let members = |count| -> Message {
+        let admit = |i| authority.admit(node(i), u64::MAX, (now, MAX_VALIDITY), grant());
+        Message::Members((0..count).map(|i| admit(i).unwrap()).collect())
+    };
+    let revocations = |count| -> Message {
+        Message::Revocations((0..count).map(|i| authority.revoke(node(i), now)).collect())
+    };
+    for (tag, few, many, too_many) in [
+        (
+            6,
+            members(2),
+            members(MAX_MEMBERS),
+            members(MAX_MEMBERS + 1),
+        ),
+        (
+            7,
+            revocations(2),
+            revocations(MAX_MEMBERS),
+            revocations(MAX_MEMBERS + 1),
+        ),
+    ] {
+        let bytes = encode(&few).unwrap();
+        assert_eq!(bytes[..3], [VERSION, tag, 2]);
+        assert_eq!(decode(&bytes).unwrap(), few);
+        for length in 1..bytes.len() {
+            assert_malformed(&bytes[..length]);
+        }
+        assert_eq!(decode(&encode(&many).unwrap()).unwrap(), many);
+        assert!(matches!(encode(&too_many), Err(WireError::Invalid(_))));
+    }
+}
+
+#[test]
 fn hostile_lengths_are_refused() {
     let longest = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let large = [0xfc, 0xff, 0xff, 0xff, 0x7f];
     let beyond_u64 = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-    let before_lengths: [&[u8]; 6] = [
+    let before_lengths: [&[u8]; 8] = [
+        &[VERSION, 0x06],                                           // how many members
+        &[VERSION, 0x07],                                           // how many revocations
         &[VERSION, 0x01],                                           // how many grants
         &[VERSION, 0x01, 0x01], // how long the name of a grant's function
         &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01], // how many labels
@@ -486,7 +530,7 @@ fn a_name_is_a_function_name() {
 
 #[test]
 fn an_unknown_kind_is_malformed() {
-    for kind in 6..=250u8 {
+    for kind in 8..=250u8 {
         assert_malformed(&[
             VERSION, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         ]);

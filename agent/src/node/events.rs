@@ -140,6 +140,7 @@ impl Events {
                     tracing::info!(node = %from, "a neighbour takes no more calls");
                     control.neighbours.remove(from, now)
                 }
+                Message::Members(_) | Message::Revocations(_) => false,
             },
             OverlayEvent::Measured { node, round_trip } => {
                 control.neighbours.measure(node, round_trip);

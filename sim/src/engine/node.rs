@@ -478,7 +478,8 @@ impl Node {
             Message::Prices(prices) => self.neighbours.hear_prices(node, prices, now),
             Message::Bids(bids) => self.neighbours.hear_bids(node, bids, now),
             Message::Farewell if self.neighbours.remove(node, now) => Heard::Changed,
-            Message::Farewell => Heard::Stale,
+            // The simulator's nodes are all members.
+            Message::Farewell | Message::Members(_) | Message::Revocations(_) => Heard::Stale,
         };
         if heard == Heard::Changed {
             self.stale = true;

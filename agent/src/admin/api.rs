@@ -12,8 +12,9 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use dfaas_protocol::FunctionName;
+use dfaas_protocol::membership::MembershipError;
 use dfaas_protocol::strategy::StrategyName;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -21,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use super::view::{CallExplanation, Cordon, Decisions, Peer, Status, StrategyChoice};
+use super::view::{
+    CallExplanation, Cordon, Decisions, Federation, Peer, SignedRevocation, Status, StrategyChoice,
+};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,6 +54,15 @@ pub trait Source: Send + Sync + 'static {
     /// Refuses calls of neighbours from now on, or takes them again, and tells the neighbours at once.
     fn set_cordoned(&self, cordoned: bool);
 
+    /// Who is let in.
+    fn federation(&self) -> Federation;
+
+    /// Takes up a revocation that the authority signed, and tells the neighbours.
+    ///
+    /// # Errors
+    /// If it is none of this node's federation, which says what to do.
+    fn revoke(&self, revocation: &str) -> Result<(), NotRevoked>;
+
     /// The last calls with that id, the last one first.
     ///
     /// # Errors
@@ -75,6 +87,19 @@ pub trait Source: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the agent is stopping; try again once it has started anew")]
 pub struct Stopping;
+
+/// A revocation was not taken up.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotRevoked {
+    /// There is no federation.
+    #[error(
+        "this node is in no closed federation, so that it has no members to revoke; ask another agent"
+    )]
+    NoFederation,
+    /// It is no revocation of this federation.
+    #[error(transparent)]
+    Unusable(#[from] MembershipError),
+}
 
 /// Nothing is kept of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -124,6 +149,8 @@ fn router(source: Arc<dyn Source>) -> Router {
         .route("/v1/peers", get(peers))
         .route("/v1/strategy", get(strategy).put(set_strategy))
         .route("/v1/cordon", get(cordon).put(set_cordon))
+        .route("/v1/federation", get(federation))
+        .route("/v1/federation/revocations", put(revoke))
         .route("/v1/calls/{id}", get(call))
         .route("/v1/functions/{name}/decisions", get(decisions))
         .route("/metrics", get(metrics))
@@ -242,6 +269,21 @@ async fn set_cordon(
     Ok(json(&cordon))
 }
 
+async fn federation(State(source): State<Arc<dyn Source>>) -> Response {
+    json(&source.federation())
+}
+
+async fn revoke(
+    State(source): State<Arc<dyn Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let sent: SignedRevocation = sent(&headers, &body, "{\"revocation\": \"LINE\"}")?;
+    let revoked = source.revoke(&sent.revocation);
+    revoked.map_err(|error| bad(format!("{error}")))?;
+    Ok(json(&source.federation()))
+}
+
 async fn call(
     State(source): State<Arc<dyn Source>>,
     id: Result<Path<String>, PathRejection>,
@@ -283,7 +325,8 @@ async fn healthz(State(source): State<Arc<dyn Source>>) -> Response {
 }
 
 async fn unknown_path() -> Refusal {
-    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/calls/ID, \
+    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/federation, \
+         /v1/federation/revocations, /v1/calls/ID, \
          /v1/functions/NAME/decisions, /metrics and /healthz\n";
     (StatusCode::NOT_FOUND, sentence.to_owned())
 }

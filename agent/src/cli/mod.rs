@@ -7,6 +7,7 @@ mod check;
 mod cordon;
 mod demo;
 mod explain;
+mod federation;
 mod lab;
 mod peers;
 mod status;
@@ -30,6 +31,7 @@ use clap::{Parser, Subcommand};
   dfaas lab run SCENARIO --out DIR                     a scenario of the simulator, with real agents
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
+  dfaas federation init --dir DIR                      a federation that lets in whom it invites
   dfaas explain CALL_ID                                why a call went where it went
 
 `dfaas COMMAND --help` tells more."
@@ -51,6 +53,7 @@ enum Command {
     Cordon(cordon::At),
     /// Makes an agent take calls of its neighbours again.
     Uncordon(cordon::At),
+    Federation(Box<federation::Federation>),
     Explain(explain::Explain),
     Check(check::Check),
 }
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Strategy(strategy) => strategy.run(),
         Command::Cordon(at) => at.run(true),
         Command::Uncordon(at) => at.run(false),
+        Command::Federation(federation) => federation.run(),
         Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };

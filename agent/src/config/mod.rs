@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dfaas_protocol::membership::FederationId;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::strategy::{Settings, StrategyName};
 use dfaas_protocol::{NodeId, NodeLabels, Slots};
@@ -40,6 +41,8 @@ pub struct Config {
     pub peer: PeerConfig,
     /// How nodes find and hear each other.
     pub overlay: OverlayConfig,
+    /// Who is let in.
+    pub federation: FederationConfig,
     /// Where operators look in.
     pub admin: AdminConfig,
     /// How calls are spread.
@@ -102,6 +105,26 @@ pub struct OverlayConfig {
     pub neighbours: ChoiceLimits,
     /// The neighbours, where they are listed: exactly these, and nobody is looked for. Empty where they are found.
     pub listed: Vec<ListedNeighbour>,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FederationConfig {
+    /// Every node that can connect.
+    Open,
+    /// The members of the federation that the node joined; nobody if it joined none.
+    Closed(ClosedConfig),
+}
+
+/// What is told of a closed federation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClosedConfig {
+    /// The node's certificate, if it is not where `dfaas federation join` puts it.
+    pub certificate: Option<PathBuf>,
+    /// The only federation whose certificate is taken; without it the one that was joined.
+    pub id: Option<FederationId>,
+    /// The directory of the authority, on the node that issues certificates.
+    pub authority: Option<PathBuf>,
 }
 
 /// A neighbour that is listed.

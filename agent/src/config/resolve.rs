@@ -6,19 +6,21 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dfaas_protocol::membership::FederationId;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection, NodeSection,
-    OverlaySection, PeerSection, TimeoutsSection,
+    ConfigFile, FederationSection, FunctionsSection, IngressSection, LogSection, NeighbourSection,
+    NodeSection, OverlaySection, PeerSection, TimeoutsSection,
 };
 use super::{
-    AccessLogConfig, AdminConfig, Config, ConfigError, FunctionDefaults, IngressConfig,
-    ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides, PeerConfig,
-    PlatformConfig, Timeouts, TlsFiles, address, platform, strategy,
+    AccessLogConfig, AdminConfig, ClosedConfig, Config, ConfigError, FederationConfig,
+    FunctionDefaults, IngressConfig, ListedNeighbour, LogConfig, LogFormat, NodeConfig,
+    OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts, TlsFiles, address, platform,
+    strategy,
 };
 
 #[cfg(test)]
@@ -144,6 +146,7 @@ impl ConfigFile {
             ingress: ingress(v, self.ingress),
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay),
+            federation: federation(v, self.federation),
             admin: admin(v, self.admin.listen),
             node: node(v, self.node),
             strategy: strategy::resolve(v, self.strategy),
@@ -300,6 +303,28 @@ fn listed(v: &mut Violations, section: &OverlaySection) -> Vec<ListedNeighbour> 
         }
     }
     listed
+}
+
+fn federation(v: &mut Violations, section: FederationSection) -> FederationConfig {
+    let id = section.id.as_deref().map(|text| {
+        let id = text.parse::<FederationId>().map(Some);
+        v.check(id.map_err(|error| format!("federation.id: {error}")), None)
+    });
+    let closed = ClosedConfig {
+        certificate: section.certificate,
+        id: id.flatten(),
+        authority: section.authority,
+    };
+    if section.open != Some(true) {
+        return FederationConfig::Closed(closed);
+    }
+    if closed != ClosedConfig::default() {
+        v.add(
+            "federation.open: lets every node in, which makes federation.certificate, id and authority useless; remove \
+             the one or the others",
+        );
+    }
+    FederationConfig::Open
 }
 
 fn admin(v: &mut Violations, listen: Option<String>) -> AdminConfig {

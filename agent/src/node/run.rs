@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use dfaas_protocol::NodeId;
+use dfaas_protocol::membership::Region;
 use dfaas_protocol::offer::PeerEndpoint;
+use dfaas_protocol::policy::NODE_REGION;
 use dfaas_protocol::wire::Message;
 use rand::Rng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,13 +18,16 @@ use tokio::time::Instant;
 use crate::admin;
 use crate::admin::view::Addresses;
 use crate::clock::Clock;
-use crate::config::{Config, PlatformConfig, RunOptions};
+use crate::config::{Config, OverlayConfig, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, Shared};
 use crate::explain::Explanations;
 use crate::health::{PlatformHealth, watch_platform};
+use crate::identity::Identity;
 use crate::ingress::Front;
-use crate::overlay::{Identity, Overlay};
+use crate::joining::{Issuing, keep_certificate};
+use crate::membership::{Membership, News};
+use crate::overlay::Overlay;
 use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
 use crate::telemetry::access::AccessLog;
@@ -58,7 +64,12 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let identity = Identity::load_or_create(&config.state_dir)?;
     let node = identity.node_id();
     let (platform, poll) = start_platform(&config).await?;
-    let (overlay, overlay_events) = Overlay::start(&identity, &config.overlay).await?;
+    let (membership, news) = let_in(node, &config)?;
+    let tls = PeerTls::new(identity.keypair(), membership.clone())?;
+    let overlay_config = with_issuer(&config.overlay, &membership)?;
+    let (overlay, overlay_events) = Overlay::start(&identity, &overlay_config, &tls).await?;
+    let federation = membership.federation();
+    let issuing = federation.and_then(|federation| Issuing::new(federation, overlay.tcp_port()));
 
     let clock = Clock::start();
     let (access, access_writer) = AccessLog::open(&config.log.access, node)?.unzip();
@@ -77,7 +88,8 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
             config.ingress.threads,
         ),
         timeouts: config.timeouts.clone(),
-        tls: PeerTls::new(identity.keypair())?,
+        tls,
+        issuing,
         draining: AtomicBool::new(false),
     });
     let front = Arc::new(Front::new(&config.ingress)?);
@@ -85,15 +97,21 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let count = config.ingress.threads;
     let ingress = listen(config.ingress.listen, count)
         .with_context(|| format!("ingress.listen = {} cannot be bound", config.ingress.listen))?;
-    let peer = listen(config.peer.listen, count)
-        .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?;
+    let peer = match &membership {
+        Membership::Alone => Vec::new(),
+        Membership::Open | Membership::Closed(_) => listen(config.peer.listen, count)
+            .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?,
+    };
     let admin = tokio::net::TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("admin.listen = {} cannot be bound", config.admin.listen))?;
-    let peer_port = peer[0].local_addr()?.port();
+    let peer_address = peer
+        .first()
+        .map(|listener| listener.local_addr())
+        .transpose()?;
     let addresses = Addresses {
         ingress: ingress[0].local_addr()?.to_string(),
-        peer: peer[0].local_addr()?.to_string(),
+        peer: peer_address.map(|address| address.to_string()),
         admin: admin.local_addr()?.to_string(),
         overlay: overlay
             .listen_addresses()
@@ -105,7 +123,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
 
     let endpoint = PeerEndpoint {
         host: config.peer.advertise,
-        port: peer_port,
+        port: peer_address.unwrap_or(config.peer.listen).port(),
     };
     let boot = rand::rng().next_u64();
     let control = Control::new(Arc::clone(&shared), &config, endpoint, boot);
@@ -116,6 +134,11 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let workers = Workers::start(&shared, &front, ingress, peer, &stopped)
         .context("the data path's threads cannot be started")?;
     tokio::spawn(events.clone().hear(overlay_events));
+    tokio::spawn(events.clone().tell_of_members(news));
+    tokio::spawn(membership.clone().watch());
+    if let Some(federation) = membership.federation() {
+        tokio::spawn(keep_certificate(Arc::clone(federation), shared.tls.clone()));
+    }
     tokio::spawn(events.clone().keep_time(config.strategy.period));
     tokio::spawn(events.clone().learn());
     tokio::spawn(events.clone().watch(Arc::clone(&platform), poll));
@@ -170,6 +193,50 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     admin.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whom this node lets in, which it says at each start.
+fn let_in(node: NodeId, config: &Config) -> anyhow::Result<(Membership, News)> {
+    let region = config.node.labels.get(NODE_REGION);
+    let region = region.and_then(|text| text.parse::<Region>().ok());
+    let (membership, news) =
+        Membership::load(node, &config.federation, &config.state_dir, region.clone())?;
+    match &membership {
+        Membership::Alone => tracing::info!(
+            "this node belongs to no federation and stands alone: it serves its own clients only; `dfaas federation \
+             join TOKEN` makes it a member, and federation.open = true lets every node in"
+        ),
+        Membership::Open => tracing::warn!(
+            "federation.open is set: every node that can connect is let in, and its calls are run; close the federation \
+             with `dfaas federation init` and `invite`"
+        ),
+        Membership::Closed(federation) => {
+            let own = federation.own();
+            let vouched = own.as_ref().and_then(|own| own.grant().region.clone());
+            if own.is_some() && region.is_some() && region != vouched {
+                tracing::warn!(
+                    "the label region of the configuration is not the one in the membership certificate, which holds"
+                );
+            }
+        }
+    }
+    Ok((membership, news))
+}
+
+/// With the node that issued the certificate among those to begin with.
+fn with_issuer(config: &OverlayConfig, membership: &Membership) -> anyhow::Result<OverlayConfig> {
+    let mut config = config.clone();
+    let Some(federation) = membership.federation() else {
+        return Ok(config);
+    };
+    if let Some(issuer) = federation.issuer()?
+        && config.listed.is_empty()
+        && let Some(address) = issuer.overlay_address()
+        && !config.bootstrap.contains(&address)
+    {
+        config.bootstrap.push(address);
+    }
+    Ok(config)
 }
 
 async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, Duration)> {

@@ -21,6 +21,7 @@ mod http2;
 mod lab;
 mod large;
 mod life;
+mod membership;
 mod overload;
 mod policy;
 mod second_tries;

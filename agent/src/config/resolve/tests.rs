@@ -375,3 +375,26 @@ fn a_list_of_neighbours_and_a_search_exclude_each_other() {
     let said = violations("[overlay]\nneighbours = []\n");
     assert!(said[0].contains("leave it out"), "{said:?}");
 }
+
+#[test]
+fn a_federation_is_open_or_one_that_was_joined() {
+    let federation = |text: &str| resolve(text).unwrap().federation;
+    let nothing_said = FederationConfig::Closed(ClosedConfig::default());
+    for text in ["", "[federation]\n", "[federation]\nopen = false\n"] {
+        assert_eq!(federation(text), nothing_said);
+    }
+    assert_eq!(federation("federation.open = true"), FederationConfig::Open);
+    let id = "GmaDrppBC7P5ARKV8g3djiwP89vz1jLK23V2GBjuAEGB";
+    let joined = format!("[federation]\nid = '{id}'\nauthority = '/a'\ncertificate = '/c'\n");
+    let FederationConfig::Closed(closed) = federation(&joined) else {
+        panic!("it is open");
+    };
+    assert_eq!(closed.id.unwrap().to_string(), id);
+    assert_eq!(closed.authority.unwrap(), Path::new("/a"));
+    assert_eq!(closed.certificate.unwrap(), Path::new("/c"));
+
+    let said = violations("[federation]\nopen = true\nauthority = '/a'\n");
+    assert!(said[0].contains("remove"), "{said:?}");
+    let said = violations(&format!("[federation]\nid = '{ID}'\n"));
+    assert!(said[0].contains("federation init"), "{said:?}");
+}

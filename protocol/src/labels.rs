@@ -33,7 +33,8 @@ pub enum LabelsError {
     Unsorted,
 }
 
-fn is_writable(text: &str) -> bool {
+/// Whether a text may be a key or a value.
+pub(crate) fn is_writable(text: &str) -> bool {
     let writable = |byte: u8| byte.is_ascii_graphic() && byte != b',' && byte != b'=';
     text.len() <= MAX_LABEL && text.bytes().all(writable)
 }
@@ -60,6 +61,20 @@ impl NodeLabels {
     pub fn get(&self, key: &str) -> Option<&str> {
         let index = self.0.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
         Some(&self.0[index].1)
+    }
+
+    /// The same with another value for a key, or without it. A new key is left out where there is no room for it.
+    pub fn with(mut self, key: &str, value: Option<&str>) -> NodeLabels {
+        let place = self.0.binary_search_by(|(k, _)| k.as_str().cmp(key));
+        match (place, value) {
+            (Ok(index), Some(value)) => self.0[index].1 = value.to_owned(),
+            (Ok(index), None) => drop(self.0.remove(index)),
+            (Err(index), Some(value)) if self.0.len() < MAX_LABELS => {
+                self.0.insert(index, (key.to_owned(), value.to_owned()));
+            }
+            (Err(_), _) => {}
+        }
+        self
     }
 
     /// All pairs, by key.

@@ -10,6 +10,7 @@
 pub mod allowance;
 pub mod capacity;
 pub mod claims;
+pub mod codec;
 pub mod delivery;
 pub mod estimate;
 pub mod function;
@@ -18,6 +19,7 @@ pub mod headroom;
 pub mod health;
 pub mod id;
 pub mod labels;
+pub mod membership;
 pub mod neighbours;
 pub mod node_slots;
 pub mod offer;

@@ -1,13 +1,13 @@
-//! What travels between two nodes' control planes, and the one place that knows how it is encoded.
+//! What travels between two nodes' control planes.
 //!
-//! A message is one version byte and then bincode (variable-length integers, little endian). The decoder bounds what it
-//! reads before it allocates, refuses what is left over, and checks every value, so that hostile bytes cost a counter
-//! and nothing else.
+//! A message is one version byte and then its [`codec`]'s bytes. The decoder bounds what it reads before it allocates,
+//! refuses what is left over, and checks every value, so that hostile bytes cost a counter and nothing else.
 
-use bincode::config::{self, Configuration, Limit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::codec::{self, DecodeError, EncodeError};
+use crate::membership::{Certificate, Revocation};
 use crate::offer::{Grant, Offer};
 use crate::sighting::Sighting;
 use crate::trade::{Bid, Margin, Price};
@@ -16,16 +16,12 @@ use crate::{FunctionName, NodeId};
 /// The version that this code speaks. A change of any message is a new version.
 pub const VERSION: u8 = 3;
 /// The largest message, in bytes, with its version byte.
-pub const MAX_MESSAGE: usize = 256 * 1024;
+pub const MAX_MESSAGE: usize = codec::MAX_BYTES;
 /// The most functions in an offer, and the most grants in a message.
 pub const MAX_FUNCTIONS: usize = 4096;
 
-/// What the decoder may claim. It counts an integer with its full width, up to eight bytes, where one byte travels; so
-/// a smaller limit would refuse messages that are not too large. The message's own length is checked before.
-const MAX_CLAIM: usize = 8 * MAX_MESSAGE;
-
-type Config = Configuration<config::LittleEndian, config::Varint, Limit<MAX_CLAIM>>;
-const CONFIG: Config = config::standard().with_limit::<MAX_CLAIM>();
+/// The most certificates, and the most revocations, in a message.
+pub const MAX_MEMBERS: usize = 512;
 
 /// What one node says to one neighbour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +38,10 @@ pub enum Message {
     Prices(Vec<Price>),
     /// What the sender would pay for the receiver's; sorted by function. They replace all before them.
     Bids(Vec<Bid>),
+    /// Members that the sender knows: new to it, or all of them where a link begins.
+    Members(Vec<Certificate>),
+    /// Nodes that are no members any more, as it knows them in the same way.
+    Revocations(Vec<Revocation>),
     /// The sender does not hear a node: when did the receiver?
     Question(NodeId),
     /// The answer.
@@ -64,10 +64,10 @@ pub enum WireError {
     TooLarge,
     /// It does not decode.
     #[error("the message does not decode: {0}")]
-    Malformed(#[from] bincode::error::DecodeError),
+    Malformed(#[from] DecodeError),
     /// It does not encode.
     #[error("the message does not encode: {0}")]
-    Encode(#[from] bincode::error::EncodeError),
+    Encode(#[from] EncodeError),
     /// Bytes after its end.
     #[error("{0} bytes are left over after the message")]
     LeftOver(usize),
@@ -83,7 +83,7 @@ pub enum WireError {
 pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
     validate(message)?;
     let mut bytes = vec![VERSION];
-    bytes.extend(bincode::serde::encode_to_vec(message, CONFIG)?);
+    codec::append(message, &mut bytes)?;
     if bytes.len() > MAX_MESSAGE {
         return Err(WireError::TooLarge);
     }
@@ -102,9 +102,9 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     if bytes.len() > MAX_MESSAGE {
         return Err(WireError::TooLarge);
     }
-    let (message, read) = bincode::serde::decode_from_slice(body, CONFIG)?;
-    if read != body.len() {
-        return Err(WireError::LeftOver(body.len() - read));
+    let (message, left_over) = codec::read(body)?;
+    if left_over != 0 {
+        return Err(WireError::LeftOver(left_over));
     }
     validate(&message)?;
     Ok(message)
@@ -152,7 +152,18 @@ fn validate(message: &Message) -> Result<(), WireError> {
             "more than 4096 bids",
             "bids are not sorted, each function once",
         )?,
-        Message::Farewell | Message::Margin(_) | Message::Question(_) | Message::Sighting(_) => {}
+        Message::Members(members) if members.len() > MAX_MEMBERS => {
+            return Err(WireError::Invalid("more than 512 members"));
+        }
+        Message::Revocations(revocations) if revocations.len() > MAX_MEMBERS => {
+            return Err(WireError::Invalid("more than 512 revocations"));
+        }
+        Message::Farewell
+        | Message::Margin(_)
+        | Message::Members(_)
+        | Message::Revocations(_)
+        | Message::Question(_)
+        | Message::Sighting(_) => {}
     }
     Ok(())
 }

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dfaas_protocol::labels::{MAX_LABEL, MAX_LABELS};
+use dfaas_protocol::membership::{self, Authority, MAX_VALIDITY, Rights, UnixTime};
 use dfaas_protocol::offer::{FunctionOffer, Grant, Offer, PeerEndpoint, Period, ServiceTime};
 use dfaas_protocol::sighting::Sighting;
 use dfaas_protocol::trade::{Amount, Bid, Margin, Price};
-use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MESSAGE, Message, VERSION, WireError};
+use dfaas_protocol::wire::{MAX_FUNCTIONS, MAX_MEMBERS, MAX_MESSAGE, Message, VERSION, WireError};
 use dfaas_protocol::wire::{decode, encode};
 use dfaas_protocol::{CallRate, Capacity, FunctionName, Headroom, NodeId, NodeLabels, Slots};
 use proptest::prelude::*;
@@ -344,11 +345,54 @@ fn too_many_functions_or_grants_are_refused_both_ways() {
 }
 
 #[test]
+fn members_and_revocations_travel_in_messages_of_their_own() {
+    let authority = Authority::from_secret(&[7; 32]);
+    let now = UnixTime::from_secs(1_795_190_400);
+    let grant = || membership::Grant {
+        region: Some("r".repeat(64).parse().unwrap()),
+        rights: Rights::ALL,
+    };
+    let node = |i: usize| NodeId::from_key([i as u8; 32]);
+    let members = |count| -> Message {
+        let admit = |i| authority.admit(node(i), u64::MAX, (now, MAX_VALIDITY), grant());
+        Message::Members((0..count).map(|i| admit(i).unwrap()).collect())
+    };
+    let revocations = |count| -> Message {
+        Message::Revocations((0..count).map(|i| authority.revoke(node(i), now)).collect())
+    };
+    for (tag, few, many, too_many) in [
+        (
+            6,
+            members(2),
+            members(MAX_MEMBERS),
+            members(MAX_MEMBERS + 1),
+        ),
+        (
+            7,
+            revocations(2),
+            revocations(MAX_MEMBERS),
+            revocations(MAX_MEMBERS + 1),
+        ),
+    ] {
+        let bytes = encode(&few).unwrap();
+        assert_eq!(bytes[..3], [VERSION, tag, 2]);
+        assert_eq!(decode(&bytes).unwrap(), few);
+        for length in 1..bytes.len() {
+            assert_malformed(&bytes[..length]);
+        }
+        assert_eq!(decode(&encode(&many).unwrap()).unwrap(), many);
+        assert!(matches!(encode(&too_many), Err(WireError::Invalid(_))));
+    }
+}
+
+#[test]
 fn hostile_lengths_are_refused() {
     let longest = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let large = [0xfc, 0xff, 0xff, 0xff, 0x7f];
     let beyond_u64 = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-    let before_lengths: [&[u8]; 6] = [
+    let before_lengths: [&[u8]; 8] = [
+        &[VERSION, 0x06],                                           // how many members
+        &[VERSION, 0x07],                                           // how many revocations
         &[VERSION, 0x01],                                           // how many grants
         &[VERSION, 0x01, 0x01], // how long the name of a grant's function
         &[VERSION, 0x00, 0x02, 0x01, 0x00, 0x50, 0x01], // how many labels

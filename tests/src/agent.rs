@@ -45,6 +45,7 @@ pub struct Site {
     period_ms: u64,
     ingress: String,
     functions: String,
+    federation: String,
     extra: String,
 }
 
@@ -60,6 +61,7 @@ impl Default for Site {
             period_ms: 1000,
             ingress: String::new(),
             functions: String::new(),
+            federation: "open = true\n".into(),
             extra: String::new(),
         }
     }
@@ -138,6 +140,12 @@ impl Site {
         self
     }
 
+    /// With a section `[federation]` of these keys. Without a word of it the federation is open.
+    pub fn federation(mut self, toml: &str) -> Site {
+        self.federation = format!("{toml}\n");
+        self
+    }
+
     /// With further keys of the section `[ingress]`.
     pub fn ingress(mut self, toml: &str) -> Site {
         self.ingress.push_str(toml);
@@ -206,7 +214,7 @@ impl Site {
     }
 
     fn text(&self, directory: &Path) -> String {
-        let state = directory.join("state");
+        let state = state_in(directory);
         let platform = self.platform.clone().unwrap_or_else(|| {
             let functions = &self.functions;
             format!("[platform]\nkind = \"embedded\"\nlisten = \"127.0.0.1:0\"\n{functions}")
@@ -223,12 +231,18 @@ impl Site {
              [ingress]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n{}\n\
              [peer]\nlisten = \"127.0.0.1:0\"\n{advertise}\
              {overlay}\n\
+             [federation]\n{}\
              [admin]\nlisten = \"127.0.0.1:0\"\n\
              [strategy]\nname = {:?}\nperiod_ms = {}\n\
              {platform}\n{}",
-            self.ingress, self.strategy, self.period_ms, self.extra
+            self.ingress, self.federation, self.strategy, self.period_ms, self.extra
         )
     }
+}
+
+/// The state directory of an agent in that directory.
+pub fn state_in(directory: &Path) -> PathBuf {
+    directory.join("state")
 }
 
 /// A child that never outlives the test.
@@ -265,6 +279,24 @@ impl Agent {
     /// The URL of a path at its ingress.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.ingress())
+    }
+
+    /// Where its neighbours bring calls, `HOST:PORT`.
+    ///
+    /// # Panics
+    /// If it stands alone.
+    pub fn peer(&self) -> &str {
+        let peer = self.ready.addresses.peer.as_deref();
+        peer.expect("an agent that does not stand alone listens for peers")
+    }
+
+    /// Its state directory.
+    ///
+    /// # Panics
+    /// If it was killed.
+    pub fn state(&self) -> PathBuf {
+        let directory = self.directory.as_ref();
+        state_in(directory.expect("a running agent has its directory").path())
     }
 
     /// Its process.

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod call;
 pub mod client;
+pub mod federation;
 pub mod gateway;
 pub mod judge;
 pub mod load;
@@ -12,4 +13,5 @@ pub mod scripted;
 pub mod wait;
 
 pub use agent::{Agent, Site};
+pub use federation::Federation;
 pub use gateway::Gateway;

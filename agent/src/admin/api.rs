@@ -11,6 +11,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use dfaas_protocol::FunctionName;
+use dfaas_protocol::membership::MembershipError;
 use dfaas_protocol::strategy::StrategyName;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,10 @@ use thiserror::Error;
 
 use super::access::{self, Access};
 use super::listen::AdminListener;
-use super::view::{CallExplanation, Cordon, Decisions, Drain, Peer, Status, StrategyChoice};
+use super::view::{
+    CallExplanation, Cordon, Decisions, Drain, Federation, Peer, SignedRevocation, Status,
+    StrategyChoice,
+};
 
 /// The media type of OpenMetrics text, as its specification 1.0.0 has it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,6 +56,15 @@ pub trait Source: Send + Sync + 'static {
     /// Ends the node without losing a call; it goes on draining when this returns.
     fn drain(&self, drain: Drain);
 
+    /// Who is let in.
+    fn federation(&self) -> Federation;
+
+    /// Takes up a revocation that the authority signed, and tells the neighbours.
+    ///
+    /// # Errors
+    /// If it is none of this node's federation, which says what to do.
+    fn revoke(&self, revocation: &str) -> Result<(), NotRevoked>;
+
     /// The last calls with that id, the last one first.
     ///
     /// # Errors
@@ -76,6 +89,19 @@ pub trait Source: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the agent is stopping; try again once it has started anew")]
 pub struct Stopping;
+
+/// A revocation was not taken up.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotRevoked {
+    /// There is no federation.
+    #[error(
+        "this node is in no closed federation, so that it has no members to revoke; ask another agent"
+    )]
+    NoFederation,
+    /// It is no revocation of this federation.
+    #[error(transparent)]
+    Unusable(#[from] MembershipError),
+}
 
 /// Nothing is kept of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -127,6 +153,8 @@ fn router(source: Arc<dyn Source>, access: Access) -> Router {
         .route("/v1/strategy", get(strategy).put(set_strategy))
         .route("/v1/cordon", get(cordon).put(set_cordon))
         .route("/v1/drain", put(drain))
+        .route("/v1/federation", get(federation))
+        .route("/v1/federation/revocations", put(revoke))
         .route("/v1/calls/{id}", get(call))
         .route("/v1/functions/{name}/decisions", get(decisions))
         .route("/metrics", get(metrics))
@@ -220,6 +248,21 @@ async fn set_cordon(
     Ok(json(&cordon))
 }
 
+async fn federation(State(source): State<Arc<dyn Source>>) -> Response {
+    json(&source.federation())
+}
+
+async fn revoke(
+    State(source): State<Arc<dyn Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let sent: SignedRevocation = sent(&headers, &body, "{\"revocation\": \"LINE\"}")?;
+    let revoked = source.revoke(&sent.revocation);
+    revoked.map_err(|error| bad(format!("{error}")))?;
+    Ok(json(&source.federation()))
+}
+
 async fn drain(
     State(source): State<Arc<dyn Source>>,
     headers: HeaderMap,
@@ -271,7 +314,8 @@ async fn healthz(State(source): State<Arc<dyn Source>>) -> Response {
 }
 
 async fn unknown_path() -> Refusal {
-    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/drain, /v1/calls/ID, \
+    let sentence = "nothing is here; there are /v1/status, /v1/peers, /v1/strategy, /v1/cordon, /v1/drain, /v1/federation, \
+         /v1/federation/revocations, /v1/calls/ID, \
          /v1/functions/NAME/decisions, /metrics and /healthz\n";
     (StatusCode::NOT_FOUND, sentence.to_owned())
 }

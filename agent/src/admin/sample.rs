@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use dfaas_protocol::membership::{Authority, Revocation, UnixTime};
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{FunctionName, HealthState, NodeId};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
 use super::access::Access;
-use super::api::{NotKept, Source, Stopping, serve};
+use super::api::{NotKept, NotRevoked, Source, Stopping, serve};
 use super::listen::AdminListener;
 use super::view::{
-    Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, Drain,
-    FunctionStatus, Left, Peer, PeerFunction, Status, StepExplanation,
+    Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, Drain, Federation,
+    FunctionStatus, Left, LetsIn, Member, Peer, PeerFunction, Revoked, Status, StepExplanation,
 };
 
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Source for Sample {
             draining: self.stops(),
             addresses: Addresses {
                 ingress: "0.0.0.0:30080".to_owned(),
-                peer: "0.0.0.0:31601".to_owned(),
+                peer: Some("0.0.0.0:31601".to_owned()),
                 admin: "127.0.0.1:31602".to_owned(),
                 overlay: vec![
                     "/ip4/192.0.2.1/tcp/31600/p2p/X".to_owned(),
@@ -192,6 +193,35 @@ impl Source for Sample {
     fn drain(&self, drain: Drain) {
         *self.drain.lock().unwrap() = Some(drain);
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn federation(&self) -> Federation {
+        let member = |n, region: Option<&str>, rights: &str| Member {
+            node_id: NodeId::from_key([n; 32]),
+            issued: UnixTime::from_secs(1_795_190_400),
+            expires: UnixTime::from_secs(1_797_782_400),
+            region: region.map(str::to_owned),
+            rights: rights.to_owned(),
+        };
+        let own = member(1, Some("north"), "call,serve");
+        Federation {
+            node_id: own.node_id,
+            lets_in: LetsIn::Members,
+            federation: Some(Authority::from_secret(&[7; 32]).federation()),
+            own: Some(own.clone()),
+            issues: true,
+            members: vec![own, member(2, None, "call")],
+            revoked: vec![Revoked {
+                node_id: NodeId::from_key([3; 32]),
+                at: UnixTime::from_secs(1_795_190_400),
+            }],
+        }
+    }
+
+    fn revoke(&self, revocation: &str) -> Result<(), NotRevoked> {
+        let revocation: Revocation = revocation.parse()?;
+        let federation = Authority::from_secret(&[7; 32]).federation();
+        Ok(revocation.verify(federation)?)
     }
 
     fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept> {

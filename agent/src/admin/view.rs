@@ -1,12 +1,14 @@
 //! What the admin address shows, as JSON. Field names are a contract with scripts: add, do not rename.
 
 mod calls;
+mod federation;
 
 use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{HealthState, NodeId};
 use serde::{Deserialize, Serialize};
 
 pub use calls::{CallExplanation, CandidateExplanation, Count, Decisions, Left, StepExplanation};
+pub use federation::{Federation, LetsIn, Member, Revoked, SignedRevocation};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,8 +53,8 @@ pub struct Status {
 pub struct Addresses {
     /// For clients, `HOST:PORT`.
     pub ingress: String,
-    /// For forwarded calls, `HOST:PORT`.
-    pub peer: String,
+    /// For forwarded calls, `HOST:PORT`; none where the node stands alone.
+    pub peer: Option<String>,
     /// For operators, `HOST:PORT`.
     pub admin: String,
     /// For the overlay, as multiaddresses that end in `/p2p/NODE`.

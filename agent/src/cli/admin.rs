@@ -41,7 +41,7 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    #[cfg(test)]
+    /// The agent at that address.
     pub(super) fn at(address: impl ToString) -> Admin {
         Admin {
             address: address.to_string(),

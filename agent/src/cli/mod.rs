@@ -8,6 +8,7 @@ mod cordon;
 mod demo;
 mod drain;
 mod explain;
+mod federation;
 mod lab;
 mod peers;
 mod status;
@@ -31,6 +32,7 @@ use clap::{Parser, Subcommand};
   dfaas lab run SCENARIO --out DIR                     a scenario of the simulator, with real agents
   dfaas status                                         what it does
   dfaas peers                                          which neighbours it hears
+  dfaas federation init --dir DIR                      a federation that lets in whom it invites
   dfaas explain CALL_ID                                why a call went where it went
 
 `dfaas COMMAND --help` tells more."
@@ -53,6 +55,7 @@ enum Command {
     /// Makes an agent take calls of its neighbours again.
     Uncordon(cordon::At),
     Drain(drain::Node),
+    Federation(Box<federation::Federation>),
     Explain(explain::Explain),
     Check(check::Check),
 }
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Cordon(at) => at.run(true),
         Command::Uncordon(at) => at.run(false),
         Command::Drain(node) => node.run(),
+        Command::Federation(federation) => federation.run(),
         Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
     };

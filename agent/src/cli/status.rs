@@ -53,7 +53,12 @@ fn render(status: &Status) -> String {
         row("Platform", format!("{}, {platform}", at.platform)),
         row("Slots", node_slots(status)),
         row("Ingress", at.ingress.clone()),
-        row("Peers at", at.peer.clone()),
+        row(
+            "Peers at",
+            at.peer
+                .clone()
+                .unwrap_or_else(|| "nowhere: the node stands alone".to_owned()),
+        ),
         row("Admin", at.admin.clone()),
     ];
     for (i, address) in at.overlay.iter().enumerate() {

@@ -17,6 +17,7 @@ pub struct ConfigFile {
     pub(super) ingress: IngressSection,
     pub(super) peer: PeerSection,
     pub(super) overlay: OverlaySection,
+    pub(super) federation: FederationSection,
     pub(super) admin: AdminSection,
     pub(super) node: NodeSection,
     pub(super) strategy: StrategySection,
@@ -61,6 +62,15 @@ pub(super) struct OverlaySection {
 pub(super) struct NeighbourSection {
     pub(super) address: String,
     pub(super) peer: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct FederationSection {
+    pub(super) open: Option<bool>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) id: Option<String>,
+    pub(super) authority: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dfaas_protocol::allowance::Rates;
+use dfaas_protocol::membership::FederationId;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::strategy::{Settings, StrategyName};
 use dfaas_protocol::{ClaimLimits, NodeId, NodeLabels, Slots};
@@ -42,6 +43,8 @@ pub struct Config {
     pub peer: PeerConfig,
     /// How nodes find and hear each other.
     pub overlay: OverlayConfig,
+    /// Who is let in.
+    pub federation: FederationConfig,
     /// Where operators look in.
     pub admin: AdminConfig,
     /// How calls are spread.
@@ -108,6 +111,26 @@ pub struct OverlayConfig {
     pub listed: Vec<ListedNeighbour>,
     /// What one node may send.
     pub rates: Rates,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FederationConfig {
+    /// Every node that can connect.
+    Open,
+    /// The members of the federation that the node joined; nobody if it joined none.
+    Closed(ClosedConfig),
+}
+
+/// What is told of a closed federation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClosedConfig {
+    /// The node's certificate, if it is not where `dfaas federation join` puts it.
+    pub certificate: Option<PathBuf>,
+    /// The only federation whose certificate is taken; without it the one that was joined.
+    pub id: Option<FederationId>,
+    /// The directory of the authority, on the node that issues certificates.
+    pub authority: Option<PathBuf>,
 }
 
 /// A neighbour that is listed.

@@ -41,6 +41,12 @@ pub struct Overrides {
     /// Whether to look for nodes on the local network.
     #[arg(long, env = "DFAAS_MDNS", value_name = "true|false")]
     mdns: Option<bool>,
+    /// Whether to let every node in, without certificates of membership.
+    #[arg(long, env = "DFAAS_FEDERATION_OPEN", value_name = "true|false")]
+    federation_open: Option<bool>,
+    /// Issues certificates of membership with the authority in this directory.
+    #[arg(long, env = "DFAAS_FEDERATION_AUTHORITY", value_name = "DIR")]
+    federation_authority: Option<PathBuf>,
     /// Answers operators at this address.
     #[arg(long, env = "DFAAS_ADMIN_LISTEN", value_name = "IP:PORT|unix:PATH")]
     admin_listen: Option<String>,
@@ -83,6 +89,8 @@ impl Overrides {
         over(&mut file.overlay.listen, &list(&self.overlay_listen));
         over(&mut file.overlay.bootstrap, &list(&self.bootstrap));
         over(&mut file.overlay.mdns, &self.mdns);
+        over(&mut file.federation.open, &self.federation_open);
+        over(&mut file.federation.authority, &self.federation_authority);
         over(&mut file.admin.listen, &self.admin_listen);
         over(&mut file.strategy.name, &self.strategy);
         over(&mut file.strategy.period_ms, &self.period_ms);
@@ -123,7 +131,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Config, ConfigError};
+    use crate::config::{ClosedConfig, Config, ConfigError, FederationConfig};
 
     #[derive(Parser)]
     struct Flags {
@@ -190,6 +198,8 @@ mod tests {
             "--bootstrap=/ip4/192.0.2.8/tcp/8",
             &format!("--bootstrap={node}"),
             "--mdns=false",
+            "--federation-open=false",
+            "--federation-authority=/tmp/a",
             "--admin-listen=127.0.0.1:4",
             "--strategy=recalc",
             "--period-ms=500",
@@ -208,6 +218,7 @@ mod tests {
                  peer = {{ listen = '127.0.0.1:2', advertise = '192.0.2.7' }}\n\
                  overlay = {{ listen = ['/ip4/127.0.0.1/tcp/3'], mdns = false,\n\
                  bootstrap = ['/ip4/192.0.2.8/tcp/8', '{node}'] }}\n\
+                 federation = {{ open = false, authority = '/tmp/a' }}\n\
                  admin.listen = '127.0.0.1:4'\nstrategy = {{ name = 'recalc', period_ms = 500 }}\n\
                  platform = {{ url = 'http://gateway:8081', basic_auth_user_file = 'u',\n\
                  basic_auth_password_file = 'p' }}\nfunctions = {{ concurrency = 5, queue = 6 }}\n\
@@ -220,6 +231,17 @@ mod tests {
         // None of the values above is a default, so a flag that did nothing would show.
         assert_eq!(by_flags.overlay.bootstrap.len(), 2);
         assert_eq!(by_flags.state_dir, Path::new("/tmp/s"));
+    }
+
+    #[test]
+    fn a_federation_is_opened_by_a_flag() {
+        let open = load("", &["--federation-open=true"]).unwrap();
+        assert_eq!(open.federation, FederationConfig::Open);
+        let closed = load("federation.open = true", &["--federation-open=false"]).unwrap();
+        assert_eq!(
+            closed.federation,
+            FederationConfig::Closed(ClosedConfig::default())
+        );
     }
 
     #[test]

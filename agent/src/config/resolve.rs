@@ -7,19 +7,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dfaas_protocol::allowance::Rates;
+use dfaas_protocol::membership::FederationId;
 use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::{NodeLabels, Slots};
 use libp2p::Multiaddr;
 use tracing_subscriber::EnvFilter;
 
 use super::file::{
-    AdminSection, ConfigFile, FunctionsSection, IngressSection, LogSection, NeighbourSection,
-    NodeSection, OverlaySection, PeerSection, TimeoutsSection,
+    AdminSection, ConfigFile, FederationSection, FunctionsSection, IngressSection, LogSection,
+    NeighbourSection, NodeSection, OverlaySection, PeerSection, TimeoutsSection,
 };
 use super::{
-    AccessLogConfig, AdminConfig, AdminListen, Config, ConfigError, FunctionDefaults,
-    IngressConfig, ListedNeighbour, LogConfig, LogFormat, NodeConfig, OverlayConfig, Overrides,
-    PeerConfig, PlatformConfig, Timeouts, TlsFiles, address, limits, platform, strategy,
+    AccessLogConfig, AdminConfig, AdminListen, ClosedConfig, Config, ConfigError, FederationConfig,
+    FunctionDefaults, IngressConfig, ListedNeighbour, LogConfig, LogFormat, NodeConfig,
+    OverlayConfig, Overrides, PeerConfig, PlatformConfig, Timeouts, TlsFiles, address, limits,
+    platform, strategy,
 };
 
 #[cfg(test)]
@@ -147,6 +149,7 @@ impl ConfigFile {
             ingress: ingress(v, self.ingress),
             peer: peer(v, self.peer),
             overlay: overlay(v, self.overlay, limits.messages),
+            federation: federation(v, self.federation),
             admin: admin(v, self.admin),
             strategy: strategy::resolve(v, self.strategy, &node.labels),
             node,
@@ -318,6 +321,28 @@ fn listed(v: &mut Violations, section: &OverlaySection) -> Vec<ListedNeighbour> 
         }
     }
     listed
+}
+
+fn federation(v: &mut Violations, section: FederationSection) -> FederationConfig {
+    let id = section.id.as_deref().map(|text| {
+        let id = text.parse::<FederationId>().map(Some);
+        v.check(id.map_err(|error| format!("federation.id: {error}")), None)
+    });
+    let closed = ClosedConfig {
+        certificate: section.certificate,
+        id: id.flatten(),
+        authority: section.authority,
+    };
+    if section.open != Some(true) {
+        return FederationConfig::Closed(closed);
+    }
+    if closed != ClosedConfig::default() {
+        v.add(
+            "federation.open: lets every node in, which makes federation.certificate, id and authority useless; remove \
+             the one or the others",
+        );
+    }
+    FederationConfig::Open
 }
 
 fn admin(v: &mut Violations, section: AdminSection) -> AdminConfig {

@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::peer_tls::Speaks;
 use super::trunk::Wire;
-use super::{SendError, Shared};
+use super::{SendError, Shared, Speaks};
+use crate::membership::Membership;
 
 /// Where a call is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,11 @@ impl Connector {
             shared,
             tls: RefCell::default(),
         }
+    }
+
+    /// Who may have connections with this node.
+    pub(super) fn membership(&self) -> Membership {
+        self.shared.tls.membership().clone()
     }
 
     /// Connects, for calls that are relayed message by message.

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Timeouts;
 use crate::explain::{Begun, Explained, Explanations, Ring};
 use crate::health::PlatformHealth;
+use crate::joining::Issuing;
 use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub allowances: Arc<Allowances>,
     /// The identity on the peer channel.
     pub tls: PeerTls,
+    /// The office for members, where this node has the authority's key.
+    pub issuing: Option<Issuing>,
     /// Set once, when the node stops taking calls.
     pub draining: AtomicBool,
 }

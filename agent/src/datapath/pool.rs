@@ -15,7 +15,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
-use super::connect::{Connector, Io, Target};
+use super::connect::{Connector, Target};
+use super::upgrade::Neighbour;
 use super::{CallBody, PeerTlsError};
 
 /// A connection that was idle for longer is closed. Below the keep-alive time of the usual gateways, so that it is
@@ -89,22 +90,23 @@ impl Pool {
         loop {
             let (mut sender, fresh) = match self.take_idle(target) {
                 Some(sender) => (sender, false),
-                None => (
-                    handshake(self.connector.connect(target).await?).await?,
-                    true,
-                ),
+                None => (self.connect(target).await?, true),
             };
             if !fresh && sender.ready().await.is_err() {
                 continue;
             }
             match sender.try_send_request(request).await {
-                Ok(response) => {
+                Ok(mut response) => {
                     let lease = Lease {
                         sender,
                         target,
                         pool: Rc::clone(self),
                     };
                     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                    if let (true, Target::Peer(node, _)) = (switches, target) {
+                        let neighbour = Neighbour(node, self.connector.membership());
+                        response.extensions_mut().insert(neighbour);
+                    }
                     return Ok(response.map(|body| Leased {
                         body,
                         ended: false,
@@ -120,6 +122,24 @@ impl Pool {
                 },
             }
         }
+    }
+
+    /// A new connection. One with a neighbour lives for as long as that may have any.
+    async fn connect(&self, target: Target) -> Result<SendRequest<CallBody>, SendError> {
+        let stream = self.connector.connect(target).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let membership = self.connector.membership();
+        tokio::task::spawn_local(async move {
+            let connection = connection.with_upgrades();
+            let ended = match target {
+                Target::Platform => Some(connection.await),
+                Target::Peer(node, _) => membership.while_admitted(node, connection).await,
+            };
+            if let Some(Err(error)) = ended {
+                tracing::trace!(%error, "an upstream connection ended");
+            }
+        });
+        Ok(sender)
     }
 
     /// Closes connections that were idle for too long.
@@ -152,16 +172,6 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         idle.entry(target).or_default().push(Idle { sender, since });
     }
-}
-
-async fn handshake(stream: Io) -> Result<SendRequest<CallBody>, SendError> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::trace!(%error, "an upstream connection ended");
-        }
-    });
-    Ok(sender)
 }
 
 /// A connection that a call has to itself.

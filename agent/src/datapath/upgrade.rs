@@ -3,20 +3,28 @@
 use std::io;
 
 use bytes::Bytes;
+use dfaas_protocol::NodeId;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
 
 use super::{AnswerBody, text};
+use crate::membership::Membership;
 
 /// What is left of a call when its answer is `101 Switching Protocols`: a connection to whoever ran it, and the slot that it
 /// holds until the end.
 #[derive(Debug)]
 pub struct Tunnel {
     upstream: OnUpgrade,
+    neighbour: Option<Neighbour>,
     _held: AnswerBody,
 }
+
+/// The neighbour at the other end of a connection that changes its protocol, which the answer carries with it: it is cut when
+/// the neighbour is no member any more.
+#[derive(Clone, Debug)]
+pub(super) struct Neighbour(pub(super) NodeId, pub(super) Membership);
 
 impl Tunnel {
     /// The tunnel that an answer opens, which then has no body of its own; none if it opens none. An answer that opens one
@@ -36,6 +44,7 @@ impl Tunnel {
         let nothing = AnswerBody::Own(Bytes::new());
         Some(Tunnel {
             upstream,
+            neighbour: response.extensions_mut().remove(),
             _held: std::mem::replace(response.body_mut(), nothing),
         })
     }
@@ -60,11 +69,17 @@ impl Tunnel {
             copy(&mut from_upstream, &mut to_client).await?;
             to_client.shutdown().await
         };
-        let ended = tokio::select! {
-            ended = up => ended,
-            ended = down => ended,
+        let both = async {
+            tokio::select! {
+                ended = up => ended,
+                ended = down => ended,
+            }
         };
-        if let Err(error) = ended {
+        let ended = match self.neighbour {
+            Some(Neighbour(node, membership)) => membership.while_admitted(node, both).await,
+            None => Some(both.await),
+        };
+        if let Some(Err(error)) = ended {
             tracing::trace!(%error, "a tunnel broke");
         }
     }

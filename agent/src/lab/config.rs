@@ -49,6 +49,8 @@ queue = {queue}
 drain_ms = 2000
 [log]
 filter = "error"
+[federation]
+open = true
 [overlay]
 listen = ["/ip4/127.0.0.1/tcp/0"]
 mdns = false

@@ -15,7 +15,7 @@ use super::config::{self, Neighbour};
 use super::process::AgentProcess;
 use super::relay::{Relay, Wire};
 use crate::admin::view::Calls;
-use crate::overlay::Identity;
+use crate::identity::Identity;
 
 /// How long an agent may take to start.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -116,7 +116,9 @@ impl Site {
         let overlay = addresses.overlay.first().and_then(|text| tcp_address(text));
         self.overlay
             .send_replace(Some(overlay.context("an agent has no overlay address")?));
-        self.peer.send_replace(Some(addresses.peer.parse()?));
+        let peer = addresses.peer.as_ref();
+        let peer = peer.context("an agent has no peer address")?;
+        self.peer.send_replace(Some(peer.parse()?));
         self.ingress.send_replace(Some(addresses.ingress.clone()));
         self.agent = Some(agent);
         Ok(())

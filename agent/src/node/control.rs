@@ -133,6 +133,11 @@ impl Control {
         if let Some(listed) = self.listed_endpoints.get(&from) {
             offer.peer_endpoint = *listed;
         }
+        let membership = self.shared.tls.membership();
+        if !membership.may_call(self.shared.node, from) {
+            offer.functions.clear();
+        }
+        offer.labels = membership.vouched(from, offer.labels);
         let now = self.shared.clock.now();
         self.neighbours.hear_offer(from, seen_at, offer, now)
     }
@@ -385,9 +390,11 @@ impl Control {
         let counters = self.counters_of(&route.function);
         let (explanations, function) = (self.shared.explanations.as_ref(), &route.function);
         let calls = self.peer_calls.entry(route.function.clone()).or_default();
+        let (membership, us) = (self.shared.tls.membership(), self.shared.node);
         let neighbours: HashMap<NodeId, Arc<AtomicU64>> = self
             .neighbours
             .iter()
+            .filter(|neighbour| membership.may_call(neighbour.node, us))
             .map(|neighbour| {
                 let node = neighbour.node;
                 let calls = calls.entry(node).or_insert_with(|| PeerCalls::new(now));
@@ -418,7 +425,8 @@ impl Control {
     pub(super) fn offer(&mut self) -> Message {
         self.sequence += 1;
         let now = self.shared.clock.now();
-        let functions = if self.platform_up() {
+        let membership = self.shared.tls.membership();
+        let functions = if self.platform_up() && membership.may_serve(self.shared.node) {
             self.functions
                 .iter()
                 .filter(|(name, _)| self.is_offered(name))
@@ -438,7 +446,7 @@ impl Control {
             sequence: self.sequence,
             peer_endpoint: self.peer_endpoint,
             period: self.period,
-            labels: self.labels.clone(),
+            labels: membership.vouched(self.shared.node, self.labels.clone()),
             cordoned: self.cordoned,
             functions,
         })

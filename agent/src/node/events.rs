@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dfaas_protocol::NodeId;
 use dfaas_protocol::neighbours::Heard;
 use dfaas_protocol::strategy::{Ask, StrategyName};
 use dfaas_protocol::wire::Message;
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::time::MissedTickBehavior;
 
 use crate::health::tell;
+use crate::membership::{Membership, News};
 use crate::overlay::{Overlay, OverlayEvent};
 use crate::platform::Platform;
 
@@ -23,18 +26,24 @@ const JITTER: f64 = 0.1;
 const WATCH: Duration = Duration::from_millis(100);
 /// How often slots are learned anew.
 const LEARNING_STEP: Duration = Duration::from_millis(100);
+/// How often one of the neighbours is told of all members.
+const REPEAT: Duration = Duration::from_secs(30);
+/// The pause between two messages of many.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The control with the overlay that it speaks through, and with whom its strategy asks.
 #[derive(Clone)]
 pub(super) struct Events {
     control: Arc<Mutex<Control>>,
     overlay: Overlay,
+    membership: Membership,
     advisor: Arc<Advisor>,
 }
 
 impl Events {
     pub(super) fn new(control: Control, overlay: Overlay, advisor: Advisor) -> Events {
         Events {
+            membership: control.shared.tls.membership().clone(),
             control: Arc::new(Mutex::new(control)),
             overlay,
             advisor: Arc::new(advisor),
@@ -104,6 +113,16 @@ impl Events {
     }
 
     fn heard(&self, event: OverlayEvent) {
+        // Signatures are verified outside the lock.
+        if let OverlayEvent::Heard { from, message, .. } = &event {
+            match message {
+                Message::Members(members) => return self.membership.hear_members(*from, members),
+                Message::Revocations(revocations) => {
+                    return self.membership.hear_revocations(*from, revocations);
+                }
+                _ => {}
+            }
+        }
         let mut control = self.control();
         let now = control.shared.clock.now();
         let changed = match event {
@@ -151,6 +170,8 @@ impl Events {
                     control.neighbours.is_told(from, sighting, now);
                     false
                 }
+                // They were taken in above.
+                Message::Members(_) | Message::Revocations(_) => false,
             },
             OverlayEvent::Measured { node, round_trip } => {
                 control.neighbours.measure(node, round_trip);
@@ -167,12 +188,44 @@ impl Events {
                 let offer = control.offer();
                 drop(control);
                 self.overlay.send(node, &offer);
+                tokio::spawn(self.clone().tell_all_members(node));
                 return;
             }
         };
         drop(control);
         if changed {
             self.replan();
+        }
+    }
+
+    /// Tells a neighbour of all members and revocations, a message at a time, as a queue holds only a few.
+    async fn tell_all_members(self, to: NodeId) {
+        for message in self.membership.everything() {
+            self.overlay.send(to, &message);
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Tells all neighbours what is new of members, for ever; and now and then one of them everything, as it may have missed
+    /// something.
+    pub(super) async fn tell_of_members(self, news: Arc<AsyncMutex<News>>) {
+        if self.membership.federation().is_none() {
+            return;
+        }
+        let mut news = news.lock().await;
+        loop {
+            let pause = REPEAT.mul_f64(rand::rng().random_range(0.75..1.25));
+            match tokio::time::timeout(pause, news.recv()).await {
+                Ok(Some(message)) => self.overlay.broadcast(&message),
+                Ok(None) => return,
+                Err(_) => {
+                    let neighbours = self.overlay.neighbours();
+                    let one = neighbours.choose(&mut rand::rng()).copied();
+                    if let Some(one) = one {
+                        self.clone().tell_all_members(one).await;
+                    }
+                }
+            }
         }
     }
 

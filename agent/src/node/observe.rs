@@ -9,11 +9,13 @@ use dfaas_protocol::{Capacity, FunctionName};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::admin::api::{NotKept, Source, Stopping};
+use crate::admin::api::{NotKept, NotRevoked, Source, Stopping};
 use crate::admin::view::{
-    Addresses, CallExplanation, Calls, Decisions, Drain, FunctionStatus, Peer, PeerFunction, Status,
+    Addresses, CallExplanation, Calls, Decisions, Drain, Federation, FunctionStatus, LetsIn,
+    Member, Peer, PeerFunction, Revoked, Status,
 };
 use crate::explain::Explanations;
+use crate::membership::Membership;
 use crate::telemetry::latency::FunctionLatency;
 use crate::telemetry::members::MemberCounters;
 use crate::telemetry::metrics;
@@ -148,6 +150,37 @@ impl Source for Observer {
                     .collect(),
             })
             .collect()
+    }
+
+    fn federation(&self) -> Federation {
+        let control = self.events.control();
+        let membership = control.shared.tls.membership();
+        let (members, revoked) = membership
+            .federation()
+            .map(|f| f.known())
+            .unwrap_or_default();
+        Federation {
+            node_id: control.shared.node,
+            lets_in: match membership {
+                Membership::Alone => LetsIn::Nobody,
+                Membership::Open => LetsIn::Everybody,
+                Membership::Closed(_) => LetsIn::Members,
+            },
+            federation: membership.federation().map(|f| f.id()),
+            own: membership
+                .federation()
+                .and_then(|f| f.own())
+                .map(|own| Member::from(own.as_ref())),
+            issues: control.shared.issuing.is_some(),
+            members: members.iter().map(Member::from).collect(),
+            revoked: revoked.iter().map(Revoked::from).collect(),
+        }
+    }
+
+    fn revoke(&self, revocation: &str) -> Result<(), NotRevoked> {
+        let membership = self.events.control().shared.tls.membership().clone();
+        let federation = membership.federation().ok_or(NotRevoked::NoFederation)?;
+        Ok(federation.revoke(&revocation.parse()?)?)
     }
 
     fn explain_call(&self, id: &str) -> Result<Vec<CallExplanation>, NotKept> {

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use dfaas_protocol::NodeId;
+use dfaas_protocol::membership::Region;
 use dfaas_protocol::offer::PeerEndpoint;
+use dfaas_protocol::policy::NODE_REGION;
 use dfaas_protocol::wire::Message;
 use rand::Rng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,13 +20,16 @@ use crate::admin::access::{Access, MIN_TOKEN};
 use crate::admin::listen::AdminListener;
 use crate::admin::view::Addresses;
 use crate::clock::Clock;
-use crate::config::{AdminConfig, AdminListen, Config, PlatformConfig, RunOptions};
+use crate::config::{AdminConfig, AdminListen, Config, OverlayConfig, PlatformConfig, RunOptions};
 use crate::datapath::headers::ascii;
 use crate::datapath::{Allowances, PeerTls, Shared};
 use crate::explain::Explanations;
 use crate::health::{PlatformHealth, watch_platform};
+use crate::identity::Identity;
 use crate::ingress::Front;
-use crate::overlay::{Identity, Overlay};
+use crate::joining::{Issuing, keep_certificate};
+use crate::membership::{Membership, News};
+use crate::overlay::Overlay;
 use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
 use crate::secret::Secret;
@@ -63,7 +69,12 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let identity = Identity::load_or_create(&config.state_dir)?;
     let node = identity.node_id();
     let (platform, poll) = start_platform(&config).await?;
-    let (overlay, overlay_events) = Overlay::start(&identity, &config.overlay).await?;
+    let (membership, news) = let_in(node, &config)?;
+    let tls = PeerTls::new(identity.keypair(), membership.clone())?;
+    let overlay_config = with_issuer(&config.overlay, &membership)?;
+    let (overlay, overlay_events) = Overlay::start(&identity, &overlay_config, &tls).await?;
+    let federation = membership.federation();
+    let issuing = federation.and_then(|federation| Issuing::new(federation, overlay.tcp_port()));
 
     let clock = Clock::start();
     let (access, access_writer) = AccessLog::open(&config.log.access, node)?.unzip();
@@ -83,7 +94,8 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         ),
         timeouts: config.timeouts.clone(),
         allowances: Arc::new(Allowances::new(config.limits.calls, clock)),
-        tls: PeerTls::new(identity.keypair())?,
+        tls,
+        issuing,
         draining: AtomicBool::new(false),
     });
     let front = Arc::new(Front::new(&config.ingress).context("the section ingress")?);
@@ -91,13 +103,19 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let count = config.ingress.threads;
     let ingress = listen(config.ingress.listen, count)
         .with_context(|| format!("ingress.listen = {} cannot be bound", config.ingress.listen))?;
-    let peer = listen(config.peer.listen, count)
-        .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?;
+    let peer = match &membership {
+        Membership::Alone => Vec::new(),
+        Membership::Open | Membership::Closed(_) => listen(config.peer.listen, count)
+            .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?,
+    };
     let (admin, access_to_admin) = admin_address(&config.admin).await?;
-    let peer_port = peer[0].local_addr()?.port();
+    let peer_address = peer
+        .first()
+        .map(|listener| listener.local_addr())
+        .transpose()?;
     let addresses = Addresses {
         ingress: ingress[0].local_addr()?.to_string(),
-        peer: peer[0].local_addr()?.to_string(),
+        peer: peer_address.map(|address| address.to_string()),
         admin: admin.address().to_owned(),
         overlay: overlay
             .listen_addresses()
@@ -109,7 +127,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
 
     let endpoint = PeerEndpoint {
         host: config.peer.advertise,
-        port: peer_port,
+        port: peer_address.unwrap_or(config.peer.listen).port(),
     };
     let boot = rand::rng().next_u64();
     let control = Control::new(Arc::clone(&shared), &config, endpoint, boot);
@@ -125,6 +143,18 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     tasks.keep("hear", move || {
         own.clone().hear(Arc::clone(&overlay_events))
     });
+    let (own, news) = (events.clone(), Arc::new(Mutex::new(news)));
+    tasks.keep("tell of members", move || {
+        own.clone().tell_of_members(Arc::clone(&news))
+    });
+    let own = membership.clone();
+    tasks.keep("watch members", move || own.clone().watch());
+    if let Some(federation) = membership.federation() {
+        let (own, tls) = (Arc::clone(federation), shared.tls.clone());
+        tasks.keep("keep the certificate", move || {
+            keep_certificate(Arc::clone(&own), tls.clone())
+        });
+    }
     let own = events.clone();
     let period = config.strategy.period;
     tasks.keep("keep time", move || own.clone().keep_time(period));
@@ -237,6 +267,50 @@ async fn admin_address(config: &AdminConfig) -> anyhow::Result<(AdminListener, A
         }
     };
     Ok((listener, access))
+}
+
+/// Whom this node lets in, which it says at each start.
+fn let_in(node: NodeId, config: &Config) -> anyhow::Result<(Membership, News)> {
+    let region = config.node.labels.get(NODE_REGION);
+    let region = region.and_then(|text| text.parse::<Region>().ok());
+    let (membership, news) =
+        Membership::load(node, &config.federation, &config.state_dir, region.clone())?;
+    match &membership {
+        Membership::Alone => tracing::info!(
+            "this node belongs to no federation and stands alone: it serves its own clients only; `dfaas federation \
+             join TOKEN` makes it a member, and federation.open = true lets every node in"
+        ),
+        Membership::Open => tracing::warn!(
+            "federation.open is set: every node that can connect is let in, and its calls are run; close the federation \
+             with `dfaas federation init` and `invite`"
+        ),
+        Membership::Closed(federation) => {
+            let own = federation.own();
+            let vouched = own.as_ref().and_then(|own| own.grant().region.clone());
+            if own.is_some() && region.is_some() && region != vouched {
+                tracing::warn!(
+                    "the label region of the configuration is not the one in the membership certificate, which holds"
+                );
+            }
+        }
+    }
+    Ok((membership, news))
+}
+
+/// With the node that issued the certificate among those to begin with.
+fn with_issuer(config: &OverlayConfig, membership: &Membership) -> anyhow::Result<OverlayConfig> {
+    let mut config = config.clone();
+    let Some(federation) = membership.federation() else {
+        return Ok(config);
+    };
+    if let Some(issuer) = federation.issuer()?
+        && config.listed.is_empty()
+        && let Some(address) = issuer.overlay_address()
+        && !config.bootstrap.contains(&address)
+    {
+        config.bootstrap.push(address);
+    }
+    Ok(config)
 }
 
 async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, Duration)> {

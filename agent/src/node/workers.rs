@@ -29,7 +29,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts one thread for each pair of listeners.
+    /// Starts one thread for each listener of the ingress. A node that stands alone has none for peers.
     pub(super) fn start(
         shared: &Arc<Shared>,
         front: &Arc<Front>,
@@ -39,7 +39,11 @@ impl Workers {
     ) -> io::Result<Workers> {
         let threads = ingress
             .into_iter()
-            .zip(peer)
+            .zip(
+                peer.into_iter()
+                    .map(Some)
+                    .chain(std::iter::repeat_with(|| None)),
+            )
             .enumerate()
             .map(|(index, (ingress, peer))| {
                 let (shared, front) = (Arc::clone(shared), Arc::clone(front));
@@ -73,11 +77,11 @@ async fn work(
     shared: Arc<Shared>,
     front: Arc<Front>,
     ingress: TcpListener,
-    peer: TcpListener,
+    peer: Option<TcpListener>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let ingress = tokio::net::TcpListener::from_std(ingress)?;
-    let peer = tokio::net::TcpListener::from_std(peer)?;
+    let peer = peer.map(tokio::net::TcpListener::from_std).transpose()?;
     let context = Context::new(shared);
     let mut connections = JoinSet::new();
     let mut look_over = tokio::time::interval(LOOK_OVER);
@@ -92,7 +96,7 @@ async fn work(
                     front, context, stream, address, stop,
                 ));
             },
-            taken = peer.accept() => if let Some((stream, _)) = usable(taken).await {
+            taken = accept(peer.as_ref()) => if let Some((stream, _)) = usable(taken).await {
                 let context = Rc::clone(&context);
                 connections.spawn_local(peer::serve_connection(context, stream, stopped.clone()));
             },
@@ -110,6 +114,14 @@ async fn work(
         report(ended);
     }
     Ok(())
+}
+
+/// The next connection; never, where there is no listener.
+async fn accept(listener: Option<&tokio::net::TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn usable(taken: io::Result<(TcpStream, SocketAddr)>) -> Option<(TcpStream, SocketAddr)> {

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::Setup;
 use super::fresh_ports::FreshPorts;
+use super::secured::Secured;
 
 /// The name under which nodes tell each other their addresses.
 const IDENTIFY: &str = "/dfaas/1";
@@ -62,21 +63,29 @@ pub(super) fn swarm(
     let keypair = &setup.keypair;
     let us = keypair.public().to_peer_id();
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-    let streams = FreshPorts(tcp)
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise::Config::new(keypair)?)
-        .multiplex(yamux::Config::default())
-        .timeout(HANDSHAKE_TIMEOUT)
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let mut quic_config = quic::Config::new(keypair);
-    quic_config.max_idle_timeout = QUIC_IDLE_MS;
-    quic_config.keep_alive_interval = QUIC_KEEP_ALIVE;
-    let datagrams = quic::tokio::Transport::new(quic_config)
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let transport = streams
-        .or_transport(datagrams)
-        .map(|either, _| either.into_inner())
-        .boxed();
+    let tcp = FreshPorts(tcp).upgrade(Version::V1Lazy);
+    let transport = if setup.tls.membership().federation().is_some() {
+        tcp.authenticate(Secured::new(&setup.tls)?)
+            .multiplex(yamux::Config::default())
+            .timeout(HANDSHAKE_TIMEOUT)
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+            .boxed()
+    } else {
+        let streams = tcp
+            .authenticate(noise::Config::new(keypair)?)
+            .multiplex(yamux::Config::default())
+            .timeout(HANDSHAKE_TIMEOUT)
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        let mut quic_config = quic::Config::new(keypair);
+        quic_config.max_idle_timeout = QUIC_IDLE_MS;
+        quic_config.keep_alive_interval = QUIC_KEEP_ALIVE;
+        let datagrams = quic::tokio::Transport::new(quic_config)
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        streams
+            .or_transport(datagrams)
+            .map(|either, _| either.into_inner())
+            .boxed()
+    };
     let executor = move |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
         let panicked = Arc::clone(&panicked);
         tokio::spawn(async move {

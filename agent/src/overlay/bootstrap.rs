@@ -7,9 +7,9 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use super::identity::peer_id_of;
 use crate::backoff::Backoff;
 use crate::config::ListedNeighbour;
+use crate::identity::peer_id_of;
 
 /// Pauses between attempts at one address.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -9,10 +9,10 @@ use libp2p::{Multiaddr, PeerId, identify, kad};
 
 use super::bootstrap::{Outcome, resolve};
 use super::driver::Driver;
-use super::identity::{node_id_of, peer_id_of};
 use super::listen::remote_ip;
 use super::offers;
 use super::walk::Target;
+use crate::identity::{node_id_of, peer_id_of};
 
 /// With so many connected nodes we look for no more.
 const ENOUGH_CONNECTED: usize = 64;

@@ -9,20 +9,20 @@ use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Stream, Swarm, identify, mdns, ping};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::behaviour::{self, Behaviour, BehaviourEvent};
 use super::bootstrap::{Bootstrap, Outcome};
 use super::events::OverlayEvent;
-use super::identity::{node_id_of, peer_id_of};
 use super::links::Side;
 use super::listen::{Listeners, refuse_taken_port, remote_ip};
 use super::neighbourhood::{Neighbourhood, ToOpen};
 use super::offers;
 use super::walk::Walk;
 use super::{OverlayError, Setup, Shared};
+use crate::identity::{node_id_of, peer_id_of};
 
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -48,6 +48,8 @@ pub(super) struct Driver {
     listeners: Listeners,
     incoming: mpsc::Receiver<(PeerId, Stream)>,
     panicked: Arc<Notify>,
+    /// Tells that somebody stopped being a member.
+    lost: Option<watch::Receiver<()>>,
     substreams: JoinSet<()>,
     pub(super) lookups: JoinSet<(usize, io::Result<Vec<Multiaddr>>)>,
     pub(super) bootstrap: Bootstrap,
@@ -100,6 +102,7 @@ impl Driver {
             listeners,
             incoming,
             panicked,
+            lost: setup.tls.membership().federation().map(|f| f.changes()),
             substreams: JoinSet::new(),
             lookups: JoinSet::new(),
             bootstrap: Bootstrap::new(&setup.bootstrap, setup.looks_for_nodes(), us, now),
@@ -193,6 +196,7 @@ impl Driver {
                 .crash
                 .swap(false, std::sync::atomic::Ordering::Relaxed)
         );
+        self.cut_the_lost();
         if self.neighbourhood.choice_is_due(now) {
             self.neighbourhood
                 .choose(now, &self.shared.peers.candidates());
@@ -210,6 +214,21 @@ impl Driver {
             self.open(one);
         }
         self.look_for_nodes(now);
+    }
+
+    /// Closes the connections with those who are no members any more.
+    fn cut_the_lost(&mut self) {
+        let Some(lost) = &mut self.lost else { return };
+        if !lost.has_changed().unwrap_or(false) {
+            return;
+        }
+        lost.mark_unchanged();
+        for node in self.shared.peers.nodes() {
+            if !self.setup.admits(&node) {
+                tracing::info!(%node, "disconnected: it is no member any more");
+                let _ = self.swarm.disconnect_peer_id(peer_id_of(node));
+            }
+        }
     }
 
     fn accept(&mut self, peer: PeerId, stream: Stream) {
@@ -308,7 +327,7 @@ impl Driver {
             return;
         };
         if !self.setup.admits(&node) {
-            tracing::debug!(%node, %ip, "not a listed neighbour: disconnected");
+            tracing::debug!(%node, %ip, "neither listed nor a member: disconnected");
             self.swarm.close_connection(connection);
             return;
         }

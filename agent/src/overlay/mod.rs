@@ -12,12 +12,12 @@ mod discovery;
 mod driver;
 mod events;
 mod fresh_ports;
-mod identity;
 mod links;
 mod listen;
 mod neighbourhood;
 mod offers;
 mod peers;
+mod secured;
 mod senders;
 mod supervisor;
 #[cfg(test)]
@@ -35,15 +35,18 @@ use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::wire::{Message, WireError};
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use thiserror::Error as ThisError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use counters::OverlayCounters;
 pub use events::OverlayEvent;
-pub use identity::{Identity, IdentityError, node_id_of, peer_id_of};
 
 use crate::config::OverlayConfig;
+use crate::identity::Identity;
+use crate::membership::Membership;
+use crate::peer_tls::PeerTls;
 use counters::Counters;
 use driver::Driver;
 use events::Events;
@@ -73,6 +76,12 @@ pub enum OverlayError {
         /// Why.
         source: io::Error,
     },
+    /// No address is left to listen at.
+    #[error(
+        "a closed federation speaks TCP only, and overlay.listen has no TCP address: give one, such as \
+         /ip4/0.0.0.0/tcp/31600"
+    )]
+    OnlyDatagrams,
     /// The environment asks for session keys to be written to a file.
     #[error("SSLKEYLOGFILE is set, so QUIC's session keys would be written there: unset it")]
     KeyLog,
@@ -97,6 +106,7 @@ struct Shared {
 /// What each run of the swarm's task is made from.
 struct Setup {
     keypair: Keypair,
+    tls: PeerTls,
     bootstrap: Vec<Multiaddr>,
     mdns: bool,
     neighbours: ChoiceLimits,
@@ -115,13 +125,14 @@ struct Handle {
 impl Overlay {
     /// Starts the overlay on the current tokio runtime, and returns when it listens at all of its addresses. Other nodes
     /// are looked for afterwards, in the background. The receiver ends when the overlay has ended and no
-    /// handle is left.
+    /// handle is left. A node that stands alone listens nowhere and looks for nobody.
     ///
     /// # Errors
     /// If one of the addresses cannot be listened at.
     pub async fn start(
         identity: &Identity,
         config: &OverlayConfig,
+        tls: &PeerTls,
     ) -> Result<(Overlay, mpsc::Receiver<OverlayEvent>), OverlayError> {
         if std::env::var_os("SSLKEYLOGFILE").is_some() {
             return Err(OverlayError::KeyLog);
@@ -140,8 +151,27 @@ impl Overlay {
         });
         let stop = CancellationToken::new();
         let ended = CancellationToken::new();
+        let handle = |shared| {
+            let handle = Handle {
+                shared,
+                stop: stop.clone(),
+                ended: ended.clone(),
+            };
+            Overlay {
+                handle: Arc::new(handle),
+            }
+        };
+        let listen = match tls.membership() {
+            Membership::Alone => {
+                ended.cancel();
+                return Ok((handle(shared), receiver));
+            }
+            Membership::Open => config.listen.clone(),
+            Membership::Closed(_) => only_streams(&config.listen)?,
+        };
         let setup = Arc::new(Setup {
             keypair: identity.keypair().clone(),
+            tls: tls.clone(),
             bootstrap: match config.listed.as_slice() {
                 [] => config.bootstrap.clone(),
                 listed => listed.iter().map(bootstrap::listed).collect(),
@@ -152,18 +182,13 @@ impl Overlay {
             shared: Arc::clone(&shared),
             stop: stop.clone(),
         });
-        let driver = Driver::start(Arc::clone(&setup), &config.listen).await?;
+        let driver = Driver::start(Arc::clone(&setup), &listen).await?;
         tokio::spawn(supervisor::supervise(
             setup,
             driver,
             ended.clone().drop_guard(),
         ));
-        let handle = Arc::new(Handle {
-            shared,
-            stop,
-            ended,
-        });
-        Ok((Overlay { handle }, receiver))
+        Ok((handle(shared), receiver))
     }
 
     /// The addresses at which it listens, with the ports that it was given; each ends in `/p2p/NODE`.
@@ -196,6 +221,16 @@ impl Overlay {
     /// The neighbours: the nodes with a live substream.
     pub fn neighbours(&self) -> Vec<NodeId> {
         self.handle.shared.links.nodes()
+    }
+
+    /// The TCP port that it listens at, if it does.
+    pub fn tcp_port(&self) -> Option<u16> {
+        let addresses = self.listen_addresses();
+        let mut parts = addresses.iter().flat_map(Multiaddr::iter);
+        parts.find_map(|part| match part {
+            Protocol::Tcp(port) => Some(port),
+            _ => None,
+        })
     }
 
     /// The nodes with a connection, neighbours or not.
@@ -232,10 +267,25 @@ impl Drop for Handle {
     }
 }
 
+/// The TCP addresses of a list: QUIC has no place to ask for a certificate of membership.
+fn only_streams(listen: &[Multiaddr]) -> Result<Vec<Multiaddr>, OverlayError> {
+    let is_stream =
+        |address: &&Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let (streams, others): (Vec<_>, Vec<_>) = listen.iter().partition(is_stream);
+    if streams.is_empty() {
+        return Err(OverlayError::OnlyDatagrams);
+    }
+    for address in others {
+        tracing::info!(%address, "not listened at: a closed federation speaks TCP only");
+    }
+    Ok(streams.into_iter().cloned().collect())
+}
+
 impl Setup {
     /// Whether we speak with a node at all.
     fn admits(&self, node: &NodeId) -> bool {
-        self.listed.is_empty() || self.listed.contains(node)
+        (self.listed.is_empty() || self.listed.contains(node))
+            && self.tls.membership().admits(*node)
     }
 
     /// Whether nodes are looked for.

@@ -19,10 +19,16 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::ListedNeighbour;
+use crate::identity::{node_id_of, peer_id_of};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+
+/// An open federation.
+fn open(identity: &Identity) -> PeerTls {
+    PeerTls::new(identity.keypair(), Membership::Open).unwrap()
+}
 
 struct Node {
     id: NodeId,
@@ -39,7 +45,9 @@ impl Node {
     async fn start_with(config: &OverlayConfig) -> Node {
         let state = tempfile::tempdir().unwrap();
         let identity = Identity::load_or_create(state.path()).unwrap();
-        let (overlay, events) = Overlay::start(&identity, config).await.unwrap();
+        let (overlay, events) = Overlay::start(&identity, config, &open(&identity))
+            .await
+            .unwrap();
         Node {
             id: identity.node_id(),
             overlay,
@@ -188,7 +196,9 @@ async fn a_bootstrap_node_that_comes_later_is_found() {
     // A port that is free, and was just given up.
     let state = tempfile::tempdir().unwrap();
     let identity = Identity::load_or_create(state.path()).unwrap();
-    let (first, _events) = Overlay::start(&identity, &config(TCP, &[])).await.unwrap();
+    let (first, _events) = Overlay::start(&identity, &config(TCP, &[]), &open(&identity))
+        .await
+        .unwrap();
     let address = first.listen_addresses().remove(0);
     first.shutdown().await;
 
@@ -199,9 +209,13 @@ async fn a_bootstrap_node_that_comes_later_is_found() {
 
     let mut listen = address;
     listen.pop();
-    let (second, _events) = Overlay::start(&identity, &config(&listen.to_string(), &[]))
-        .await
-        .unwrap();
+    let (second, _events) = Overlay::start(
+        &identity,
+        &config(&listen.to_string(), &[]),
+        &open(&identity),
+    )
+    .await
+    .unwrap();
     a.joined(identity.node_id()).await;
     second.shutdown().await;
 }
@@ -213,10 +227,14 @@ async fn an_address_that_is_taken_is_named() {
     taken.pop();
     let state = tempfile::tempdir().unwrap();
     let identity = Identity::load_or_create(state.path()).unwrap();
-    let error = Overlay::start(&identity, &config(&taken.to_string(), &[]))
-        .await
-        .err()
-        .unwrap();
+    let error = Overlay::start(
+        &identity,
+        &config(&taken.to_string(), &[]),
+        &open(&identity),
+    )
+    .await
+    .err()
+    .unwrap();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
 }
 
@@ -233,7 +251,9 @@ async fn ourselves_in_the_bootstrap_list_do_no_harm() {
     drop(free);
     let own: Multiaddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
     let config = config(&own.to_string(), &[own.clone(), bare]);
-    let (overlay, _events) = Overlay::start(&identity, &config).await.unwrap();
+    let (overlay, _events) = Overlay::start(&identity, &config, &open(&identity))
+        .await
+        .unwrap();
     a.joined(identity.node_id()).await;
     assert_eq!(overlay.connected(), [a.id]);
     assert_eq!(overlay.counters().dials_failed, 0);

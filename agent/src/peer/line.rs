@@ -19,10 +19,13 @@ use crate::datapath::headers::ascii;
 use crate::datapath::{PeerTls, PeerTlsError, Speaks};
 
 use crate::health::PATH;
+use crate::membership::Membership;
 
 /// A keep-alive connection to a neighbour's peer channel, made anew when it is needed.
 pub(super) struct Line {
+    node: NodeId,
     address: SocketAddr,
+    membership: Membership,
     tls: TlsConnector,
     sender: Option<SendRequest<Empty<Bytes>>>,
 }
@@ -43,7 +46,9 @@ impl Line {
         address: SocketAddr,
     ) -> Result<Line, PeerTlsError> {
         Ok(Line {
+            node,
             address,
+            membership: tls.membership().clone(),
             tls: TlsConnector::from(Arc::new(tls.client(node, Speaks::Http)?)),
             sender: None,
         })
@@ -89,8 +94,9 @@ impl Line {
         let name = ServerName::IpAddress(self.address.ip().into());
         let stream = self.tls.connect(name, stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let (membership, node) = (self.membership.clone(), self.node);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = membership.while_admitted(node, connection).await {
                 tracing::trace!(%error, "a connection for checks ended");
             }
         });

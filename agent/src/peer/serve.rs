@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -14,18 +16,23 @@ use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::server::Acceptor;
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
+use crate::datapath::trunk::Wire;
 use crate::datapath::{
-    AnswerBody, Context, Metered, PeerTls, Replay, Run, Speaks, Tunnel, Weighed, buffered,
+    AnswerBody, Context, Metered, PeerTls, Replay, Run, Shared, Speaks, Tunnel, Weighed, buffered,
     function_in, prepare_trunk, run_here, text,
 };
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
+use crate::joining;
 use crate::routing::Served;
 
 use super::admit::{Admitted, Forwarded, admit};
@@ -34,18 +41,20 @@ use super::trunk::serve_trunk;
 /// How long the body of a call that is refused may take to come.
 const BODY_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Serves one connection until it ends or `stop` says that the node drains.
+type PeerStream = TlsStream<BufReader<Wire>>;
+
+/// Serves one connection until it ends, its node is no member any more, or `stop` says that the node drains.
 pub async fn serve_connection(
     context: Rc<Context>,
     stream: TcpStream,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let acceptor = TlsAcceptor::from(context.shared.tls.server());
     let limit = context.shared.timeouts.header;
     prepare_trunk(&stream);
-    let handshake = acceptor.accept(buffered(stream));
+    let handshake = accept(&context.shared, stream);
     let stream = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(Some(stream))) => stream,
+        Ok(Ok(None)) => return,
         Ok(Err(error)) => return tracing::debug!(%error, "a peer's handshake failed"),
         Err(_) => return tracing::debug!("a peer's handshake took too long"),
     };
@@ -53,6 +62,44 @@ pub async fn serve_connection(
         Ok(node) => node,
         Err(error) => return tracing::debug!(%error, "a peer was not recognised"),
     };
+    let membership = context.shared.tls.membership().clone();
+    let served = serve(context, stream, from, stop);
+    // If it is cut, it is cut in the middle of whatever it does.
+    membership.while_admitted(from, served).await;
+}
+
+/// Shakes hands with a peer. Whoever wants a certificate of this node gets it in passing; then there is no connection left.
+async fn accept(shared: &Arc<Shared>, stream: TcpStream) -> io::Result<Option<PeerStream>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), buffered(stream)).await?;
+    let Some(issuing) = &shared.issuing else {
+        return start.into_stream(shared.tls.server()).await.map(Some);
+    };
+    if !Speaks::Join.is_all_that(&start.client_hello()) {
+        return start.into_stream(shared.tls.server()).await.map(Some);
+    }
+    let Some(_turn) = issuing.turn() else {
+        tracing::debug!("too many ask for certificates at one time");
+        return Ok(None);
+    };
+    let asked = async {
+        let stream = start.into_stream(shared.tls.joining_server()).await?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let node = PeerTls::node_of(certificates).map_err(io::Error::other)?;
+        let shown = PeerTls::membership_of(certificates);
+        issuing.serve(stream, node, shown).await
+    };
+    match tokio::time::timeout(joining::LIMIT, asked).await {
+        Ok(served) => served.map(|()| None),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn serve(
+    context: Rc<Context>,
+    stream: PeerStream,
+    from: NodeId,
+    mut stop: watch::Receiver<bool>,
+) {
     let metered = context.shared.allowances.connection(from);
     if Speaks::agreed(stream.get_ref().1.alpn_protocol()) == Speaks::Trunk {
         return serve_trunk(context, stream, from, metered, stop).await;

@@ -291,7 +291,7 @@ async fn a_neighbour_that_only_the_overlay_reaches_costs_no_call_once_it_is_ejec
     let (second, there, advertised) = loop {
         let second = Site::new().sleeps("work", 1, 100).joins(&first);
         let second = second.advertise("127.0.0.2").period_ms(300).start().await;
-        let there: SocketAddr = second.ready.addresses.peer.parse().unwrap();
+        let there: SocketAddr = second.peer().parse().unwrap();
         if let Some(advertised) = reserve(([127, 0, 0, 2], there.port()).into()) {
             break (second, there, advertised);
         }

@@ -23,6 +23,7 @@ mod lab;
 mod large;
 mod life;
 mod members;
+mod membership;
 mod overload;
 mod policy;
 mod priorities;

@@ -19,7 +19,7 @@ const CALL: &str = "GET /function/work HTTP/1.1\r\nHost: x\r\nConnection: close\
 async fn a_plain_client_gets_nothing_from_the_peer_channel() {
     let _machine = crate::beside_others().await;
     let agent = agent().await;
-    let mut client = RawClient::connect(&agent.ready.addresses.peer).await;
+    let mut client = RawClient::connect(agent.peer()).await;
     client.send(CALL).await;
     let answer = client.read_to_end().await;
     assert!(!answer.contains("HTTP/1.1"), "{answer}");
@@ -33,9 +33,7 @@ async fn a_node_that_is_no_neighbour_is_refused() {
     let stranger = Keypair::generate_ed25519();
     let mut config = libp2p_tls::make_client_config(&stranger, None).unwrap();
     config.alpn_protocols = vec![b"dfaas-peer/1".to_vec()];
-    let stream = TcpStream::connect(&agent.ready.addresses.peer)
-        .await
-        .unwrap();
+    let stream = TcpStream::connect(agent.peer()).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let mut stream = connector.connect(name, stream).await.unwrap();
@@ -59,9 +57,7 @@ async fn the_other_end_must_be_the_node_that_is_meant() {
     let meant = other.public().to_peer_id();
     let mut config = libp2p_tls::make_client_config(&me, Some(meant)).unwrap();
     config.alpn_protocols = vec![b"dfaas-peer/1".to_vec()];
-    let stream = TcpStream::connect(&agent.ready.addresses.peer)
-        .await
-        .unwrap();
+    let stream = TcpStream::connect(agent.peer()).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let error = connector

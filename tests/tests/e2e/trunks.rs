@@ -98,7 +98,7 @@ async fn many_calls_cross_on_few_connections_and_each_gets_its_own_answer() {
         (late.filter(|(_, fate)| fate.seen == 1).count() == CALLS).then_some(())
     })
     .await;
-    let peer: std::net::SocketAddr = sites.agents[1].ready.addresses.peer.parse().unwrap();
+    let peer: std::net::SocketAddr = sites.agents[1].peer().parse().unwrap();
     let connections = connections_at(peer.port());
     while let Some(ended) = calls.join_next().await {
         ended.unwrap();
@@ -198,7 +198,7 @@ async fn trunk(agent: &Agent) -> TlsStream<TcpStream> {
     let stranger = Keypair::generate_ed25519();
     let mut config = libp2p_tls::make_client_config(&stranger, None).unwrap();
     config.alpn_protocols = vec![b"dfaas-trunk/1".to_vec()];
-    let address = &agent.ready.addresses.peer;
+    let address = agent.peer();
     let stream = TcpStream::connect(address).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(config));

@@ -22,6 +22,8 @@ use site::Site;
 use summary::{Phase, Summary};
 use table::LiveTable;
 
+use crate::membership::{AuthorityDir, Terms};
+
 /// The two halves.
 const STRATEGIES: [StrategyName; 2] = [StrategyName::AllLocal, StrategyName::Headroom];
 /// How long a call runs.
@@ -92,11 +94,13 @@ async fn play(args: &Demo) -> anyhow::Result<Summary> {
         .tempdir()
         .context("no directory could be made for the demo's files")?;
     eprintln!("starting {} agents", args.nodes);
+    let authority = AuthorityDir::init(&directory.path().join("authority"))?;
     let mut sites: Vec<Site> = Vec::new();
     for index in 0..args.nodes {
         let bootstrap = sites.first().and_then(|first| first.overlay_address());
         let slots = if index == 0 { HOT_SLOTS } else { OTHER_SLOTS };
         let path = directory.path().join(format!("site-{index}"));
+        authority.enrol(&Site::state(&path), &Terms::default())?;
         sites.push(Site::start(&path, slots, SERVICE, bootstrap, START_LIMIT).await?);
     }
     site::wait_until_acquainted(&sites, START_LIMIT).await?;

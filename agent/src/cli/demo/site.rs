@@ -1,6 +1,6 @@
 //! One site of the demo: an agent in a process of its own, with an embedded platform.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -23,6 +23,11 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// Where the agent of a site in that directory keeps its state.
+    pub(super) fn state(directory: &Path) -> PathBuf {
+        directory.join("state")
+    }
+
     /// Starts an agent and waits until it is ready. The first one has nobody to begin with, and is the overloaded one.
     pub(super) async fn start(
         directory: &Path,
@@ -114,7 +119,7 @@ pub(super) async fn stop(sites: Vec<Site>) {
 }
 
 fn config_text(directory: &Path, slots: u32, service: Duration, bootstrap: Option<&str>) -> String {
-    let state = toml::Value::from(directory.join("state").display().to_string());
+    let state = toml::Value::from(Site::state(directory).display().to_string());
     let bootstrap: Vec<&str> = bootstrap.into_iter().collect();
     let bootstrap = toml::Value::from(bootstrap);
     let first = StrategyName::AllLocal;

@@ -426,3 +426,26 @@ fn functions_share_slots_where_the_node_says_so() {
         ["node.slots: 0 is out of range; give 1 to 1000000 calls at one time"]
     );
 }
+
+#[test]
+fn a_federation_is_open_or_one_that_was_joined() {
+    let federation = |text: &str| resolve(text).unwrap().federation;
+    let nothing_said = FederationConfig::Closed(ClosedConfig::default());
+    for text in ["", "[federation]\n", "[federation]\nopen = false\n"] {
+        assert_eq!(federation(text), nothing_said);
+    }
+    assert_eq!(federation("federation.open = true"), FederationConfig::Open);
+    let id = "GmaDrppBC7P5ARKV8g3djiwP89vz1jLK23V2GBjuAEGB";
+    let joined = format!("[federation]\nid = '{id}'\nauthority = '/a'\ncertificate = '/c'\n");
+    let FederationConfig::Closed(closed) = federation(&joined) else {
+        panic!("it is open");
+    };
+    assert_eq!(closed.id.unwrap().to_string(), id);
+    assert_eq!(closed.authority.unwrap(), Path::new("/a"));
+    assert_eq!(closed.certificate.unwrap(), Path::new("/c"));
+
+    let said = violations("[federation]\nopen = true\nauthority = '/a'\n");
+    assert!(said[0].contains("remove"), "{said:?}");
+    let said = violations(&format!("[federation]\nid = '{ID}'\n"));
+    assert!(said[0].contains("federation init"), "{said:?}");
+}

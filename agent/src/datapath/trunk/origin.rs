@@ -110,10 +110,13 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
         stream,
         gathering: Gathering::default(),
     };
-    let ended = poll_fn(|cx| connection.poll(cx)).await;
+    let membership = connector.membership();
+    let work = poll_fn(|cx| connection.poll(cx));
+    let ended = membership.while_admitted(node, work).await;
     let why = match ended {
-        Ok(()) => "the neighbour closed the connection".to_owned(),
-        Err(error) => format!("the connection broke before an answer came: {error}"),
+        Some(Ok(())) => "the neighbour closed the connection".to_owned(),
+        Some(Err(error)) => format!("the connection broke before an answer came: {error}"),
+        None => "the neighbour is no member any more".to_owned(),
     };
     tracing::debug!(neighbour = %node, why, "a trunk ended");
     let unsent = connection.first_unsent();

@@ -475,7 +475,8 @@ impl Node {
             Message::Prices(prices) => self.neighbours.hear_prices(node, prices, now),
             Message::Bids(bids) => self.neighbours.hear_bids(node, bids, now),
             Message::Farewell if self.neighbours.farewell(node, now) => Heard::Changed,
-            Message::Farewell => Heard::Stale,
+            // The simulator's nodes are all members.
+            Message::Farewell | Message::Members(_) | Message::Revocations(_) => Heard::Stale,
             Message::Question(about) => {
                 let answer = self.neighbours.is_asked(node, about, now);
                 let answer = answer.map(|seen| wire::encode(&Message::Sighting(seen)));

@@ -10,8 +10,13 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
 };
+use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::oid::Oid;
+use x509_parser::prelude::FromDer;
 
-use crate::overlay::node_id_of;
+use super::certificate::{MEMBERSHIP, octets};
+use crate::identity::node_id_of;
+use crate::membership::Membership;
 
 /// The kinds of signature that the other end may make, the preferred one first.
 const SCHEMES: [SignatureScheme; 9] = [
@@ -27,23 +32,28 @@ const SCHEMES: [SignatureScheme; 9] = [
 ];
 
 /// Takes the other end for the node that its certificate proves it to be: one certificate that is valid now, signs itself,
-/// and holds the node's signature of its key (libp2p TLS specification).
+/// and holds the node's signature of its key (libp2p TLS specification). Then the membership says whether it is let in.
 #[derive(Debug)]
 pub(super) struct Verifier {
     /// The only node that is taken; any if there is none.
     expected: Option<NodeId>,
+    membership: Membership,
 }
 
 impl Verifier {
-    /// For any node.
-    pub(super) fn any() -> Arc<Verifier> {
-        Arc::new(Verifier { expected: None })
+    /// For any node that is let in.
+    pub(super) fn any(membership: &Membership) -> Arc<Verifier> {
+        Arc::new(Verifier {
+            expected: None,
+            membership: membership.clone(),
+        })
     }
 
-    /// For that node and no other.
-    pub(super) fn only(node: NodeId) -> Arc<Verifier> {
+    /// For that node and no other, if it is let in.
+    pub(super) fn only(node: NodeId, membership: &Membership) -> Arc<Verifier> {
         Arc::new(Verifier {
             expected: Some(node),
+            membership: membership.clone(),
         })
     }
 
@@ -59,13 +69,31 @@ impl Verifier {
         if self.expected.is_some_and(|expected| expected != node) {
             return Err(application_refuses());
         }
-        Ok(())
+        let refused = |error| {
+            tracing::debug!(%node, %error, "a node was not let in");
+            CertificateError::Other(OtherError(Arc::new(error)))
+        };
+        let shown = membership_of(certificate);
+        let checked = self.membership.check(node, shown.as_deref());
+        Ok(checked.map_err(refused)?)
     }
 }
 
 /// The node that a certificate proves; none if it proves none.
 pub(super) fn node_of(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     node_id_of(&parsed(certificate).ok()?.peer_id())
+}
+
+/// The bytes of the membership certificate in a certificate; none if there is not exactly one.
+pub(super) fn membership_of(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, read) = X509Certificate::from_der(certificate).ok()?;
+    let number = Oid::from(&MEMBERSHIP).ok()?;
+    let mut found = read.extensions().iter().filter(|e| e.oid == number);
+    let (first, second) = (found.next()?, found.next());
+    match second {
+        None => octets(first.value).map(<[u8]>::to_vec),
+        Some(_) => None,
+    }
 }
 
 /// A certificate that holds what it should, all its signatures verified.

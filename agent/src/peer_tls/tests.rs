@@ -3,13 +3,18 @@ use rcgen::{CertificateParams, CustomExtension, date_time_ymd};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
 
-use crate::overlay::node_id_of;
+use crate::identity::node_id_of;
 
 use super::certificate::tests::altered;
 use super::*;
 
 fn node_of(key: &PublicKey) -> NodeId {
     node_id_of(&key.to_peer_id()).unwrap()
+}
+
+/// A node of an open federation.
+fn open(keypair: &Keypair) -> PeerTls {
+    PeerTls::new(keypair, Membership::Open).unwrap()
 }
 
 fn client(tls: &PeerTls, to: NodeId) -> ClientConnection {
@@ -50,7 +55,7 @@ fn shake(
 #[test]
 fn both_ends_prove_who_they_are() {
     let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
-    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let (from, to) = (open(&here), open(&there));
     let mut client = client(&from, node_of(&there.public()));
     let mut server = ServerConnection::new(to.server()).unwrap();
     assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
@@ -70,7 +75,7 @@ fn both_ends_prove_who_they_are() {
 #[test]
 fn nothing_is_resumed() {
     let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
-    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let (from, to) = (open(&here), open(&there));
     let config = Arc::new(from.client(node_of(&there.public()), Speaks::Http).unwrap());
     for _ in 0..2 {
         let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -85,7 +90,7 @@ fn nothing_is_resumed() {
 #[test]
 fn another_node_than_the_expected_one_is_refused() {
     let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
-    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let (from, to) = (open(&here), open(&there));
     let mut client = client(&from, node_of(&here.public()));
     let mut server = ServerConnection::new(to.server()).unwrap();
     let (at_client, _) = shake(&mut client, &mut server);
@@ -99,8 +104,8 @@ fn another_node_than_the_expected_one_is_refused() {
 /// Both ends must refuse that certificate, and the reason must be the certificate and nothing else.
 fn is_refused(node: &Keypair, wrong: Arc<CertifiedKey>, what: &str) {
     let other = Keypair::generate_ed25519();
-    let right = PeerTls::new(&other).unwrap();
-    let wrong = PeerTls::with(wrong).unwrap();
+    let right = open(&other);
+    let wrong = PeerTls::with(node, Membership::Open, wrong).unwrap();
     let speaks_of_it = |error| matches!(error, Err(rustls::Error::InvalidCertificate(_)));
 
     let mut from = client(&right, node_of(&node.public()));
@@ -192,13 +197,13 @@ fn wrong_certificates_are_refused_by_both_ends() {
 #[test]
 fn a_client_without_a_certificate_is_refused() {
     let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
-    let (from, to) = (PeerTls::new(&here).unwrap(), PeerTls::new(&there).unwrap());
+    let (from, to) = (open(&here), open(&there));
     let node = node_of(&there.public());
     let config = ClientConfig::builder_with_provider(Arc::clone(&from.provider))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Verifier::only(node))
+        .with_custom_certificate_verifier(Verifier::only(node, &Membership::Open))
         .with_no_client_auth();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -215,9 +220,123 @@ fn what_else_a_certificate_tells_does_not_matter() {
         let more = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
         says.custom_extensions.push(more);
     });
-    let from = PeerTls::with(tells_more).unwrap();
-    let to = PeerTls::new(&there).unwrap();
+    let from = PeerTls::with(&here, Membership::Open, tells_more).unwrap();
+    let to = open(&there);
     let mut client = client(&from, node_of(&there.public()));
     let mut server = ServerConnection::new(to.server()).unwrap();
     assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
+}
+
+mod members {
+    use std::time::Duration;
+
+    use dfaas_protocol::membership::{Authority, Certificate, Grant, Rights};
+
+    use super::super::certificate::tests::membership;
+    use super::*;
+    use crate::membership::now;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn certificate(authority: &Authority, node: &Keypair) -> Certificate {
+        let grant = Grant {
+            region: None,
+            rights: Rights::ALL,
+        };
+        let admitted = authority.admit(node_of(&node.public()), 1, (now(), HOUR), grant);
+        admitted.unwrap()
+    }
+
+    /// A node that knows members of that federation, and shows these bytes.
+    fn shows(node: &Keypair, authority: &Authority, bytes: Option<&[u8]>) -> PeerTls {
+        let outside = Membership::outside(node_of(&node.public()), authority.federation());
+        let shown = altered(node, |says| {
+            says.custom_extensions.extend(bytes.map(membership));
+        });
+        PeerTls::with(node, outside, shown).unwrap()
+    }
+
+    #[test]
+    fn members_meet_and_show_their_certificates() {
+        let authority = Authority::from_secret(&[7; 32]);
+        let (here, there) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+        let [ours, theirs] = [&here, &there].map(|node| certificate(&authority, node).to_bytes());
+        let from = shows(&here, &authority, Some(&ours));
+        let to = shows(&there, &authority, Some(&theirs));
+        let mut client = client(&from, node_of(&there.public()));
+        let mut server = ServerConnection::new(to.server()).unwrap();
+        assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
+        let seen = PeerTls::membership_of(server.peer_certificates());
+        assert_eq!(seen, Some(ours));
+        let seen = PeerTls::membership_of(client.peer_certificates());
+        assert_eq!(seen, Some(theirs));
+    }
+
+    #[test]
+    fn whoever_shows_no_membership_is_refused_by_both_ends() {
+        let authority = Authority::from_secret(&[7; 32]);
+        let member = Keypair::generate_ed25519();
+        let bytes = certificate(&authority, &member).to_bytes();
+        let good = shows(&member, &authority, Some(&bytes));
+        let other = Keypair::generate_ed25519();
+        let mine = certificate(&authority, &other).to_bytes();
+        let foreign = certificate(&Authority::from_secret(&[8; 32]), &other).to_bytes();
+        let mut forged = mine.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        let twice = altered(&other, |says| {
+            says.custom_extensions
+                .extend([membership(&mine), membership(&mine)]);
+        });
+        let outside = Membership::outside(node_of(&other.public()), authority.federation());
+        let bad = [
+            shows(&other, &authority, None),
+            shows(&other, &authority, Some(&foreign)),
+            shows(&other, &authority, Some(&forged)),
+            shows(&other, &authority, Some(&bytes)),
+            shows(&other, &authority, Some(&[])),
+            PeerTls::with(&other, outside, twice).unwrap(),
+        ];
+        for (index, bad) in bad.iter().enumerate() {
+            let mut from = client(bad, node_of(&member.public()));
+            let mut to = ServerConnection::new(good.server()).unwrap();
+            let (_, at_server) = shake(&mut from, &mut to);
+            assert!(
+                matches!(at_server, Err(rustls::Error::InvalidCertificate(_))),
+                "{index}"
+            );
+            assert!(to.is_handshaking(), "{index}");
+
+            let mut from = client(&good, node_of(&other.public()));
+            let mut to = ServerConnection::new(bad.server()).unwrap();
+            let (at_client, _) = shake(&mut from, &mut to);
+            assert!(
+                matches!(at_client, Err(rustls::Error::InvalidCertificate(_))),
+                "{index}"
+            );
+            assert!(from.is_handshaking(), "{index}");
+        }
+    }
+
+    #[test]
+    fn only_to_join_a_stranger_gets_through() {
+        let authority = Authority::from_secret(&[7; 32]);
+        let (member, stranger) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+        let bytes = certificate(&authority, &member).to_bytes();
+        let to = shows(&member, &authority, Some(&bytes));
+        let from = shows(&stranger, &authority, None);
+        let node = node_of(&member.public());
+        for (speaks, gets_through) in [
+            (Speaks::Join, true),
+            (Speaks::Http, false),
+            (Speaks::Trunk, false),
+            (Speaks::Overlay, false),
+        ] {
+            let config = from.client(node, speaks).unwrap();
+            let name = ServerName::try_from("127.0.0.1").unwrap();
+            let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+            let mut server = ServerConnection::new(to.joining_server()).unwrap();
+            let (_, at_server) = shake(&mut client, &mut server);
+            assert_eq!(at_server.is_ok(), gets_through, "{speaks:?}");
+        }
+    }
 }

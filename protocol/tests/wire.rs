@@ -94,13 +94,13 @@ const BIDS: &[u8] = &[
 ];
 
 const QUESTION: &[u8] = &[
-    0x03, 0x06, // a question about
+    0x03, 0x08, // a question about
     7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
     7, // that key
 ];
 
 const SIGHTING: &[u8] = &[
-    0x03, 0x07, // a sighting of
+    0x03, 0x09, // a sighting of
     7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
     7, // that key
     0x01, 0xfb, 0xe8, 0x03, // 1000 ms ago

@@ -288,7 +288,14 @@ async fn tables_converge_within_two_periods_after_a_partition_heals() {
         wires[index]
             .target
             .send_replace(Some(([127, 0, 0, 1], port).into()));
-        let peer = agent.ready.addresses.peer.parse().unwrap();
+        let peer = agent
+            .ready
+            .addresses
+            .peer
+            .as_deref()
+            .unwrap()
+            .parse()
+            .unwrap();
         wires[2 + index].target.send_replace(Some(peer));
         agents.push(agent);
     }

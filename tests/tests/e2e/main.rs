@@ -10,6 +10,7 @@
 mod bad_input;
 mod calls;
 mod capacity;
+mod chaos;
 mod corpus;
 mod crowds;
 mod demo;
@@ -33,6 +34,7 @@ mod strategies;
 mod telemetry;
 mod trunks;
 mod upgrade;
+mod wire;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

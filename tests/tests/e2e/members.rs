@@ -1,7 +1,6 @@
 //! What one member may do to another: bring too much, fall silent, stall, come back.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,8 @@ use dfaas_protocol::HealthState::{Ejected, Healthy, Suspected};
 use dfaas_tests::agent::SOON;
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Site, load};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+
+use crate::wire::Wire;
 
 async fn metric(agent: &Agent, name: &str) -> f64 {
     let url = format!("http://{}/metrics", agent.ready.addresses.admin);
@@ -193,59 +192,6 @@ async fn one_that_takes_calls_and_does_not_answer_them_loses_its_standing() {
     assert!(shown < 0.6, "{shown}");
     // It is the only one, so it still gets what can go nowhere else.
     assert_eq!(call(&first).await, (200, Some(second.node().to_string())));
-}
-
-/// A port that leads to an agent as long as the network is whole. What is on its way when it is cut never arrives, and who
-/// connects meanwhile hears nothing, as where packets are lost.
-struct Wire {
-    address: SocketAddr,
-    whole: watch::Sender<bool>,
-    target: watch::Sender<Option<SocketAddr>>,
-}
-
-impl Wire {
-    async fn open() -> Wire {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (whole, target) = (watch::Sender::new(true), watch::Sender::new(None));
-        let (joined, reached) = (whole.subscribe(), target.subscribe());
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, joined.clone(), reached.clone()));
-            }
-        });
-        Wire {
-            address,
-            whole,
-            target,
-        }
-    }
-}
-
-async fn carry(
-    mut near: TcpStream,
-    mut whole: watch::Receiver<bool>,
-    mut target: watch::Receiver<Option<SocketAddr>>,
-) {
-    let target = target.wait_for(Option::is_some).await;
-    let Some(to) = target.ok().and_then(|to| *to) else {
-        return;
-    };
-    if *whole.borrow_and_update() {
-        let Ok(mut far) = TcpStream::connect(to).await else {
-            return;
-        };
-        tokio::select! {
-            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
-            _ = whole.wait_for(|whole| !whole) => {}
-        }
-        // Held, and never carried again.
-        tokio::time::sleep(SOON).await;
-        drop(far);
-    } else {
-        tokio::time::sleep(SOON).await;
-    }
-    drop(near);
 }
 
 /// Two agents that are each other's only neighbours, over wires that the test cuts.

@@ -52,8 +52,8 @@ pub(super) async fn start(executions: Executions, service: Duration, slots: u32)
             let serve = service_fn(move |request| {
                 answer(executions.clone(), list.clone(), service, request)
             });
-            let connection =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), serve);
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), serve);
             // The agent that it belongs to may have been killed.
             tokio::spawn(async move { drop(connection.await) });
         }
@@ -70,7 +70,10 @@ async fn answer(
     let body = match request.uri().path() {
         "/function/work" => {
             let id = request.headers().get("x-call-id");
-            let id = id.and_then(|id| id.to_str().ok()).unwrap_or("none").to_owned();
+            let id = id
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or("none")
+                .to_owned();
             executions.count(&id);
             tokio::time::sleep(service).await;
             id

@@ -28,6 +28,13 @@ pub(super) struct Admin {
         default_value = "127.0.0.1:31602"
     )]
     address: String,
+    #[command(flatten)]
+    shows: Credentials,
+}
+
+/// What an agent's admin address may ask for.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Credentials {
     /// Shows the token in this file, where the agent has an admin.token_file.
     #[arg(
         long = "admin-token-file",
@@ -41,13 +48,14 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// The agent at that address.
+    /// The agent at that address, which is shown these.
+    pub(super) fn new(address: String, shows: Credentials) -> Admin {
+        Admin { address, shows }
+    }
+
+    #[cfg(test)]
     pub(super) fn at(address: impl ToString) -> Admin {
-        Admin {
-            address: address.to_string(),
-            token_file: None,
-            ca: None,
-        }
+        Admin::new(address.to_string(), Credentials::default())
     }
 
     /// What the agent answers to GET, as it stands.
@@ -89,7 +97,7 @@ impl Admin {
         if let Some(path) = self.address.strip_prefix(UNIX) {
             client = client.unix_socket(Path::new(path));
         }
-        if let Some(file) = &self.ca {
+        if let Some(file) = &self.shows.ca {
             let pem = std::fs::read(file)
                 .with_context(|| format!("cannot read the certificates in {}", file.display()))?;
             let trusted = Certificate::from_pem_bundle(&pem)
@@ -102,7 +110,7 @@ impl Admin {
     }
 
     async fn answer(&self, mut request: RequestBuilder) -> anyhow::Result<String> {
-        if let Some(file) = &self.token_file {
+        if let Some(file) = &self.shows.token_file {
             request = request.bearer_auth(Secret::read(file)?.expose());
         }
         let response = request.send().await.map_err(|error| self.explain(error))?;
@@ -212,10 +220,12 @@ mod tests {
         let acceptor = acceptor(&files, &[HTTP_1_1]).unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = AdminListener::tls(tcp, acceptor).unwrap();
-        let admin = |token: Option<&str>| Admin {
-            token_file: token.map(|text| secret(dir.path(), text)),
-            ca: Some(files.certificate.clone()),
-            ..Admin::at(listener.address())
+        let admin = |token: Option<&str>| {
+            let shows = Credentials {
+                token_file: token.map(|text| secret(dir.path(), text)),
+                ca: Some(files.certificate.clone()),
+            };
+            Admin::new(listener.address().to_owned(), shows)
         };
         let (none, wrong) = (admin(None), Admin::at(listener.address()));
         let token = Secret::read(&secret(dir.path(), "a token of some length")).unwrap();

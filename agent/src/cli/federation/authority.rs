@@ -10,7 +10,7 @@ use dfaas_protocol::membership::{Grant, Region, Rights};
 
 use super::time;
 use crate::admin::view::{Federation, SignedRevocation};
-use crate::cli::admin::{Admin, block_on};
+use crate::cli::admin::{Admin, Credentials, block_on};
 use crate::membership::{AuthorityDir, Terms, now};
 
 /// The port of the peer channel, where none is said.
@@ -93,8 +93,10 @@ pub(super) struct Revoke {
     /// The node, as `dfaas federation show` prints it.
     node: NodeId,
     /// The admin address of an agent to tell; the one that runs with the directory finds it by itself.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    #[command(flatten)]
+    shows: Credentials,
 }
 
 impl Init {
@@ -159,7 +161,7 @@ impl Revoke {
                 self.dir.display()
             ));
         };
-        let admin = Admin::at(address);
+        let admin = Admin::new(address, self.shows);
         let sent = SignedRevocation {
             revocation: revocation.to_string(),
         };

@@ -27,8 +27,9 @@ use crate::membership::Membership;
 pub enum Target {
     /// The gateway of the local platform.
     Platform,
-    /// The peer channel of a neighbour.
-    Peer(NodeId, SocketAddr),
+    /// The peer channel of a neighbour, and how often it was away: its connections from before that are not used again, as a
+    /// network that was cut may have forgotten them.
+    Peer(NodeId, SocketAddr, u32),
 }
 
 /// Bytes that are read from a trunk's socket at one time. TLS alone would read four kilobytes.
@@ -69,7 +70,7 @@ impl Connector {
     pub async fn connect(&self, target: Target) -> Result<Io, SendError> {
         match target {
             Target::Platform => self.to_platform().await.map(Io::Plain),
-            Target::Peer(node, address) => {
+            Target::Peer(node, address, _) => {
                 let config = self.tls_config(node, Speaks::Http)?;
                 let connected = async {
                     let stream = TcpStream::connect(address).await?;

@@ -103,7 +103,7 @@ impl Pool {
                         pool: Rc::clone(self),
                     };
                     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                    if let (true, Target::Peer(node, _)) = (switches, target) {
+                    if let (true, Target::Peer(node, ..)) = (switches, target) {
                         let neighbour = Neighbour(node, self.connector.membership());
                         response.extensions_mut().insert(neighbour);
                     }
@@ -133,7 +133,7 @@ impl Pool {
             let connection = connection.with_upgrades();
             let ended = match target {
                 Target::Platform => Some(connection.await),
-                Target::Peer(node, _) => membership.while_admitted(node, connection).await,
+                Target::Peer(node, ..) => membership.while_admitted(node, connection).await,
             };
             if let Some(Err(error)) = ended {
                 tracing::trace!(%error, "an upstream connection ended");

@@ -48,9 +48,10 @@ pub async fn forward(
     let health = candidate.remote.health();
     let sent_at = clock.now();
     let promise = Sent::new(&candidate.remote, clock, sent_at);
-    let sent = context
-        .pool
-        .send(Target::Peer(candidate.node, address), request);
+    let sent = context.pool.send(
+        Target::Peer(candidate.node, address, health.absences()),
+        request,
+    );
     let response = match tokio::time::timeout_at(deadline, sent).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {

@@ -39,6 +39,8 @@ pub struct Health {
     passed: AtomicU64,
     /// Whether a call was answered since that was last asked.
     answered: AtomicBool,
+    /// How often it stopped being well, or let in.
+    absences: AtomicU32,
     inner: Mutex<Inner>,
 }
 
@@ -59,6 +61,7 @@ impl Health {
             failing: AtomicBool::new(false),
             passed: AtomicU64::new(0),
             answered: AtomicBool::new(false),
+            absences: AtomicU32::new(0),
             inner: Mutex::new(Inner::new()),
         }
     }
@@ -186,6 +189,12 @@ impl Health {
         Time::from_nanos(self.passed.load(Relaxed))
     }
 
+    /// How often it was away, as far as one could see: suspected, ejected, or back without a word. Connections from before
+    /// the last time may lead nowhere, though nothing says so.
+    pub fn absences(&self) -> u32 {
+        self.absences.load(Relaxed)
+    }
+
     /// Changes the state, and publishes to the calls what it admits then.
     fn change(&self, change: impl FnOnce(&mut Inner)) -> Option<HealthState> {
         let mut inner = self.inner();
@@ -198,6 +207,10 @@ impl Health {
         }
         let after = inner.state.name();
         self.state.store(after as u8, Relaxed);
+        let was_there = matches!(before, HealthState::Healthy | HealthState::Probation);
+        if after != before && was_there && after != HealthState::Healthy {
+            self.absences.fetch_add(1, Relaxed);
+        }
         let remembers = inner.calls > 0 || inner.checks > 0;
         self.failing.store(remembers, Relaxed);
         (after != before).then_some(after)
@@ -420,5 +433,22 @@ mod tests {
         assert!(!health.take_answered());
         let _ = health.call_succeeded(|| at(0));
         assert!(health.take_answered() && !health.take_answered());
+    }
+
+    #[test]
+    fn each_time_away_is_counted_once() {
+        let health = Health::default();
+        let counts = |health: &Health| health.absences();
+        assert_eq!(counts(&health), 0);
+        let _ = health.suspect(at(0));
+        let _ = health.eject(at(1));
+        assert_eq!(counts(&health), 1, "suspected, then given up");
+        let _ = health.check_passed(at(10_000));
+        assert_eq!((health.state(), counts(&health)), (Probation, 1));
+        let _ = health.suspect(at(10_001));
+        assert_eq!((health.state(), counts(&health)), (Ejected, 2));
+        let back = Health::default();
+        let _ = back.is_back(at(0));
+        assert_eq!((back.state(), counts(&back)), (Probation, 1));
     }
 }

@@ -87,7 +87,9 @@ async fn a_killed_agent_costs_no_call_that_starts_three_seconds_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bootstrap_node_that_is_down_does_not_block_the_start() {
     let _machine = crate::beside_others().await;
-    let down = site().start().await;
+    // An address of its own, where no connection of other tests takes the port while nobody listens at it.
+    let own = "[overlay]\nlisten = [\"/ip4/127.0.0.77/tcp/0\"]\nmdns = false";
+    let down = site().replace_overlay(own).start().await;
     let address = down.ready.addresses.overlay[0].clone();
     let node = down.node();
     let ports = format!(

@@ -28,7 +28,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Trunks {
     connector: Rc<Connector>,
-    open: RefCell<HashMap<(NodeId, SocketAddr), Open>>,
+    open: RefCell<HashMap<(NodeId, SocketAddr, u32), Open>>,
     rounds: Cell<u64>,
 }
 
@@ -48,17 +48,18 @@ impl Trunks {
         }
     }
 
-    /// Sends a plain call, head and body, to a neighbour, on a trunk that is there or on a new one.
+    /// Sends a plain call, head and body, to a neighbour that was away so often, on a trunk that is there since or on a new one.
     pub(crate) fn call(
         &self,
         node: NodeId,
         address: SocketAddr,
+        absences: u32,
         asked: Asked,
         request: [&[u8]; 2],
     ) -> TrunkCall {
         let mut open = self.open.borrow_mut();
         let used = self.rounds.get();
-        if let Some(trunk) = open.get_mut(&(node, address))
+        if let Some(trunk) = open.get_mut(&(node, address, absences))
             && let Some(call) = trunk.calls.call(asked, request)
         {
             trunk.used = used;
@@ -71,7 +72,7 @@ impl Trunks {
         let (calls, call) = Calls::with(there, asked, request);
         let connector = Rc::clone(&self.connector);
         tokio::task::spawn_local(run(connector, node, address, Rc::clone(&calls)));
-        open.insert((node, address), Open { calls, used });
+        open.insert((node, address, absences), Open { calls, used });
         call
     }
 

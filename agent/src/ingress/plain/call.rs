@@ -160,7 +160,8 @@ pub(super) async fn deliver(
             }
             Decision::Forward(index, _) => {
                 let candidate = &served.route.there[index];
-                let target = Target::Peer(candidate.node, served.addresses[index]);
+                let absences = candidate.remote.health().absences();
+                let target = Target::Peer(candidate.node, served.addresses[index], absences);
                 out.extend_from_slice(b"\r\n");
                 call.sent_to(candidate.node);
                 let way = candidate.remote.round_trip().unwrap_or_default() / 2;
@@ -269,8 +270,9 @@ async fn attempt(
     let exchanged = async {
         match target {
             Target::Platform => exchange(&context.lines, request[0], head_only).await,
-            Target::Peer(node, address) => {
-                let call = context.trunks.call(node, address, asked, request);
+            Target::Peer(node, address, absences) => {
+                let trunks = &context.trunks;
+                let call = trunks.call(node, address, absences, asked, request);
                 exchange_over(call, head_only).await
             }
         }

@@ -34,7 +34,7 @@ pub(super) fn limits(v: &mut Violations, section: LimitsSection) -> MemberLimits
     );
     let calls = rates(
         "call",
-        section.calls_per_second.unwrap_or(50_000),
+        section.calls_per_second.unwrap_or(200_000),
         section.call_bytes_per_second.unwrap_or(500_000_000),
     );
     let generous = ClaimLimits::generous();

@@ -148,7 +148,8 @@ impl Admin {
 fn is_refused(error: &reqwest::Error) -> bool {
     anyhow::Chain::new(error)
         .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .any(|e| e.kind() == ErrorKind::ConnectionRefused)
+        // The latter where a Unix socket is gone.
+        .any(|e| matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound))
 }
 
 /// Waits for what a command does.

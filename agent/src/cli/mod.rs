@@ -86,10 +86,22 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("dfaas: {error:#}");
+            eprintln!("dfaas: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with what caused it, each said once: some errors tell their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Prints to standard output. A reader that has gone, such as `head`, is no error.
@@ -115,6 +127,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cause = anyhow::anyhow!("no such file").context("/a cannot be read");
+        assert_eq!(told(&cause), "/a cannot be read: no such file");
+        let cause = anyhow::anyhow!("no such file").context("/a: no such file");
+        assert_eq!(told(&cause), "/a: no such file");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dfaas_protocol::strategy::StrategyName;
@@ -219,6 +220,9 @@ impl Source for Observer {
     }
 
     fn drain(&self, drain: Drain) {
+        // Whoever asked sees at once that it drains.
+        let shared = Arc::clone(&self.events.control().shared);
+        shared.draining.store(true, Relaxed);
         self.stop.send_replace(Some(drain));
     }
 

@@ -1,8 +1,6 @@
 //! Files that hold an Ed25519 key, for their owner's eyes only.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use libp2p::identity::{KeyType, Keypair};
@@ -57,12 +55,11 @@ pub(crate) fn load(path: &Path) -> Result<Option<Keypair>, KeyFileError> {
     let damaged = || KeyFileError::Damaged {
         path: path.to_owned(),
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let (file, mode) = match private_files::open(path) {
+        Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::LooseMode {
             path: path.to_owned(),

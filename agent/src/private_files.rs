@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -66,6 +66,13 @@ pub(crate) fn take(from: &Path, to: &Path) -> io::Result<()> {
         sync(directory_of(path))?;
     }
     Ok(())
+}
+
+/// Opens a file to read it, and says its permission bits, as they are of what was opened.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    Ok((file, mode))
 }
 
 /// The text of a file of at most so many bytes; none if there is no such file.

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::private_files;
 
 /// A longer file holds no secret of ours.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -111,11 +112,7 @@ pub fn loose_mode(path: &Path) -> Option<u32> {
 }
 
 fn open(path: &Path) -> Result<(File, u32), SecretError> {
-    let opened = File::open(path).and_then(|file| {
-        let mode = file.metadata()?.permissions().mode() & 0o777;
-        Ok((file, mode))
-    });
-    opened.map_err(|source| unreadable(path, source))
+    private_files::open(path).map_err(|source| unreadable(path, source))
 }
 
 fn take(path: &Path, file: File) -> Result<Secret, SecretError> {
@@ -138,6 +135,7 @@ fn unreadable(path: &Path, source: io::Error) -> SecretError {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

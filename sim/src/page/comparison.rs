@@ -38,20 +38,9 @@ pub fn of_comparison(comparison: &Comparison, about: About<'_>) -> String {
             " After ±: half the width of the 95 % confidence interval."
         },
     );
+    let headings = [&["strategy"][..], &FIGURES.map(|figure| figure.0)].concat();
     sections += &table(
-        &[
-            "strategy",
-            "served",
-            "of bound",
-            "of dispatcher",
-            "peer refusals",
-            "p50",
-            "p95",
-            "p99",
-            "forwards a call",
-            "fairness",
-            "joules a call",
-        ],
+        &headings,
         &comparison.rows.iter().map(cells).collect::<Vec<_>>(),
     );
     sections += "<p><small>The bound is the maximum flow over one hop, without chance; the dispatcher has the rule of \

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use dfaas_protocol::NodeId;
+use dfaas_protocol::delivery::Delivery;
+use dfaas_protocol::policy::Terms;
 use hyper::header::HeaderValue;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -57,6 +59,15 @@ impl Shared {
     /// Whether the node stops taking calls.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// The delivery of a client's call. A node that drains runs it only if nobody else does.
+    pub fn delivery(&self, terms: Terms) -> Delivery {
+        let mut delivery = Delivery::on(terms);
+        if self.is_draining() {
+            delivery.spare_here();
+        }
+        delivery
     }
 }
 

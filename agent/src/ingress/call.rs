@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::delivery::{Decision, Rejection};
 use dfaas_protocol::policy::Terms;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -59,10 +59,7 @@ pub(super) async fn deliver(
 
     let within = headers::deadline(&head.headers);
     let terms = served.terms(context.shared.clock.at(now.into_std()), within);
-    let mut delivery = Delivery::on(terms);
-    if context.shared.is_draining() {
-        delivery.spare_here();
-    }
+    let mut delivery = context.shared.delivery(terms);
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();

@@ -32,7 +32,7 @@ use crate::datapath::{
 };
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
-use crate::joining;
+use crate::joining::{self, Issuing};
 use crate::routing::Served;
 
 use super::admit::{Admitted, Forwarded, admit};
@@ -71,12 +71,10 @@ pub async fn serve_connection(
 /// Shakes hands with a peer. Whoever wants a certificate of this node gets it in passing; then there is no connection left.
 async fn accept(shared: &Arc<Shared>, stream: TcpStream) -> io::Result<Option<PeerStream>> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), buffered(stream)).await?;
-    let Some(issuing) = &shared.issuing else {
+    let wants_to_join = |_: &&Issuing| Speaks::Join.is_all_that(&start.client_hello());
+    let Some(issuing) = shared.issuing.as_ref().filter(wants_to_join) else {
         return start.into_stream(shared.tls.server()).await.map(Some);
     };
-    if !Speaks::Join.is_all_that(&start.client_hello()) {
-        return start.into_stream(shared.tls.server()).await.map(Some);
-    }
     let Some(_turn) = issuing.turn() else {
         tracing::debug!("too many ask for certificates at one time");
         return Ok(None);

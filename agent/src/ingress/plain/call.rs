@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::delivery::{Decision, Rejection};
 use dfaas_protocol::policy::{Asked, Terms};
 use dfaas_protocol::{Headroom, Time};
 use hyper::StatusCode;
@@ -98,10 +98,7 @@ pub(super) async fn deliver(
     let common = out.len();
     let mut time = context.shared.clock.at(now.into_std());
     let terms = served.terms(time, head.within);
-    let mut delivery = Delivery::on(terms);
-    if context.shared.is_draining() {
-        delivery.spare_here();
-    }
+    let mut delivery = context.shared.delivery(terms);
     loop {
         let decision = {
             let rng = &mut *context.rng.borrow_mut();

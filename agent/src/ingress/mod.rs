@@ -3,6 +3,7 @@
 mod call;
 mod chunked;
 mod connection;
+mod entry;
 mod front;
 mod guard;
 mod head;
@@ -12,6 +13,7 @@ mod limits;
 mod plain;
 mod refusal;
 mod serve;
+mod turned_away;
 mod watch;
 
 pub use front::Front;

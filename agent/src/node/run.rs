@@ -86,6 +86,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         gateway: platform.gateway().clone(),
         platform: Arc::new(PlatformHealth::new(clock)),
         access: access.clone(),
+        turned_away: Default::default(),
         explanations: Explanations::new(
             node,
             clock,

@@ -11,6 +11,7 @@ mod http2;
 mod in_flight;
 mod limits;
 mod plain;
+mod pump;
 mod refusal;
 mod serve;
 mod turned_away;

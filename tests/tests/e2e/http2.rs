@@ -456,3 +456,37 @@ async fn h2spec(agent: &Agent, flags: &[&str]) -> Option<String> {
         Err(error) => panic!("{program:?}: {error}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_taken_holds_no_slot() {
+    let _machine = crate::beside_others().await;
+    let agent = Site::new()
+        .function("echo", "\"echo\"", 1, "")
+        .config("[functions]\nqueue = 0\n[timeouts]\nidle_ms = 500")
+        .start()
+        .await;
+    // A stream may send nothing until the client says so, which it never does.
+    let stream = TcpStream::connect(agent.ingress()).await.unwrap();
+    let (mut greedy, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let large = Full::new(Bytes::from(vec![b'x'; 1024 * 1024])).boxed_unsync();
+    let answer = greedy.send_request(post("/function/echo", large));
+    let untaken = answer.await.unwrap();
+    assert_eq!(untaken.status(), 200);
+
+    let mut other = connect(&agent).await;
+    let served = until("the slot is free", SOON, || {
+        let answer = other.send_request(post("/function/echo", full("a")));
+        async move {
+            let answer = answer.await.unwrap();
+            (answer.status() == 200).then_some(answer)
+        }
+    });
+    assert_eq!(text(served.await).await, "a");
+    // What was given up does not pass for whole.
+    assert!(untaken.into_body().collect().await.is_err());
+}

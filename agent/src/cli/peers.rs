@@ -92,8 +92,8 @@ fn rows(peer: &Peer) -> Vec<[String; 9]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::serve_sample;
+    use crate::admin::source::Source;
 
     #[tokio::test]
     async fn neighbours_are_shown_with_what_they_offer() {

@@ -161,8 +161,8 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::serve_sample;
+    use crate::admin::source::Source;
 
     async fn shown(admin: Admin, json: bool) -> String {
         Show { admin, json }.text().await.unwrap()

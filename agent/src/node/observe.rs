@@ -10,7 +10,7 @@ use dfaas_protocol::{Capacity, FunctionName};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::admin::api::{NotKept, NotRevoked, Source, Stopping};
+use crate::admin::source::{NotKept, NotRevoked, Source, Stopping};
 use crate::admin::view::{
     Addresses, CallExplanation, Calls, Decisions, Drain, Federation, FunctionStatus, LetsIn,
     Member, Peer, PeerFunction, Revoked, Status,

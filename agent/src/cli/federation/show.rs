@@ -81,8 +81,8 @@ fn render(view: &Federation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::{Sample, serve_sample};
+    use crate::admin::source::Source;
 
     #[tokio::test]
     async fn members_and_revoked_ones_are_shown() {

@@ -1,5 +1,6 @@
 //! Instructions of a call, counted by callgrind.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,13 +28,15 @@ const OF_CALLS: [&str; 2] = ["dfaas_agent::ingress::", "dfaas_agent::peer::trunk
 /// An agent that runs under callgrind.
 struct Counted {
     agent: Agent,
-    dumps: TempDir,
+    directory: TempDir,
+    /// How often callgrind wrote down what it had counted since the time before.
+    dumps: Cell<u32>,
 }
 
 impl Counted {
     async fn start(valgrind: &Path, site: Site) -> Result<Counted> {
-        let dumps = tempfile::tempdir()?;
-        let out = dumps.path().join("out");
+        let directory = tempfile::tempdir()?;
+        let out = directory.path().join("out");
         let program = valgrind.to_string_lossy();
         let under = site.under(&[
             &program,
@@ -43,7 +46,11 @@ impl Counted {
             &format!("--callgrind-out-file={}", out.display()),
         ]);
         let agent = under.start().await;
-        Ok(Counted { agent, dumps })
+        Ok(Counted {
+            agent,
+            directory,
+            dumps: Cell::new(0),
+        })
     }
 
     fn begin(&self) -> Result<()> {
@@ -51,7 +58,27 @@ impl Counted {
     }
 
     fn dump(&self) -> Result<()> {
+        self.dumps.set(self.dumps.get() + 1);
         control(self.agent.pid(), &["--dump"])
+    }
+
+    /// The instructions that the last dump has for the thread of calls. Each thread has a file, `out.DUMP-THREAD`.
+    fn of_calls(&self) -> Result<i64> {
+        let prefix = format!("out.{}-", self.dumps.get());
+        for entry in fs::read_dir(self.directory.path())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(&prefix) {
+                continue;
+            }
+            let text = fs::read_to_string(&path)?;
+            if OF_CALLS.iter().any(|name| text.contains(name)) {
+                let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
+                let totals = totals.context("callgrind wrote no totals")?;
+                return Ok(totals.trim().parse()?);
+            }
+        }
+        anyhow::bail!("callgrind's dump {prefix} has no thread of calls");
     }
 }
 
@@ -131,7 +158,7 @@ async fn per_call(engine: &Engine, nodes: &[&Counted], load: &Load) -> Result<f6
         let mut sum = 0;
         for node in nodes {
             node.dump()?;
-            sum += of_calls(node.dumps.path())?;
+            sum += node.of_calls()?;
         }
         counts.push((sum, measured.all));
     }
@@ -150,28 +177,4 @@ fn control(pid: u32, order: &[&str]) -> Result<()> {
         .context("callgrind_control cannot be started")?;
     ensure!(done.success(), "callgrind_control {order:?} failed");
     Ok(())
-}
-
-/// The instructions that the last dump has for the thread of calls. Each thread has a file, `out.DUMP-THREAD`.
-fn of_calls(directory: &Path) -> Result<i64> {
-    let mut last = None;
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let dump = name.strip_prefix("out.").and_then(|n| n.split_once('-'));
-        let Some(dump) = dump.and_then(|(dump, _)| dump.parse::<u32>().ok()) else {
-            continue;
-        };
-        if last.is_some_and(|(latest, _)| latest >= dump) {
-            continue;
-        }
-        let text = fs::read_to_string(&path)?;
-        if OF_CALLS.iter().any(|name| text.contains(name)) {
-            let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
-            let totals = totals.context("callgrind wrote no totals")?;
-            last = Some((dump, totals.trim().parse()?));
-        }
-    }
-    let (_, count) = last.context("callgrind has no thread of calls")?;
-    Ok(count)
 }

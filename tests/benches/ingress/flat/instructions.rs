@@ -22,7 +22,7 @@ const BEFORE: u64 = 500;
 /// Calls of the two runs that are counted. What is not for a call, such as making the connections, is the same in both
 /// and falls out of the difference.
 const CALLS: [u64; 2] = [1000, 4000];
-/// Names that only the thread of calls has among its functions.
+/// Names that only threads of calls have among their functions.
 const OF_CALLS: [&str; 2] = ["dfaas_agent::ingress::", "dfaas_agent::peer::trunk"];
 
 /// An agent that runs under callgrind.
@@ -62,8 +62,9 @@ impl Counted {
         control(self.agent.pid(), &["--dump"])
     }
 
-    /// The instructions that the last dump has for the thread of calls. Each thread has a file, `out.DUMP-THREAD`.
+    /// The instructions that the last dump has for threads of calls. Each thread has a file, `out.DUMP-THREAD`.
     fn of_calls(&self) -> Result<i64> {
+        let mut sum = None;
         let prefix = format!("out.{}-", self.dumps.get());
         for entry in fs::read_dir(self.directory.path())? {
             let path = entry?.path();
@@ -75,14 +76,15 @@ impl Counted {
             if OF_CALLS.iter().any(|name| text.contains(name)) {
                 let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
                 let totals = totals.context("callgrind wrote no totals")?;
-                return Ok(totals.trim().parse()?);
+                let count: i64 = totals.trim().parse()?;
+                sum = Some(sum.unwrap_or(0) + count);
             }
         }
-        anyhow::bail!("callgrind's dump {prefix} has no thread of calls");
+        sum.with_context(|| format!("callgrind's dump {prefix} has no thread of calls"))
     }
 }
 
-/// Instructions of the thread of calls in user space for one call that runs on a node of that size.
+/// Instructions of the threads of calls in user space for one call that runs on a node of that size.
 pub(super) async fn count(
     engine: &Engine,
     valgrind: &Path,

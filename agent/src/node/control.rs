@@ -391,7 +391,7 @@ impl Control {
         let (explanations, function) = (self.shared.explanations.as_ref(), &route.function);
         let calls = self.peer_calls.entry(route.function.clone()).or_default();
         let (membership, us) = (self.shared.tls.membership(), self.shared.node);
-        let neighbours: HashMap<NodeId, Arc<AtomicU64>> = self
+        let neighbours: BTreeMap<NodeId, Arc<AtomicU64>> = self
             .neighbours
             .iter()
             .filter(|neighbour| membership.may_call(neighbour.node, us))

@@ -5,7 +5,7 @@ mod latency;
 mod local;
 mod waiters;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,6 +15,7 @@ use dfaas_protocol::delivery::{Admission, Decision, Rejection, Why};
 use dfaas_protocol::policy::{Excluded, Policy, Terms};
 use dfaas_protocol::route::Route;
 use dfaas_protocol::{FunctionName, NodeId, Time};
+use rustc_hash::FxHashMap;
 
 use crate::explain::FunctionNumber;
 
@@ -26,7 +27,8 @@ pub use waiters::Waiters;
 /// A snapshot of all routes. A plan, a deployment or a lost neighbour makes a new one; calls on their way keep theirs.
 #[derive(Debug, Default)]
 pub struct Routes {
-    by_text: HashMap<Box<str>, Arc<Served>>,
+    /// Each function by both of its names. Only names of functions are in it, so that nobody can make them collide.
+    by_text: FxHashMap<Box<str>, Arc<Served>>,
     neighbours: HashSet<NodeId>,
     lapsed: HashSet<FunctionName>,
 }
@@ -41,7 +43,7 @@ pub struct Served {
     /// The peer addresses of the route's candidates, in their order.
     pub addresses: Vec<SocketAddr>,
     /// Every neighbour that may forward to this node, with the number of its calls that were run.
-    pub neighbours: HashMap<NodeId, Arc<AtomicU64>>,
+    pub neighbours: BTreeMap<NodeId, Arc<AtomicU64>>,
     /// Counters of the function, which outlive the snapshot.
     pub counters: Arc<CallCounters>,
     /// From the arrival of a call to the head of its answer.
@@ -99,7 +101,7 @@ impl Routes {
         neighbours: HashSet<NodeId>,
         lapsed: HashSet<FunctionName>,
     ) -> Routes {
-        let mut by_text = HashMap::new();
+        let mut by_text = FxHashMap::default();
         for served in served {
             let served = Arc::new(served);
             let function: &FunctionName = &served.route.function;

@@ -1,7 +1,6 @@
 //! The trunks of one thread to its neighbours, and the task of each connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -28,12 +27,14 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Trunks {
     connector: Rc<Connector>,
-    open: RefCell<HashMap<(NodeId, SocketAddr, u32), Open>>,
+    /// A few: it takes less to look through them than to hash.
+    open: RefCell<Vec<Open>>,
     rounds: Cell<u64>,
 }
 
 #[derive(Debug)]
 struct Open {
+    to: (NodeId, SocketAddr, u32),
     calls: Rc<Calls>,
     used: u64,
 }
@@ -59,7 +60,9 @@ impl Trunks {
     ) -> TrunkCall {
         let mut open = self.open.borrow_mut();
         let used = self.rounds.get();
-        if let Some(trunk) = open.get_mut(&(node, address, absences))
+        let to = (node, address, absences);
+        let known = open.iter_mut().find(|trunk| trunk.to == to);
+        if let Some(trunk) = known
             && let Some(call) = trunk.calls.call(asked, request)
         {
             trunk.used = used;
@@ -72,7 +75,9 @@ impl Trunks {
         let (calls, call) = Calls::with(there, asked, request);
         let connector = Rc::clone(&self.connector);
         tokio::task::spawn_local(run(connector, node, address, Rc::clone(&calls)));
-        open.insert((node, address, absences), Open { calls, used });
+        // One that takes no more calls makes room for it.
+        open.retain(|trunk| trunk.to != to);
+        open.push(Open { to, calls, used });
         call
     }
 
@@ -80,7 +85,7 @@ impl Trunks {
     pub fn close_idle(&self) {
         let round = self.rounds.get() + 1;
         self.rounds.set(round);
-        self.open.borrow_mut().retain(|_, trunk| {
+        self.open.borrow_mut().retain_mut(|trunk| {
             if !trunk.calls.is_empty() {
                 trunk.used = round;
             }

@@ -22,7 +22,7 @@ use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 
-use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
+use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks, Unproved};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub struct Shared {
     pub timeouts: Timeouts,
     /// What neighbours may bring.
     pub allowances: Arc<Allowances>,
+    /// Connections on the peer channel whose other ends are not known yet.
+    pub unproved: Arc<Unproved>,
     /// The identity on the peer channel.
     pub tls: PeerTls,
     /// The office for members, where this node has the authority's key.

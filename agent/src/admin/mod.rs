@@ -6,4 +6,5 @@ pub mod listen;
 mod patient;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod source;
 pub mod view;

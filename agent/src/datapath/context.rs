@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::Delivery;
+use dfaas_protocol::gate::Gate;
 use dfaas_protocol::policy::Terms;
+use dfaas_protocol::{Headroom, NodeId};
 use hyper::header::HeaderValue;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -58,12 +59,23 @@ pub struct Shared {
     pub issuing: Option<Issuing>,
     /// Set once, when the node stops taking calls.
     pub draining: AtomicBool,
+    /// Whether it says that all its capacity is free, for experiments.
+    pub lies: AtomicBool,
 }
 
 impl Shared {
     /// Whether the node stops taking calls.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// What the node says is left of a function.
+    pub fn says(&self, gate: &Gate) -> Headroom {
+        let mut headroom = gate.headroom(self.clock.now());
+        if self.lies.load(Relaxed) {
+            headroom.free = i32::try_from(headroom.size).unwrap_or(i32::MAX);
+        }
+        headroom
     }
 
     /// The delivery of a client's call. A node that drains runs it only if nobody else does.

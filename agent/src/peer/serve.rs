@@ -179,10 +179,11 @@ async fn take(
         served.counters.ran_for_peer();
     }
     if let Some(gate) = &served.route.here {
-        let mut headroom = gate.headroom(shared.clock.now());
+        let mut headroom = shared.says(gate);
         // When the neighbour reads this, the call that it answers is over.
         if response.body().frees_slot() && matches!(gate.capacity(), Capacity::Slots(_)) {
-            headroom.free = headroom.free.saturating_add(1);
+            let size = i32::try_from(headroom.size).unwrap_or(i32::MAX);
+            headroom.free = headroom.free.saturating_add(1).min(size);
         }
         let value = headers::ascii(headroom.to_string());
         response.headers_mut().insert(HEADROOM, value);

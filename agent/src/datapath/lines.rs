@@ -43,6 +43,14 @@ pub struct Line {
     pub used: bool,
 }
 
+impl Line {
+    /// Whether a break of it before the answer speaks against the platform. One that carried calls before may be closed as idle
+    /// just when the next one is sent; if more is wrong than that, the next new line shows it.
+    pub fn speaks_for_platform(&self) -> bool {
+        !self.used
+    }
+}
+
 impl Lines {
     /// No lines yet.
     pub fn new(connector: Rc<Connector>, buffers: Rc<Buffers>) -> Lines {

@@ -38,19 +38,23 @@ pub enum SendError {
     /// The connection broke, or the answer was not HTTP, after something may have been sent.
     #[error("the connection broke before an answer came: {0}")]
     Broken(#[from] hyper::Error),
+    /// The same of a connection to the platform that carried calls before: it may have been closed as idle just then.
+    #[error("the connection broke before an answer came: {0}")]
+    Stale(#[source] hyper::Error),
 }
 
 impl SendError {
     /// Whether the other end cannot have executed anything.
     pub fn nothing_sent(&self) -> bool {
-        !matches!(self, SendError::Broken(_))
+        !matches!(self, SendError::Broken(_) | SendError::Stale(_))
     }
 
     /// Whether it speaks against the other end. A client's body that broke off does not.
     pub fn speaks_against_target(&self) -> bool {
         match self {
             SendError::NotConnected(_) => true,
-            SendError::Identity(_) => false,
+            // If more is wrong than that, the next new connection shows it.
+            SendError::Identity(_) | SendError::Stale(_) => false,
             SendError::Unsent(error) | SendError::Broken(error) => !error.is_user(),
         }
     }
@@ -118,6 +122,9 @@ impl Pool {
                     // It was never sent: the connection had been closed while it was idle.
                     Some(unsent) if !fresh => request = unsent,
                     Some(_) => return Err(SendError::Unsent(error.into_error())),
+                    None if !fresh && target == Target::Platform => {
+                        return Err(SendError::Stale(error.into_error()));
+                    }
                     None => return Err(error.into_error().into()),
                 },
             }

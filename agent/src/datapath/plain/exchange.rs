@@ -14,6 +14,9 @@ use crate::datapath::{Line, Lines, READ, TrunkCall};
 use super::answer::{Body, Found, Head};
 use super::left::Left;
 
+/// What a connection is said to do that is written to and takes nothing.
+const TAKES_NONE: &str = "the connection takes no bytes";
+
 /// An answer whose body is still to be read.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -33,6 +36,14 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// Whether its end says something of where it comes from.
+    fn speaks_for_its_end(&self) -> bool {
+        match self {
+            Source::Line(line) => line.speaks_for_platform(),
+            Source::Trunk(_) => true,
+        }
+    }
+
     /// Reads on. Returns whether anything came; if not, the answer has ended.
     pub(crate) async fn more(&mut self, input: &mut BytesMut) -> io::Result<bool> {
         match self {
@@ -52,8 +63,17 @@ pub(crate) enum Failed {
     Unsent { against: bool, why: String },
     /// The neighbour refused it, and nothing was executed. It says what is left there, and why.
     Refused(Option<Headroom>, Rc<str>),
-    /// Something may have been sent.
-    Broken(String),
+    /// Something may have been sent. Whether that speaks against the other end, and what happened.
+    Broken { against: bool, why: String },
+}
+
+impl Failed {
+    fn malformed(why: &str) -> Failed {
+        Failed::Broken {
+            against: true,
+            why: why.to_owned(),
+        }
+    }
 }
 
 /// Sends a whole request to the platform and waits for the head of its answer.
@@ -67,6 +87,10 @@ pub(crate) async fn exchange(
         why: error.to_string(),
     };
     let mut line = lines.take().await.map_err(unsent)?;
+    let broken = |line: &Line, why: String| Failed::Broken {
+        against: line.speaks_for_platform(),
+        why,
+    };
     // One write that takes nothing at all has sent nothing: the line ended while it was idle.
     let mut sent = match line.io.write(request).await {
         Ok(sent) if sent > 0 => sent,
@@ -74,12 +98,12 @@ pub(crate) async fn exchange(
             line = lines.fresh().await.map_err(unsent)?;
             0
         }
-        Ok(_) => return Err(Failed::Broken("the connection takes no bytes".to_owned())),
-        Err(error) => return Err(Failed::Broken(error.to_string())),
+        Ok(_) => return Err(broken(&line, TAKES_NONE.to_owned())),
+        Err(error) => return Err(broken(&line, error.to_string())),
     };
     while sent < request.len() {
         match line.io.write(&request[sent..]).await {
-            Ok(0) => return Err(Failed::Broken("the connection takes no bytes".to_owned())),
+            Ok(0) => return Err(broken(&line, TAKES_NONE.to_owned())),
             Ok(n) => sent += n,
             // The other end may have answered before it read everything.
             Err(_) => break,
@@ -105,7 +129,7 @@ async fn answer(
         match Head::find(&input, head_only) {
             // Nothing of it was passed on yet.
             Found::Answer(head) if Left::of(head.body).follow(&input[head.len..]).is_none() => {
-                return Err(Failed::Broken("the answer's chunks are malformed".into()));
+                return Err(Failed::malformed("the answer's chunks are malformed"));
             }
             Found::Answer(head) => {
                 return Ok(Answer {
@@ -116,18 +140,24 @@ async fn answer(
             }
             Found::Interim(len) => drop(input.split_to(len)),
             Found::Broken => {
-                return Err(Failed::Broken(
-                    "the answer is not HTTP/1.1 as it should be".into(),
+                return Err(Failed::malformed(
+                    "the answer is not HTTP/1.1 as it should be",
                 ));
             }
             Found::Part => match source.more(&mut input).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    return Err(Failed::Broken(
-                        "the connection was closed before an answer came".into(),
-                    ));
+                    return Err(Failed::Broken {
+                        against: source.speaks_for_its_end(),
+                        why: "the connection was closed before an answer came".into(),
+                    });
                 }
-                Err(error) => return Err(Failed::Broken(error.to_string())),
+                Err(error) => {
+                    return Err(Failed::Broken {
+                        against: source.speaks_for_its_end(),
+                        why: error.to_string(),
+                    });
+                }
             },
         }
     }

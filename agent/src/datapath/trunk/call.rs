@@ -87,7 +87,10 @@ impl Call {
                 against: *against,
                 why: why.to_string(),
             }),
-            Stage::Broken(why) if self.input.is_empty() => Err(Failed::Broken(why.to_string())),
+            Stage::Broken(why) if self.input.is_empty() => Err(Failed::Broken {
+                against: true,
+                why: why.to_string(),
+            }),
             Stage::Answers | Stage::Ended | Stage::Broken(_) => Ok(()),
         })
     }

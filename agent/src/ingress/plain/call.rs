@@ -297,12 +297,12 @@ async fn attempt(
             tracing::debug!(?target, why, "a call could not be sent");
             Ok((Attempt::Unreached, against.then_some(Told::Breaks)))
         }
-        Ok(Err(Failed::Broken(why))) => {
+        Ok(Err(Failed::Broken { against, why })) => {
             if let Some(slot) = slot {
                 slot.unanswered();
             }
             let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);
-            Ok((failed, Some(Told::Breaks)))
+            Ok((failed, against.then_some(Told::Breaks)))
         }
         Err(GivenUp::Gone) => Err(GivenUp::Gone),
         Err(GivenUp::Late) => Ok((Attempt::Failed(

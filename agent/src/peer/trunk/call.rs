@@ -116,8 +116,10 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, asked: Asked, reques
             explained.missed(Missed::Unreached);
             return refuse(explained, Rejection::PlatformDown.as_str());
         }
-        Some(Err(Failed::Broken(why))) => {
-            health.call_failed(since);
+        Some(Err(Failed::Broken { against, why })) => {
+            if against {
+                health.call_failed(since);
+            }
             (StatusCode::BAD_GATEWAY, why)
         }
         None => (

@@ -75,7 +75,7 @@ async fn what_was_not_handed_over_can_be_tried_elsewhere() {
     handed_over(&calls);
     let mut unsent = calls.call(Asked::default(), [b"head ", b"unsent"]).unwrap();
     calls.end(calls.handed(), true, "the connection broke");
-    assert!(matches!(sent.begins().await, Err(Failed::Broken(_))));
+    assert!(matches!(sent.begins().await, Err(Failed::Broken { .. })));
     let failed = unsent.begins().await;
     assert!(matches!(failed, Err(Failed::Unsent { against: true, .. })));
     assert!(calls.call(Asked::default(), [b"head ", b"later"]).is_none());

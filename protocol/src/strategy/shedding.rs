@@ -67,20 +67,21 @@ impl Strategy for Shedding {
         let margins = seen.neighbours.iter().map(|n| n.margin.points.get());
         let margins: Vec<f64> = margins.collect();
         let mut shares: Vec<f64> = Vec::new();
+        let mut last = None;
         let routes = seen.routes(|at| {
             shares.clear();
             let Some(index) = at.index else {
                 // Only neighbours have it: by their margins.
                 shares.push(0.0);
-                shares.extend(at.of(&margins));
-                return Box::new(Shares::new(&shares));
+                at.put(&margins, &mut shares);
+                return Box::new(Shares::like(&mut last, &shares));
             };
             shares.push(1.0);
-            shares.extend(at.of(assigned.row(index)));
+            at.put(assigned.row(index), &mut shares);
             if shares[1..].iter().any(|given| *given > 0.0) {
                 shares[0] = kept[index].remaining;
             }
-            Box::new(Shares::new(&shares))
+            Box::new(Shares::like(&mut last, &shares))
         });
         let told = Told::Margins(self.margins(seen, load, &usage));
         Plan { routes, told, ask }
@@ -158,9 +159,11 @@ impl Shedding {
         }
         let nodes = seen.neighbours.board().nodes();
         let mut used = vec![0.0; nodes.len()];
+        let mut rates = vec![0.0; nodes.len()];
         for function in seen.functions {
             let cost = cost[group_of(&self.groups, &function.function) as usize];
-            for (used, rate) in used.iter_mut().zip(function.for_each(nodes)) {
+            function.put_for_each(nodes, &mut rates);
+            for (used, rate) in used.iter_mut().zip(&rates) {
                 *used += rate * cost;
             }
         }

@@ -134,20 +134,28 @@ fn give(left: u32, parts: &mut [u8], remainders: &[i16]) {
     // At least as many as are left have the remainder `low` or more, and fewer have `high`.
     let (mut low, mut at_low) = (-1, remainders.len() as u32);
     let (mut high, mut at_high) = (i32::from(UNITS) + 1, 0);
-    let mut halve = false;
+    let mut round = 0;
     while at_low > left && high - low > 1 {
-        // In between as if they were spread evenly, which they mostly are, and halfway in turn, in case that they are not.
-        let width = high - low;
-        let part = f64::from(at_low - left) / f64::from(at_low - at_high);
-        let step = (f64::from(width) * if halve { 0.5 } else { part }) as i32;
-        let middle = low + step.clamp(1, width - 1);
+        round += 1;
+        let is_walk = round % 3 == 0;
+        let middle = if is_walk {
+            // The next one below, which ends the search where many are equal or few are left in between.
+            let below = |r: &i16| if i32::from(*r) < high { *r } else { -1 };
+            i32::from(remainders.iter().map(below).fold(-1, i16::max))
+        } else {
+            // In between as if they were spread evenly, which they mostly are.
+            let part = f64::from(at_low - left) / f64::from(at_low - at_high);
+            low + ((f64::from(high - low) * part) as i32).clamp(1, high - low - 1)
+        };
         let within = count(remainders, middle as i16);
         if within < left {
             (high, at_high) = (middle, within);
         } else {
             (low, at_low) = (middle, within);
+            if is_walk {
+                break;
+            }
         }
-        halve = !halve;
     }
     let low = low as i16;
     if at_low == left {

@@ -1,11 +1,15 @@
 //! TLS towards clients and operators, where a certificate is configured. They choose what to speak by ALPN (RFC 7301).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
@@ -47,11 +51,71 @@ pub enum TlsError {
     Pair(#[from] rustls::Error),
 }
 
-/// What takes TLS connections with that certificate and speaks one of `protocols`, the first it likes best.
+/// A certificate at work. A file that changes is read anew while connections come and go; those that are open keep theirs.
+pub(crate) struct Certificate {
+    files: TlsFiles,
+    provider: Arc<CryptoProvider>,
+    at_work: ArcSwap<CertifiedKey>,
+}
+
+impl Certificate {
+    /// Reads the files anew. Returns whether they hold another certificate, which new connections get from now on.
+    ///
+    /// # Errors
+    /// If what is there now cannot be used: the one at work stays.
+    pub(crate) fn renew(&self) -> Result<bool, TlsError> {
+        let read = read(&self.files, &self.provider)?;
+        let other = read.cert != self.at_work.load().cert;
+        if other {
+            self.at_work.store(Arc::new(read));
+        }
+        Ok(other)
+    }
+
+    /// The file of the chain.
+    pub(crate) fn file(&self) -> &Path {
+        &self.files.certificate
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.at_work.load_full())
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key stays out of every log.
+        f.debug_struct("Certificate")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What takes TLS connections with that certificate and speaks one of `protocols`, the first it likes best; and the
+/// certificate, to be renewed.
 ///
 /// # Errors
 /// If the certificate or its key cannot be used.
-pub(crate) fn acceptor(files: &TlsFiles, protocols: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn acceptor(
+    files: &TlsFiles,
+    protocols: &[&[u8]],
+) -> Result<(TlsAcceptor, Arc<Certificate>), TlsError> {
+    let builder = ServerConfig::builder().with_no_client_auth();
+    let provider = Arc::clone(builder.crypto_provider());
+    let certificate = Arc::new(Certificate {
+        at_work: ArcSwap::from_pointee(read(files, &provider)?),
+        files: files.clone(),
+        provider,
+    });
+    let resolver: Arc<Certificate> = Arc::clone(&certificate);
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok((TlsAcceptor::from(Arc::new(config)), certificate))
+}
+
+fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|source| TlsError::Certificate {
@@ -65,9 +129,5 @@ pub(crate) fn acceptor(files: &TlsFiles, protocols: &[&[u8]]) -> Result<TlsAccep
             source,
         }
     })?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(CertifiedKey::from_der(chain, key, provider)?)
 }

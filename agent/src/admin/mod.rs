@@ -5,4 +5,5 @@ pub mod api;
 pub mod listen;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod source;
 pub mod view;

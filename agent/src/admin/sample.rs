@@ -12,8 +12,9 @@ use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
 use super::access::Access;
-use super::api::{NotKept, NotRevoked, Source, Stopping, serve};
+use super::api::serve;
 use super::listen::AdminListener;
+use super::source::{NotKept, NotRevoked, Source, Stopping};
 use super::view::{
     Addresses, CallExplanation, Calls, CandidateExplanation, Count, Decisions, Drain, Federation,
     FunctionStatus, Left, LetsIn, Member, Peer, PeerFunction, Revoked, Status, StepExplanation,

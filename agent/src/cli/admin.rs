@@ -218,7 +218,7 @@ mod tests {
             key: secret(dir.path(), &own.key_pair.serialize_pem()),
         };
         std::fs::write(&files.certificate, own.cert.pem()).unwrap();
-        let acceptor = acceptor(&files, &[HTTP_1_1]).unwrap();
+        let (acceptor, _) = acceptor(&files, &[HTTP_1_1]).unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = AdminListener::tls(tcp, acceptor).unwrap();
         let admin = |token: Option<&str>| {

@@ -34,8 +34,8 @@ impl At {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::serve_sample;
+    use crate::admin::source::Source;
 
     #[tokio::test]
     async fn a_node_is_cordoned_and_uncordoned() {

@@ -6,8 +6,9 @@ use anyhow::bail;
 use clap::Args;
 use dfaas_protocol::NodeId;
 
-use super::admin::{Admin, block_on};
+use super::admin::block_on;
 use super::table::{function, millis, or_dash, table};
+use super::view::View;
 use crate::admin::view::{
     CallExplanation, CandidateExplanation, Count, Decisions, Left, StepExplanation,
 };
@@ -30,10 +31,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
     #[command(flatten)]
-    admin: Admin,
-    /// Prints the JSON of the admin address instead.
-    #[arg(long)]
-    json: bool,
+    view: View,
 }
 
 impl Explain {
@@ -42,25 +40,21 @@ impl Explain {
     }
 
     async fn text(&self) -> anyhow::Result<String> {
-        let path = match (&self.call_id, &self.function) {
-            (Some(id), _) => format!("/v1/calls/{}", segment(id, "a call's id")?),
+        match (&self.call_id, &self.function) {
+            (Some(id), _) => {
+                let path = format!("/v1/calls/{}", segment(id, "a call's id")?);
+                let render = |calls: &Vec<CallExplanation>| {
+                    calls.iter().map(call).collect::<Vec<_>>().join("\n")
+                };
+                self.view.text(&path, render).await
+            }
             (None, Some(name)) => {
-                format!(
-                    "/v1/functions/{}/decisions",
-                    segment(name, "a function's name")?
-                )
+                let name = segment(name, "a function's name")?;
+                let path = format!("/v1/functions/{name}/decisions");
+                self.view.text(&path, sums).await
             }
             (None, None) => bail!("give the id of a call, or --function NAME"),
-        };
-        let answer = self.admin.get(&path).await?;
-        Ok(if self.json {
-            answer
-        } else if self.call_id.is_some() {
-            let calls: Vec<CallExplanation> = self.admin.read(&answer)?;
-            calls.iter().map(call).collect::<Vec<_>>().join("\n")
-        } else {
-            sums(&self.admin.read(&answer)?)
-        })
+        }
     }
 }
 
@@ -304,8 +298,7 @@ mod tests {
         Explain {
             call_id: id.map(str::to_owned),
             function: function.map(str::to_owned),
-            admin: Admin::at(at),
-            json: false,
+            view: View::of(at, false),
         }
     }
 

@@ -14,6 +14,7 @@ mod peers;
 mod status;
 mod strategy;
 mod table;
+mod view;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;

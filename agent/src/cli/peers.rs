@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::admin::{Admin, block_on};
+use super::admin::block_on;
 use super::table::{function, headroom, millis, or_dash, table};
+use super::view::View;
 use crate::admin::view::Peer;
 
 /// Shows the neighbours that an agent hears, and what each offers.
@@ -13,10 +14,7 @@ use crate::admin::view::Peer;
   dfaas peers --admin 127.0.0.1:31702 --json")]
 pub(super) struct Show {
     #[command(flatten)]
-    admin: Admin,
-    /// Prints the JSON of the admin address instead.
-    #[arg(long)]
-    json: bool,
+    view: View,
 }
 
 impl Show {
@@ -25,12 +23,9 @@ impl Show {
     }
 
     async fn text(&self) -> anyhow::Result<String> {
-        let answer = self.admin.get("/v1/peers").await?;
-        Ok(if self.json {
-            answer
-        } else {
-            render(&self.admin.read::<Vec<Peer>>(&answer)?)
-        })
+        self.view
+            .text("/v1/peers", |peers: &Vec<Peer>| render(peers))
+            .await
     }
 }
 
@@ -92,15 +87,14 @@ fn rows(peer: &Peer) -> Vec<[String; 9]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::serve_sample;
+    use crate::admin::source::Source;
 
     #[tokio::test]
     async fn neighbours_are_shown_with_what_they_offer() {
         let (at, sample) = serve_sample().await;
         let show = Show {
-            admin: Admin::at(at),
-            json: false,
+            view: View::of(at, false),
         };
         let text = show.text().await.unwrap();
         let peers = sample.peers();
@@ -125,8 +119,7 @@ mod tests {
     async fn json_is_that_of_the_admin_address() {
         let (at, sample) = serve_sample().await;
         let show = Show {
-            admin: Admin::at(at),
-            json: true,
+            view: View::of(at, true),
         };
         let pretty = serde_json::to_string_pretty(&sample.peers()).unwrap();
         assert_eq!(show.text().await.unwrap().trim_end(), pretty);

@@ -4,8 +4,9 @@ use clap::Args;
 
 use dfaas_protocol::HealthState;
 
-use super::admin::{Admin, block_on};
+use super::admin::block_on;
 use super::table::{function, headroom, long_time, millis, or_dash, table};
+use super::view::View;
 use crate::admin::view::{FunctionStatus, Status};
 
 /// Shows what an agent is and does: its addresses, its functions and its calls.
@@ -15,10 +16,7 @@ use crate::admin::view::{FunctionStatus, Status};
   dfaas status --json | jq -r .node_id")]
 pub(super) struct Show {
     #[command(flatten)]
-    admin: Admin,
-    /// Prints the JSON of the admin address instead.
-    #[arg(long)]
-    json: bool,
+    view: View,
 }
 
 impl Show {
@@ -27,12 +25,7 @@ impl Show {
     }
 
     async fn text(&self) -> anyhow::Result<String> {
-        let answer = self.admin.get("/v1/status").await?;
-        Ok(if self.json {
-            answer
-        } else {
-            render(&self.admin.read(&answer)?)
-        })
+        self.view.text("/v1/status", render).await
     }
 }
 
@@ -161,11 +154,12 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::serve_sample;
+    use crate::admin::source::Source;
 
-    async fn shown(admin: Admin, json: bool) -> String {
-        Show { admin, json }.text().await.unwrap()
+    async fn shown(at: impl ToString, json: bool) -> String {
+        let view = View::of(at, json);
+        Show { view }.text().await.unwrap()
     }
 
     /// The words of the line that begins with this word.
@@ -179,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_is_shown_as_tables() {
         let (at, sample) = serve_sample().await;
-        let text = shown(Admin::at(at), false).await;
+        let text = shown(at, false).await;
         let id = sample.status().node_id;
         assert_eq!(line(&text, "Node")[1], id.to_string());
         assert_eq!(line(&text, "Node")[2], format!("({})", id.short()));
@@ -214,14 +208,14 @@ mod tests {
             "{text}"
         );
         sample.stopping.store(true, Ordering::Relaxed);
-        let text = shown(Admin::at(at), false).await;
+        let text = shown(at, false).await;
         assert!(line(&text, "State")[1].starts_with("draining"), "{text}");
     }
 
     #[tokio::test]
     async fn json_is_that_of_the_admin_address() {
         let (at, sample) = serve_sample().await;
-        let text = shown(Admin::at(at), true).await;
+        let text = shown(at, true).await;
         let pretty = serde_json::to_string_pretty(&sample.status()).unwrap();
         assert_eq!(text.trim_end(), pretty);
     }

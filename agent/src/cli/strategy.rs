@@ -41,8 +41,8 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::serve_sample;
+    use crate::admin::source::Source;
 
     #[tokio::test]
     async fn a_strategy_is_shown_and_put_to_work() {

@@ -5,7 +5,8 @@ use dfaas_protocol::{CallRate, ClaimLimits};
 
 use super::MemberLimits;
 use super::file::LimitsSection;
-use super::resolve::{MAX_QUEUE, Violations};
+use super::resolve::MAX_QUEUE;
+use super::violations::Violations;
 
 /// The most functions that fit into an offer.
 const MAX_FUNCTIONS: usize = dfaas_protocol::wire::MAX_FUNCTIONS;

@@ -2,16 +2,20 @@
 //! the [`overrides`] of the environment and of flags are laid over it; then the whole is checked and resolved once.
 
 mod address;
+mod admin;
 pub mod error;
 pub mod file;
 mod limits;
+mod log;
 mod models;
-pub mod overrides;
+pub mod overlay;
+mod overrides;
 mod platform;
 mod resolve;
 #[cfg(test)]
 mod shipped;
 mod strategy;
+mod violations;
 
 pub use error::ConfigError;
 pub use file::ConfigFile;

@@ -9,7 +9,8 @@ use dfaas_sim::scenario::{Service, ServiceModel};
 use hyper::Uri;
 
 use super::file::{FunctionSection, PlatformSection};
-use super::resolve::{PERIOD_MS, Violations, default_slots, loopback};
+use super::resolve::{PERIOD_MS, default_slots, loopback};
+use super::violations::Violations;
 use super::{
     BasicAuthFiles, Builtin, EmbeddedConfig, EmbeddedFunction, OpenFaasConfig, PlatformConfig,
     ServiceTimes,

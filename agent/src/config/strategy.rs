@@ -16,7 +16,8 @@ use super::file::{
     AuctionSection, ExternalSection, LatencyThresholdSection, PowerOfNSection, StrategySection,
     UsageSection,
 };
-use super::resolve::{PERIOD_MS, Violations};
+use super::resolve::PERIOD_MS;
+use super::violations::Violations;
 use super::{ExternalConfig, StrategyConfig, models, platform};
 
 /// More than any round trip that is of use, in milliseconds.

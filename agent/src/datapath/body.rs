@@ -40,6 +40,15 @@ impl AnswerBody {
         AnswerBody::Logged(Box::new(Logged { body: self, entry }))
     }
 
+    /// Whether they are the agent's own words.
+    pub fn is_own(&self) -> bool {
+        match self {
+            AnswerBody::Own(_) => true,
+            AnswerBody::Relayed { .. } => false,
+            AnswerBody::Logged(logged) => logged.body.is_own(),
+        }
+    }
+
     /// Whether a slot of this node comes free as soon as it is sent: one is held, and its length is known.
     pub fn frees_slot(&self) -> bool {
         match self {

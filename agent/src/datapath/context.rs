@@ -21,6 +21,7 @@ use crate::joining::Issuing;
 use crate::platform::Gateway;
 use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::turned_away::TurnedAwayCounters;
 
 use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
 
@@ -41,6 +42,8 @@ pub struct Shared {
     pub platform: Arc<PlatformHealth>,
     /// The log of calls, where there is one.
     pub access: Option<Arc<AccessLog>>,
+    /// What clients brought that never became calls.
+    pub turned_away: TurnedAwayCounters,
     /// Why the last calls went where they did, if that is kept.
     pub explanations: Option<Arc<Explanations>>,
     /// How long things may take.

@@ -16,7 +16,8 @@ use crate::explain::{Missed, TOO_LONG};
 use crate::peer::forward;
 use crate::routing::{Outcome, Served, Slot};
 
-use super::in_flight::{InFlight, entry};
+use super::entry::entry;
+use super::in_flight::InFlight;
 use super::plain::{CallId, StartTime};
 
 /// The other end of a client's connection.

@@ -21,6 +21,7 @@ use crate::datapath::plain::is_host;
 use super::connection::drive;
 use super::guard::Guard;
 use super::head::MAX_HEAD;
+use super::pump::StreamAnswer;
 use super::refusal::Refusal;
 use super::serve::{Session, answer};
 use super::watch::{Patience, Watch};
@@ -66,7 +67,9 @@ pub(super) async fn serve_http2<S>(
             let (session, call) = (Rc::clone(&session), watch.call());
             async move {
                 let refusal = bring_into_form(&mut request).err();
-                Ok::<_, Infallible>(answer(&session, call, refusal, request).await)
+                let answer = answer(&session, call, refusal, request).await;
+                let answer = answer.map(|body| StreamAnswer::new(body, patience.idle));
+                Ok::<_, Infallible>(answer)
             }
         })
     };

@@ -1,14 +1,11 @@
 //! A client's call that has not ended yet, and what is told of it when it ends.
 
-use std::net::IpAddr;
-
-use dfaas_protocol::delivery::{Decision, Delivery, Rejection};
+use dfaas_protocol::delivery::{Decision, Delivery};
 use dfaas_protocol::{NodeId, Time};
-use hyper::body::{Body, Incoming};
-use hyper::{Request, Response};
+use hyper::Response;
 use tokio::time::Instant;
 
-use crate::datapath::{AnswerBody, Context, refuse};
+use crate::datapath::{AnswerBody, Context};
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::routing::{Arrival, Outcome, Served};
 use crate::telemetry::access::Entry;
@@ -105,47 +102,5 @@ impl<'a> InFlight<'a> {
             Some(entry) => response.map(|body| body.logged(entry)),
             None => response,
         }
-    }
-}
-
-/// The entry of a call that a client brought as a message, where calls are logged.
-pub(super) fn entry(
-    context: &Context,
-    client: IpAddr,
-    request: &Request<Incoming>,
-) -> Option<Entry> {
-    let log = context.shared.access.as_ref()?;
-    let method = request.method().as_str();
-    let length = request.body().size_hint().exact();
-    Some(Entry::new(
-        log,
-        client,
-        method,
-        request.uri().path(),
-        length,
-    ))
-}
-
-/// The answer to a call of a function that no route is for.
-pub(super) fn no_route(
-    context: &Context,
-    name: &str,
-    entry: Option<Entry>,
-) -> Response<AnswerBody> {
-    // What a platform has that does not answer, nobody knows.
-    let why = if !context.shared.platform.is_up() {
-        Rejection::PlatformDown
-    } else if context.shared.routes.load().lapsed(name) {
-        Rejection::NotTaken
-    } else {
-        Rejection::Unknown
-    };
-    let response = refuse(name, why);
-    match entry {
-        Some(mut entry) => {
-            entry.answered(Outcome::Refused, response.status().as_u16());
-            response.map(|body| body.logged(entry))
-        }
-        None => response,
     }
 }

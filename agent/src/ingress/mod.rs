@@ -3,6 +3,7 @@
 mod call;
 mod chunked;
 mod connection;
+mod entry;
 mod front;
 mod guard;
 mod head;
@@ -10,8 +11,10 @@ mod http2;
 mod in_flight;
 mod limits;
 mod plain;
+mod pump;
 mod refusal;
 mod serve;
+mod turned_away;
 mod watch;
 
 pub use front::Front;

@@ -3,6 +3,7 @@
 use hyper::{Response, StatusCode};
 
 use crate::datapath::{AnswerBody, text};
+use crate::telemetry::turned_away::TurnedAway;
 
 /// Why a request is refused. Its framing is in doubt, so the connection is closed behind the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,14 @@ impl Refusal {
             }
             Refusal::BothLengths => "a request has Content-Length or Transfer-Encoding, not both",
             Refusal::Host => "a request must name one Host",
+        }
+    }
+
+    /// As what it is counted.
+    pub(super) fn reason(self) -> TurnedAway {
+        match self {
+            Refusal::TooSlow => TurnedAway::TooSlow,
+            _ => TurnedAway::Malformed,
         }
     }
 

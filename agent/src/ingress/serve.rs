@@ -1,7 +1,7 @@
 //! A client's connection.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,17 +22,19 @@ use tokio_rustls::Accept;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
 use crate::datapath::{AnswerBody, Asked, Context, Replay, Target, Tunnel, relay, text};
+use crate::telemetry::turned_away::TurnedAway;
 use crate::tls::H2;
 
 use super::call::{Client, deliver};
 use super::connection::{End, drive};
+use super::entry::{entry, unread};
 use super::front::Front;
 use super::guard::{Guard, REFUSED, Speaks};
 use super::http2::serve_http2;
-use super::in_flight::{entry, no_route};
 use super::limits::Admitted;
 use super::plain;
 use super::refusal::Refusal;
+use super::turned_away::{no_route, turn_away};
 use super::watch::{Call, CallAnswer, Patience, Watch};
 
 /// How long, and for how many bytes, a client is listened to that was told that its connection ends.
@@ -51,12 +53,14 @@ pub async fn serve_connection(
         return; // It is gone already.
     };
     let Some(admitted) = front.limits.admit(address.ip()) else {
+        let why = TurnedAway::TooManyConnections;
         if front.tls.is_some() {
+            context.shared.turned_away.count(why);
             return; // A handshake would cost more than the client is worth.
         }
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let why = "this client has too many connections here";
-        return dismiss(&context, &mut stream, status, why).await;
+        let words = "this client has too many connections here";
+        return dismiss(&context, &mut stream, address.ip(), why, status, words).await;
     };
     let timeouts = &context.shared.timeouts;
     let patience = Patience {
@@ -105,8 +109,10 @@ pub async fn serve_connection(
             plain::End::Other(stream, read) => (stream, read),
             plain::End::Late(mut stream) => {
                 let status = StatusCode::REQUEST_TIMEOUT;
-                let why = "the request did not come in time";
-                return dismiss(&session.context, &mut stream, status, why).await;
+                let words = "the request did not come in time";
+                let (context, ip) = (&session.context, address.ip());
+                let why = TurnedAway::TooSlow;
+                return dismiss(context, &mut stream, ip, why, status, words).await;
             }
         };
         // Boxed, so that a connection of plain calls has no room for it.
@@ -126,12 +132,17 @@ async fn serve_secure(
     patience: Patience,
     stop: &mut Receiver<bool>,
 ) {
+    let turned_away = &session.context.shared.turned_away;
     let mut stream = match timeout(patience.header, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
+            turned_away.count(TurnedAway::Handshake);
             return tracing::debug!(%error, client = %address, "a handshake failed");
         }
-        Err(_) => return tracing::debug!(client = %address, "a handshake took too long"),
+        Err(_) => {
+            turned_away.count(TurnedAway::TooSlow);
+            return tracing::debug!(client = %address, "a handshake took too long");
+        }
     };
     let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
     loop {
@@ -232,14 +243,21 @@ where
 async fn dismiss(
     context: &Context,
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    client: IpAddr,
+    why: TurnedAway,
     status: StatusCode,
-    why: &str,
+    words: &str,
 ) {
+    context.shared.turned_away.count(why);
+    if let Some(mut entry) = unread(context, client) {
+        entry.turned_away(why, status.as_u16());
+        entry.sends(words.len() + 1);
+    }
     let answer = format!(
         "HTTP/1.1 {status}\r\ndfaas-node-id: {}\r\nretry-after: 1\r\nconnection: close\r\n\
-         content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n{why}\n",
+         content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n{words}\n",
         context.shared.node,
-        why.len() + 1,
+        words.len() + 1,
     );
     if stream.write_all(answer.as_bytes()).await.is_ok() {
         hang_up(stream).await;
@@ -280,8 +298,15 @@ pub(super) async fn answer(
     let asked = headers::asks_to_upgrade(version, request.headers()).is_some();
     let expects = request.headers().contains_key(EXPECT);
     let mut response = match refusal {
-        Some(refusal) => refusal.answer(),
-        _ if !session.admitted.request() => too_many_requests(),
+        Some(refusal) => {
+            let unread = unread(context, client.ip);
+            turn_away(context, refusal.reason(), unread, refusal.answer())
+        }
+        _ if !session.admitted.request() => {
+            let entry = entry(context, client.ip, &request);
+            let why = TurnedAway::TooManyRequests;
+            turn_away(context, why, entry, too_many_requests())
+        }
         _ => serve_request(context, client, request).await,
     };
     if let Some(tunnel) = Tunnel::opened_by(&mut response, asked) {
@@ -304,6 +329,10 @@ async fn serve_request(
     client: &Client,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
+    let turned_away = |why, status, words: &str| {
+        let entry = entry(context, client.ip, &request);
+        turn_away(context, why, entry, text(status, words))
+    };
     match Asked::of(request.uri().path()) {
         Asked::Function(name) => {
             let served = context.shared.routes.load().find(name).cloned();
@@ -319,15 +348,18 @@ async fn serve_request(
         Asked::Functions if request.method() == Method::GET => {
             pass_to_platform(context, request).await
         }
-        Asked::Functions => text(
+        Asked::Functions => turned_away(
+            TurnedAway::NoSuchPath,
             StatusCode::METHOD_NOT_ALLOWED,
             "functions are deployed at the platform itself; here they can only be listed",
         ),
-        Asked::Unknown => text(
+        Asked::Unknown => turned_away(
+            TurnedAway::NoSuchPath,
             StatusCode::NOT_FOUND,
             "there is /function/NAME, /system/functions and /healthz",
         ),
-        Asked::Malformed => text(
+        Asked::Malformed => turned_away(
+            TurnedAway::Malformed,
             StatusCode::BAD_REQUEST,
             "a function's name has letters, digits, -, _ and . only, and its path does not lead out of it",
         ),
@@ -343,7 +375,7 @@ fn is_last(response: &Response<AnswerBody>, expects: bool) -> bool {
             | StatusCode::REQUEST_TIMEOUT
             | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
     );
-    (wrong || expects) && matches!(response.body(), AnswerBody::Own(_))
+    (wrong || expects) && response.body().is_own()
 }
 
 fn too_many_requests() -> Response<AnswerBody> {

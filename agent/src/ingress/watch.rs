@@ -237,6 +237,13 @@ pub(super) struct CallAnswer {
     _call: Call,
 }
 
+impl CallAnswer {
+    /// Whether it is the agent's own words.
+    pub(super) fn is_own(&self) -> bool {
+        self.body.is_own()
+    }
+}
+
 impl Body for CallAnswer {
     type Data = Bytes;
     type Error = hyper::Error;

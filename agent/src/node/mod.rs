@@ -3,6 +3,7 @@
 mod advisor;
 mod control;
 mod events;
+mod files;
 mod listen;
 mod measure;
 mod observe;

@@ -10,7 +10,7 @@ use dfaas_protocol::{Capacity, FunctionName};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::admin::api::{NotKept, NotRevoked, Source, Stopping};
+use crate::admin::source::{NotKept, NotRevoked, Source, Stopping};
 use crate::admin::view::{
     Addresses, CallExplanation, Calls, Decisions, Drain, Federation, FunctionStatus, LetsIn,
     Member, Peer, PeerFunction, Revoked, Status,
@@ -19,7 +19,7 @@ use crate::explain::Explanations;
 use crate::membership::Membership;
 use crate::telemetry::latency::FunctionLatency;
 use crate::telemetry::members::MemberCounters;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Scraped};
 
 use super::control::Control;
 use super::events::Events;
@@ -240,15 +240,16 @@ impl Source for Observer {
             calls_limited: shared.allowances.refused(),
         };
         let access = shared.access.as_ref();
-        metrics::encode(
-            &self.status(),
-            &self.peers(),
-            &self.latencies(),
-            access.map(|log| log.counters()),
-            &self.events.overlay().counters(),
+        metrics::encode(&Scraped {
+            status: &self.status(),
+            peers: &self.peers(),
+            latencies: &self.latencies(),
+            turned_away: &shared.turned_away,
+            access: access.map(|log| log.counters()),
+            overlay: &self.events.overlay().counters(),
             members,
             machine,
-        )
+        })
     }
 
     fn not_ready(&self) -> Option<String> {

@@ -11,7 +11,7 @@ use dfaas_protocol::offer::PeerEndpoint;
 use dfaas_protocol::policy::NODE_REGION;
 use dfaas_protocol::wire::Message;
 use rand::Rng;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ use crate::peer::check_neighbours;
 use crate::platform::{Embedded, OpenFaas, Platform};
 use crate::secret::Secret;
 use crate::telemetry::access::AccessLog;
-use crate::tls::{HTTP_1_1, acceptor};
+use crate::tls::{Certificate, HTTP_1_1, acceptor};
 
 use super::advisor::Advisor;
 use super::control::Control;
@@ -43,7 +43,7 @@ use super::listen::listen;
 use super::observe::Observer;
 use super::tasks::Tasks;
 use super::workers::Workers;
-use super::{ready, stop};
+use super::{files, ready, stop};
 
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
@@ -86,6 +86,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         gateway: platform.gateway().clone(),
         platform: Arc::new(PlatformHealth::new(clock)),
         access: access.clone(),
+        turned_away: Default::default(),
         explanations: Explanations::new(
             node,
             clock,
@@ -108,7 +109,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         Membership::Open | Membership::Closed(_) => listen(config.peer.listen, count)
             .with_context(|| format!("peer.listen = {} cannot be bound", config.peer.listen))?,
     };
-    let (admin, access_to_admin) = admin_address(&config.admin).await?;
+    let (admin, access_to_admin, certificate) = admin_address(&config.admin).await?;
     let peer_address = peer
         .first()
         .map(|listener| listener.local_addr())
@@ -197,9 +198,9 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         told_to_stop,
     ));
 
-    if let Some(access) = access.clone() {
-        tokio::spawn(reopen_when_told(access, hangup()?));
-    }
+    let certificates = front.certificate().into_iter().chain(certificate).collect();
+    let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+    tokio::spawn(files::follow(access.clone(), certificates, hangup));
     if let Some(path) = &options.ready_file {
         ready::write(path, node, &addresses)?;
     }
@@ -240,8 +241,11 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds the admin address, and reads the token that it asks for.
-async fn admin_address(config: &AdminConfig) -> anyhow::Result<(AdminListener, Access)> {
+/// Binds the admin address, and reads the token and the certificate for it.
+async fn admin_address(
+    config: &AdminConfig,
+) -> anyhow::Result<(AdminListener, Access, Option<Arc<Certificate>>)> {
+    let mut certificate = None;
     let access = match &config.token_file {
         None => Access::open(),
         Some(file) => {
@@ -260,13 +264,15 @@ async fn admin_address(config: &AdminConfig) -> anyhow::Result<(AdminListener, A
             match &config.tls {
                 None => AdminListener::tcp(listener)?,
                 Some(files) => {
-                    let acceptor = acceptor(files, &[HTTP_1_1]).context("the section admin")?;
+                    let tls = acceptor(files, &[HTTP_1_1]).context("the section admin")?;
+                    let acceptor = tls.0;
+                    certificate = Some(tls.1);
                     AdminListener::tls(listener, acceptor)?
                 }
             }
         }
     };
-    Ok((listener, access))
+    Ok((listener, access, certificate))
 }
 
 /// Whom this node lets in, which it says at each start.
@@ -324,18 +330,6 @@ async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, D
             (Arc::new(platform), config.strategy.period)
         }
     })
-}
-
-/// Opens the access log's file anew on each SIGHUP.
-async fn reopen_when_told(log: Arc<AccessLog>, mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        log.reopen();
-        tracing::info!("the access log is opened anew");
-    }
-}
-
-fn hangup() -> anyhow::Result<Signal> {
-    signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")
 }
 
 async fn any_ended(workers: &Workers) {

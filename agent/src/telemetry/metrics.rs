@@ -20,11 +20,17 @@ use crate::overlay::OverlayCounters;
 use super::access::AccessCounters;
 use super::latency::{self, FunctionLatency};
 use super::members::{self, MemberCounters};
+use super::turned_away::TurnedAwayCounters;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
     function_name: String,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,19 +69,43 @@ struct Build {
 
 type Real = Gauge<f64, AtomicU64>;
 
+/// What a scrape is made of.
+#[derive(Debug)]
+pub struct Scraped<'a> {
+    /// The node and its functions.
+    pub status: &'a Status,
+    /// Its neighbours.
+    pub peers: &'a [Peer],
+    /// How long calls took.
+    pub latencies: &'a [FunctionLatency],
+    /// What never became a call.
+    pub turned_away: &'a TurnedAwayCounters,
+    /// The lines of the access log, where there is one.
+    pub access: Option<AccessCounters>,
+    /// What passed between nodes.
+    pub overlay: &'a OverlayCounters,
+    /// What was too much of it, or not taken.
+    pub members: MemberCounters,
+    /// What the machine has in use.
+    pub machine: NodeState,
+}
+
 /// The text of a scrape.
-pub fn encode(
-    status: &Status,
-    peers: &[Peer],
-    latencies: &[FunctionLatency],
-    access: Option<AccessCounters>,
-    overlay: &OverlayCounters,
-    members: MemberCounters,
-    machine: NodeState,
-) -> String {
+pub fn encode(scraped: &Scraped<'_>) -> String {
+    let &Scraped {
+        status,
+        peers,
+        latencies,
+        turned_away,
+        access,
+        overlay,
+        members,
+        machine,
+    } = scraped;
     let mut root = Registry::default();
     let registry = root.sub_registry_with_prefix("dfaas");
     calls(registry, status);
+    turned_away_requests(registry, turned_away);
     functions(registry, status);
     node(registry, status, peers);
     health(registry, status, peers);
@@ -90,6 +120,19 @@ pub fn encode(
     // Writing to a string fails only if a metric's own code does, and these are plain numbers.
     let _ = encode_text(&mut text, &root);
     text
+}
+
+fn turned_away_requests(registry: &mut Registry, turned_away: &TurnedAwayCounters) {
+    let requests = Family::<ByReason, Counter>::default();
+    registry.register(
+        "turned_away",
+        "Requests and connections of clients that never became calls of a function, by reason",
+        requests.clone(),
+    );
+    for (reason, sum) in turned_away.sums() {
+        let reason = reason.as_str();
+        requests.get_or_create(&ByReason { reason }).inc_by(sum);
+    }
 }
 
 fn calls(registry: &mut Registry, status: &Status) {

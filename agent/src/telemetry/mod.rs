@@ -6,3 +6,4 @@ pub mod logging;
 pub mod machine;
 pub mod members;
 pub mod metrics;
+pub mod turned_away;

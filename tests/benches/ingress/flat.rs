@@ -9,10 +9,14 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use crate::engine::Engine;
+use crate::load::Method;
 use crate::proxies::program;
 
 /// Functions and neighbours of the small node and of the large one.
 const SIZES: [(usize, usize); 2] = [(1, 0), (1000, 8)];
+
+/// Connections of the load that is forwarded.
+const FORWARDED_CONNECTIONS: usize = 32;
 
 /// The counts.
 #[derive(Debug, Serialize)]
@@ -21,6 +25,8 @@ pub(crate) struct Flat {
     instructions: Vec<Instructions>,
     /// How many times the instructions of the small node those of the large one are.
     instructions_ratio: Option<f64>,
+    /// Those of a forward beside those of a local call; nothing without `valgrind`.
+    forwards: Vec<ForwardInstructions>,
     /// System calls of the process for a call; nothing without `perf` and `strace`.
     syscalls_per_call: Option<f64>,
     /// What counted the system calls.
@@ -34,9 +40,18 @@ struct Instructions {
     per_call: f64,
 }
 
+#[derive(Debug, Serialize)]
+struct ForwardInstructions {
+    method: &'static str,
+    connections: usize,
+    local: f64,
+    /// Of both nodes together.
+    forward: f64,
+}
+
 /// Counts.
 pub(crate) async fn run(engine: &Engine) -> Result<Flat> {
-    let mut counted = Vec::new();
+    let (mut counted, mut forwards) = (Vec::new(), Vec::new());
     if let (Some(valgrind), Some(_)) = (program("valgrind"), program("callgrind_control")) {
         for (functions, neighbours) in SIZES {
             eprintln!("instructions with {functions} functions and {neighbours} neighbours");
@@ -44,6 +59,19 @@ pub(crate) async fn run(engine: &Engine) -> Result<Flat> {
                 functions,
                 neighbours,
                 per_call: instructions::count(engine, &valgrind, functions, neighbours).await?,
+            });
+        }
+        for method in [Method::Get, Method::Post] {
+            let name = method.as_str();
+            eprintln!("instructions of a forward, {name}");
+            let connections = FORWARDED_CONNECTIONS;
+            let counts =
+                instructions::local_and_forward(engine, &valgrind, method, connections).await?;
+            forwards.push(ForwardInstructions {
+                method: name,
+                connections,
+                local: counts.0,
+                forward: counts.1,
             });
         }
     } else {
@@ -60,6 +88,7 @@ pub(crate) async fn run(engine: &Engine) -> Result<Flat> {
             _ => None,
         },
         instructions: counted,
+        forwards,
         syscalls_per_call: syscalls.map(|(count, _)| count),
         syscalls_by: syscalls.map(|(_, by)| by),
     })
@@ -79,6 +108,15 @@ impl Flat {
         }
         if let Some(ratio) = self.instructions_ratio {
             table.add_row(["ratio".to_owned(), format!("{ratio:.3}")]);
+        }
+        for row in &self.forwards {
+            let what = format!(
+                "instructions, {}, {} connections, local and forward",
+                row.method, row.connections
+            );
+            let (local, forward) = (row.local, row.forward);
+            let ratio = forward / local;
+            table.add_row([what, format!("{local:.0}, {forward:.0} ({ratio:.2} times)")]);
         }
         if let (Some(count), Some(by)) = (self.syscalls_per_call, self.syscalls_by) {
             table.add_row([format!("system calls (by {by})"), format!("{count:.2}")]);

@@ -2,10 +2,12 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dfaas_tests::agent::SOON;
 use dfaas_tests::client::RawClient;
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Gateway, Site};
@@ -260,38 +262,89 @@ async fn an_idle_connection_is_closed() {
     silent.read_to_end().await;
 }
 
-/// An agent with a certificate, and what trusts it.
-async fn with_certificate(site: Site) -> (Agent, rustls::ClientConfig, tempfile::TempDir) {
+/// Writes a new certificate and its key, and returns what trusts it.
+fn certify(files: &Path) -> rustls::ClientConfig {
     let own = rcgen::generate_simple_self_signed(vec!["edge.example".to_owned()]).unwrap();
-    let files = tempfile::tempdir().unwrap();
-    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    let (cert, key) = (files.join("cert.pem"), files.join("key.pem"));
     std::fs::write(&cert, own.cert.pem()).unwrap();
     std::fs::write(&key, own.key_pair.serialize_pem()).unwrap();
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Each handshake is to show the certificate.
+    config.resumption = rustls::client::Resumption::disabled();
+    config
+}
+
+/// An agent with a certificate, and what trusts it.
+async fn with_certificate(site: Site) -> (Agent, rustls::ClientConfig, tempfile::TempDir) {
+    let files = tempfile::tempdir().unwrap();
+    let config = certify(files.path());
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
     let agent = site
         .ingress(&format!(
             "tls_certificate_file = {cert:?}\ntls_key_file = {key:?}"
         ))
         .start()
         .await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(own.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     (agent, config, files)
 }
 
 async fn tls(agent: &Agent, config: &rustls::ClientConfig, alpn: &[&str]) -> TlsStream<TcpStream> {
+    try_tls(agent, config, alpn).await.unwrap()
+}
+
+async fn try_tls(
+    agent: &Agent,
+    config: &rustls::ClientConfig,
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut config = config.clone();
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(agent.ingress()).await.unwrap();
+    let stream = TcpStream::connect(agent.ingress()).await?;
     let name = ServerName::try_from("edge.example").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, stream).await.unwrap()
+    connector.connect(name, stream).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_while_connections_live() {
+    let _machine = crate::beside_others().await;
+    let mut gateway = Gateway::start("{}").await;
+    let site = Site::new().openfaas(&gateway.url());
+    let (agent, before, files) = with_certificate(site).await;
+    let mut client = speak(tls(&agent, &before, &["h2"]).await).await;
+
+    // Half a renewal cannot be used: what was at work stays.
+    std::fs::write(files.path().join("cert.pem"), "no certificate").unwrap();
+    agent.signal("HUP");
+    until("it says so", SOON, || async {
+        let log = agent.log();
+        log.contains("the certificate from before stays")
+            .then_some(())
+    })
+    .await;
+    tls(&agent, &before, &["h2"]).await;
+
+    let after = certify(files.path());
+    assert!(try_tls(&agent, &after, &["h2"]).await.is_err());
+    agent.signal("HUP");
+    until("the new one is at work", SOON, || async {
+        try_tls(&agent, &after, &["h2"]).await.ok()
+    })
+    .await;
+    assert!(try_tls(&agent, &before, &["h2"]).await.is_err());
+
+    // The connection from before lives.
+    let answer = tokio::spawn(client.send_request(post("/function/f", full("a"))));
+    gateway.call().await.answer("200 OK", "", "b").await;
+    assert_eq!(text(answer.await.unwrap().unwrap()).await, "b");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,4 +455,38 @@ async fn h2spec(agent: &Agent, flags: &[&str]) -> Option<String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => panic!("{program:?}: {error}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_taken_holds_no_slot() {
+    let _machine = crate::beside_others().await;
+    let agent = Site::new()
+        .function("echo", "\"echo\"", 1, "")
+        .config("[functions]\nqueue = 0\n[timeouts]\nidle_ms = 500")
+        .start()
+        .await;
+    // A stream may send nothing until the client says so, which it never does.
+    let stream = TcpStream::connect(agent.ingress()).await.unwrap();
+    let (mut greedy, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let large = Full::new(Bytes::from(vec![b'x'; 1024 * 1024])).boxed_unsync();
+    let answer = greedy.send_request(post("/function/echo", large));
+    let untaken = answer.await.unwrap();
+    assert_eq!(untaken.status(), 200);
+
+    let mut other = connect(&agent).await;
+    let served = until("the slot is free", SOON, || {
+        let answer = other.send_request(post("/function/echo", full("a")));
+        async move {
+            let answer = answer.await.unwrap();
+            (answer.status() == 200).then_some(answer)
+        }
+    });
+    assert_eq!(text(served.await).await, "a");
+    // What was given up does not pass for whole.
+    assert!(untaken.into_body().collect().await.is_err());
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use dfaas_tests::agent::SOON;
+use dfaas_tests::client::RawClient;
 use dfaas_tests::openmetrics::Scrape;
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Site};
@@ -316,4 +317,67 @@ async fn an_agent_stops_though_nobody_reads_its_log() {
     assert_eq!(answer.status(), 200);
     agent.signal("TERM");
     assert!(agent.ended().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_becomes_a_call_is_counted_and_logged_by_its_reason() {
+    let _machine = crate::beside_others().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.json");
+    let agent = Site::new()
+        .function("echo", "\"echo\"", 64, "")
+        .ingress("max_requests_per_second_per_client = 3")
+        .config(&access_log(&path))
+        .start()
+        .await;
+    // Those that are wrong count against nobody's rate: they come first.
+    for request in [
+        "GET /function/echo HTTP/1.1\nHost: h\r\n\r\n",
+        "GET /function/echo HTTP/1.1\r\n\r\n",
+    ] {
+        let mut client = RawClient::connect(agent.ingress()).await;
+        client.send(request).await;
+        assert!(client.read_to_end().await.contains(" 400 "));
+    }
+    for (path, status) in [("/nowhere", 404), ("/function/nobody", 404)] {
+        let response = reqwest::get(agent.url(path)).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+    let limited = until("a request is one too many", SOON, || async {
+        let response = reqwest::get(agent.url("/function/echo")).await.unwrap();
+        (response.status() == 429).then_some(())
+    });
+    limited.await;
+
+    let metrics = scrape(&agent).await;
+    let expected = [
+        ("malformed", 2),
+        ("no_such_path", 1),
+        ("no_function", 1),
+        ("too_many_requests", 1),
+    ];
+    let mut sum = 0;
+    for (reason, count) in expected {
+        let counted = metrics.sum("dfaas_turned_away_total", &[("reason", reason)]);
+        assert_eq!(counted, f64::from(count), "{reason}");
+        sum += count;
+    }
+    assert_eq!(metrics.sum("dfaas_turned_away_total", &[]), f64::from(sum));
+    let logged = until("every line is written", SOON, || async {
+        let mut lines = self::lines(&path);
+        lines.retain(|line| !line["turned_away"].is_null());
+        (lines.len() == sum as usize).then_some(lines)
+    })
+    .await;
+    for (reason, count) in expected {
+        let of: Vec<&Value> = logged
+            .iter()
+            .filter(|line| line["turned_away"] == reason)
+            .collect();
+        assert_eq!(of.len(), count as usize, "{reason}");
+        for line in of {
+            assert_eq!(line["outcome"], "refused");
+            assert_eq!(line["client"], "127.0.0.1");
+        }
+    }
 }

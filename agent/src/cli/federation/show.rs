@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::admin::view::{Federation, LetsIn};
-use crate::cli::admin::{Admin, block_on};
+use crate::cli::admin::block_on;
 use crate::cli::table::table;
+use crate::cli::view::View;
 
 const PATH: &str = "/v1/federation";
 
@@ -12,10 +13,7 @@ const PATH: &str = "/v1/federation";
 #[derive(Args, Debug)]
 pub(super) struct Show {
     #[command(flatten)]
-    admin: Admin,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    view: View,
 }
 
 impl Show {
@@ -24,13 +22,7 @@ impl Show {
     }
 
     async fn text(&self) -> anyhow::Result<String> {
-        let answer = self.admin.get(PATH).await?;
-        let federation: Federation = self.admin.read(&answer)?;
-        Ok(if self.json {
-            answer
-        } else {
-            render(&federation)
-        })
+        self.view.text(PATH, render).await
     }
 }
 
@@ -81,15 +73,14 @@ fn render(view: &Federation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::api::Source;
     use crate::admin::sample::{Sample, serve_sample};
+    use crate::admin::source::Source;
 
     #[tokio::test]
     async fn members_and_revoked_ones_are_shown() {
         let (at, _sample) = serve_sample().await;
         let show = |json| Show {
-            admin: Admin::at(at),
-            json,
+            view: View::of(at, json),
         };
         let text = show(false).text().await.unwrap();
         for part in [

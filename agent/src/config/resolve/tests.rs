@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use dfaas_protocol::neighbours::ChoiceLimits;
 use dfaas_protocol::strategy::StrategyName;
 
 use super::*;

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use dfaas_protocol::{FunctionName, NodeId};
 
 use crate::routing::{CLIENT_GONE, Outcome};
+use crate::telemetry::turned_away::TurnedAway;
 
 use super::AccessLog;
 use super::line::{Line, shortened};
@@ -38,6 +39,7 @@ impl Entry {
             function: None,
             status: CLIENT_GONE,
             outcome: Outcome::Failed,
+            turned_away: None,
             node: None,
             attempts: 0,
             bytes_in: length,
@@ -94,6 +96,12 @@ impl Entry {
                 line.node = None;
             }
         });
+    }
+
+    /// It is answered without becoming a call.
+    pub fn turned_away(&mut self, why: TurnedAway, status: u16) {
+        self.answered(Outcome::Refused, status);
+        self.change(|line| line.turned_away = Some(why));
     }
 
     /// So many bytes of the answer's body are sent.

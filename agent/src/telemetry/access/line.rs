@@ -7,6 +7,7 @@ use dfaas_protocol::{FunctionName, NodeId};
 use serde::Serialize;
 
 use crate::routing::Outcome;
+use crate::telemetry::turned_away::TurnedAway;
 
 /// The most that is logged of an id that a caller gave, and of a path, in bytes.
 const LONGEST: usize = 1024;
@@ -22,6 +23,8 @@ pub(super) struct Line {
     pub(super) function: Option<FunctionName>,
     pub(super) status: u16,
     pub(super) outcome: Outcome,
+    /// Why it never became a call, if it did not.
+    pub(super) turned_away: Option<TurnedAway>,
     pub(super) node: Option<NodeId>,
     pub(super) attempts: u32,
     pub(super) bytes_in: Option<u64>,
@@ -47,6 +50,7 @@ struct Words<'a> {
     bytes_out: u64,
     ms: f64,
     upstream_ms: Option<f64>,
+    turned_away: Option<&'static str>,
 }
 
 impl Line {
@@ -67,6 +71,7 @@ impl Line {
             bytes_out: self.bytes_out,
             ms: milliseconds(self.total),
             upstream_ms: self.upstream.map(milliseconds),
+            turned_away: self.turned_away.map(TurnedAway::as_str),
         };
         let before = text.len();
         match serde_json::to_writer(&mut *text, &words) {
@@ -162,6 +167,7 @@ mod tests {
             function: Some(FunctionName::parse("f").unwrap()),
             status: 200,
             outcome: Outcome::RunHere,
+            turned_away: None,
             node: Some(NodeId::from_key([1; 32])),
             attempts: 1,
             bytes_in: None,
@@ -181,7 +187,7 @@ mod tests {
             "time": "1970-01-01T00:00:00.000Z", "call_id": "a\"b\u{fffd}", "client": "192.0.2.1",
             "method": "POST", "path": "/function/f/x", "function": "f.openfaas-fn", "status": 200,
             "outcome": "run_here", "node": node, "attempts": 1, "bytes_in": null, "bytes_out": 7,
-            "ms": 1.5, "upstream_ms": 1.001,
+            "ms": 1.5, "upstream_ms": 1.001, "turned_away": null,
         });
         assert_eq!(read, expected);
     }

@@ -38,14 +38,11 @@ struct Incident {
 }
 
 impl Incident {
-    /// Whether it excuses that a call failed.
+    /// Whether it excuses that a call failed: the call was on the node that was down, or began soon after the failure.
     fn excuses(&self, call: &Call) -> bool {
-        let until = self.ended.unwrap_or_else(Instant::now);
-        let overlaps = call.began <= until && call.ended >= self.began;
         match self.what {
-            Trouble::Killed(node) | Trouble::Stopped(node) if node == call.node => overlaps,
             Trouble::Killed(_) | Trouble::Stopped(_) | Trouble::CutOff(_) => {
-                call.began <= self.began + GRACE && call.ended >= self.began
+                self.took(call) || call.began <= self.began + GRACE && call.ended >= self.began
             }
             Trouble::Slow(_) | Trouble::Restarted(_) => false,
         }
@@ -53,8 +50,10 @@ impl Incident {
 
     /// Whether a call was on a node that was down.
     fn took(&self, call: &Call) -> bool {
+        let until = self.ended.unwrap_or_else(Instant::now);
         matches!(self.what, Trouble::Killed(node) | Trouble::Stopped(node) if node == call.node)
-            && self.excuses(call)
+            && call.began <= until
+            && call.ended >= self.began
     }
 }
 

@@ -131,13 +131,17 @@ fn text(case: u64) -> String {
             ],
             rng,
         );
+        let deadline = one(
+            &["", ",deadline_ms=0", ",deadline_ms=40", ",deadline_ms=400"],
+            rng,
+        );
         let where_ = if rng.random_bool(0.5) {
             format!(",{}", some(rng))
         } else {
             String::new()
         };
         listed.push(format!(
-            "{{name='f{function}',service={service},body_bytes=2000,labels={{{labels}}}{cold}{where_}}}"
+            "{{name='f{function}',service={service},body_bytes=2000,labels={{{labels}}}{cold}{deadline}{where_}}}"
         ));
     }
     text += &format!("functions=[{}]\n", listed.join(","));
@@ -176,6 +180,7 @@ fn text(case: u64) -> String {
                     "'slow',N,factor=5",
                     "'lose-messages',N,share=0.5",
                     "'lie',N",
+                    "'cordon',N",
                 ],
                 rng,
             );
@@ -194,7 +199,8 @@ fn check(case: u64) {
     let policies: Vec<Policy> = Policy::all().collect();
     let policy = policies[(case % policies.len() as u64) as usize];
     // The engine itself asserts of every call that it is answered once, and of every forward that the call came from a
-    // client, was sent to so many neighbours at most, to another each time, and not out of its fence.
+    // client, was sent to so many neighbours at most, to another each time, and not out of its fence; and of every start
+    // that it is before the call's deadline.
     let report = engine::run(&experiment, policy, &mut |_| {}).unwrap();
     let totals = report.totals;
     assert_eq!(totals.offered, totals.served + totals.refused + totals.lost);

@@ -24,6 +24,9 @@ pub(super) struct Agent {
     /// Stops when standard input closes; for a parent process that must leave no agent behind.
     #[arg(long, hide_short_help = true)]
     stop_with_stdin: bool,
+    /// Takes a lab's orders from standard input, and stops when that closes.
+    #[arg(long, hide = true)]
+    lab_orders: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -35,6 +38,7 @@ impl Agent {
         let options = RunOptions {
             ready_file: self.ready_file,
             stop_with_stdin: self.stop_with_stdin,
+            lab_orders: self.lab_orders,
         };
         crate::node::run(config, options)
     }

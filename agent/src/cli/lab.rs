@@ -50,6 +50,9 @@ struct Run {
     /// Changes a value, such as nodes.count=5 or duration_s=10; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Gives each agent a network of its own, a Linux network namespace; needs root and iproute2.
+    #[arg(long)]
+    netns: bool,
     /// Prints the whole report as JSON.
     #[arg(long)]
     json: bool,
@@ -101,7 +104,7 @@ impl Run {
             let mut interrupt = signal(SignalKind::interrupt())?;
             // Whichever way this ends, the agents are dropped and with them their processes and files.
             tokio::select! {
-                report = lab::run(experiment, strategy, progress) => report,
+                report = lab::run(experiment, strategy, self.netns, progress) => report,
                 _ = terminate.recv() => bail!("terminated; every agent was stopped"),
                 _ = interrupt.recv() => bail!("interrupted; every agent was stopped"),
             }

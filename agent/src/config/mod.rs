@@ -366,4 +366,6 @@ pub struct RunOptions {
     pub ready_file: Option<PathBuf>,
     /// Whether to stop when standard input closes.
     pub stop_with_stdin: bool,
+    /// Whether lines of standard input are orders of a lab ([`crate::node::Order`]); it then stops with standard input, too.
+    pub lab_orders: bool,
 }

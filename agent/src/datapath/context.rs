@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use dfaas_protocol::NodeId;
 use dfaas_protocol::delivery::Delivery;
+use dfaas_protocol::gate::Gate;
 use dfaas_protocol::policy::Terms;
+use dfaas_protocol::{Headroom, NodeId};
 use hyper::header::HeaderValue;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -23,7 +24,7 @@ use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::turned_away::TurnedAwayCounters;
 
-use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
+use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks, Unproved};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -50,18 +51,31 @@ pub struct Shared {
     pub timeouts: Timeouts,
     /// What neighbours may bring.
     pub allowances: Arc<Allowances>,
+    /// Connections on the peer channel whose other ends are not known yet.
+    pub unproved: Arc<Unproved>,
     /// The identity on the peer channel.
     pub tls: PeerTls,
     /// The office for members, where this node has the authority's key.
     pub issuing: Option<Issuing>,
     /// Set once, when the node stops taking calls.
     pub draining: AtomicBool,
+    /// Whether it says that all its capacity is free, for experiments.
+    pub lies: AtomicBool,
 }
 
 impl Shared {
     /// Whether the node stops taking calls.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// What the node says is left of a function.
+    pub fn says(&self, gate: &Gate) -> Headroom {
+        let mut headroom = gate.headroom(self.clock.now());
+        if self.lies.load(Relaxed) {
+            headroom.free = i32::try_from(headroom.size).unwrap_or(i32::MAX);
+        }
+        headroom
     }
 
     /// The delivery of a client's call. A node that drains runs it only if nobody else does.

@@ -7,7 +7,7 @@ use dfaas_protocol::strategy::StrategyName;
 use dfaas_protocol::{NodeId, Time};
 use dfaas_sim::policy::Policy;
 use dfaas_sim::report::{Ledger, Report};
-use dfaas_sim::scenario::Experiment;
+use dfaas_sim::scenario::{Experiment, Trouble};
 
 use super::load::{End, Outcome};
 use super::site::Counted;
@@ -81,11 +81,11 @@ impl Account<'_> {
     fn end(&self, ledger: &mut Ledger, places: &BTreeMap<NodeId, usize>, outcome: &Outcome) {
         let (node, now) = (outcome.node, outcome.ended);
         match &outcome.end {
-            End::Served(by) => {
+            End::Served { by, ran } => {
                 let at = by.and_then(|by| places.get(&by)).copied();
                 let ran_at = at.unwrap_or(node);
                 let speed = self.experiment.nodes[ran_at].speed;
-                ledger.busy(ran_at, outcome.service / speed);
+                ledger.busy(ran_at, ran.unwrap_or(outcome.service / speed));
                 ledger.ran(ran_at);
                 let of = (node, outcome.function);
                 ledger.serve(of, now.since(outcome.due), at.is_some(), now);
@@ -129,7 +129,7 @@ impl Account<'_> {
         }
     }
 
-    /// Without crashes, agents and clients must have seen the same.
+    /// Where no call's way ends in between, agents and clients must have seen the same.
     fn check(&self) -> anyhow::Result<()> {
         let gone = |outcome: &&Outcome| matches!(outcome.end, End::Lost(_) | End::NodeDown);
         let lost: Vec<&Outcome> = self.outcomes.iter().filter(gone).collect();
@@ -138,7 +138,9 @@ impl Account<'_> {
                 eprintln!("a call was lost: {why}");
             }
         }
-        if !self.experiment.faults.is_empty() || !lost.is_empty() {
+        let mut faults = self.experiment.faults.iter();
+        let ends_calls = |what: &Trouble| matches!(what, Trouble::Crash(_) | Trouble::Partition(_));
+        if faults.any(|fault| ends_calls(&fault.what)) || !lost.is_empty() {
             return Ok(());
         }
         let arrived = self.in_all(|c| c.calls.arrived);
@@ -147,7 +149,7 @@ impl Account<'_> {
         let served = self
             .outcomes
             .iter()
-            .filter(|o| matches!(o.end, End::Served(_)));
+            .filter(|o| matches!(o.end, End::Served { .. }));
         let served = served.count() as u64;
         ensure!(
             arrived == sent && executed == served,

@@ -1,7 +1,7 @@
 //! The configuration of a lab's agents.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use dfaas_protocol::strategy::StrategyName;
@@ -18,28 +18,39 @@ pub(super) struct Neighbour {
     pub(super) peer: SocketAddr,
 }
 
+/// Where an agent is.
+pub(super) struct Place<'a> {
+    /// For its files.
+    pub(super) directory: &'a Path,
+    /// Where it listens, at ports that it chooses.
+    pub(super) address: IpAddr,
+}
+
 /// The text of the configuration of a node.
 pub(super) fn text(
     experiment: &Experiment,
     node: usize,
     strategy: StrategyName,
-    state: &Path,
+    place: &Place<'_>,
     neighbours: &[Neighbour],
 ) -> String {
     let site = &experiment.nodes[node];
     let queue = site.functions.iter().flatten().map(|p| p.queue).max();
     let queue = queue.unwrap_or(0);
-    let state = toml::Value::from(state.display().to_string());
+    let file = |name| toml::Value::from(place.directory.join(name).display().to_string());
+    let (state, address) = (file("state"), place.address);
+    let admin = place.directory.join("admin.sock");
+    let admin = toml::Value::from(format!("unix:{}", admin.display()));
     let period = experiment.periods.of(strategy).as_millis();
     let mut text = format!(
         r#"state_dir = {state}
 [ingress]
-listen = "127.0.0.1:0"
+listen = "{address}:0"
 threads = 1
 [peer]
-listen = "127.0.0.1:0"
+listen = "{address}:0"
 [admin]
-listen = "127.0.0.1:0"
+listen = {admin}
 [strategy]
 name = "{strategy}"
 period_ms = {period}
@@ -52,7 +63,7 @@ filter = "error"
 [federation]
 open = true
 [overlay]
-listen = ["/ip4/127.0.0.1/tcp/0"]
+listen = ["/ip4/{address}/tcp/0"]
 mdns = false
 "#
     );
@@ -136,8 +147,11 @@ load = [{ shape = { kind = "constant", rate = 1 } }]
             overlay: "127.0.0.1:1".parse().unwrap(),
             peer: "127.0.0.1:2".parse().unwrap(),
         };
-        let state = Path::new("/somewhere");
-        let text = text(&experiment, 0, StrategyName::Recalc, state, &[neighbour]);
+        let place = Place {
+            directory: Path::new("/somewhere"),
+            address: [127, 0, 0, 1].into(),
+        };
+        let text = text(&experiment, 0, StrategyName::Recalc, &place, &[neighbour]);
         let config = toml::from_str::<ConfigFile>(&text)
             .unwrap()
             .resolve()

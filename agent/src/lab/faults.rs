@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
 use dfaas_protocol::Time;
 use dfaas_sim::scenario::{Experiment, Trouble};
 
 use super::relay::Wire;
 use super::site::Site;
+use crate::node::Order;
 
 /// The faults of an experiment, in the order in which they begin and end.
 pub(super) struct Faults {
@@ -20,31 +20,19 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// # Errors
-    /// If the experiment has a fault that real agents cannot be made to have.
-    pub(super) fn new(experiment: &Experiment) -> anyhow::Result<Faults> {
+    pub(super) fn new(experiment: &Experiment) -> Faults {
         let mut steps = Vec::new();
         for (index, incident) in experiment.faults.iter().enumerate() {
-            match incident.what {
-                Trouble::Crash(_) | Trouble::Partition(_) => {}
-                Trouble::LoseMessages(..) => bail!(
-                    "the lab cannot lose messages, as they go over TCP: remove that fault, or give links.loss, which delays"
-                ),
-                Trouble::Lie(_) => bail!("the lab's agents do not lie: remove that fault"),
-                Trouble::Slow(..) => bail!(
-                    "the lab's platforms do not change their speed: remove that fault, or give the node a speed"
-                ),
-            }
             steps.push((incident.at.since(Time::ZERO), index, true));
             let until = incident.until.map(|until| until.since(Time::ZERO));
             steps.extend(until.map(|until| (until, index, false)));
         }
         steps.sort();
-        Ok(Faults {
+        Faults {
             steps,
             next: 0,
             partitions: Vec::new(),
-        })
+        }
     }
 
     /// When the next step is due.
@@ -53,6 +41,9 @@ impl Faults {
     }
 
     /// Takes the next step.
+    ///
+    /// # Errors
+    /// If an agent does not end, start or take orders.
     pub(super) async fn step(
         &mut self,
         experiment: &Experiment,
@@ -74,7 +65,18 @@ impl Faults {
                 }
                 self.cut(experiment, wires);
             }
-            _ => {}
+            Trouble::Slow(node, factor) => {
+                let times = if begins { *factor } else { 1.0 };
+                sites[*node].order(Order::Slow(times)).await?;
+            }
+            Trouble::LoseMessages(node, share) => {
+                let share = if begins { *share } else { 0.0 };
+                sites[*node].order(Order::Lose(share)).await?;
+            }
+            Trouble::Cordon(node) => sites[*node].cordon(begins).await?,
+            Trouble::Lie(node) => sites[*node].order(Order::Lie(begins)).await?,
+            // It runs already.
+            Trouble::Crash(_) => {}
         }
         Ok(())
     }

@@ -38,8 +38,13 @@ pub(super) struct Outcome {
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
-    /// It was run, by another node if one is named.
-    Served(Option<NodeId>),
+    /// It was run.
+    Served {
+        /// By another node.
+        by: Option<NodeId>,
+        /// For so many seconds, as the platform there measured it.
+        ran: Option<f64>,
+    },
     /// Its node said that nothing was run.
     Refused,
     /// Its node could not be reached.
@@ -72,7 +77,11 @@ pub(super) async fn bring(
         let request = address.map(|address| {
             let ms = service * 1e3;
             let url = format!("http://{address}/function/{}?ms={ms}", function.name);
-            client.post(url).body(vec![0; function.body_bytes as usize])
+            let request = client.post(url).body(vec![0; function.body_bytes as usize]);
+            match function.deadline {
+                Some(within) => request.header("dfaas-deadline-ms", within.as_millis().to_string()),
+                None => request,
+            }
         });
         let (node, which) = (source.node, source.function);
         sent += 1;
@@ -112,8 +121,10 @@ async fn call(request: reqwest::RequestBuilder) -> End {
     let status = response.status();
     let forwarded = response.headers().get("dfaas-forwarded-to");
     let by = forwarded.and_then(|node| node.to_str().ok()?.parse().ok());
+    let ran = response.headers().get("x-duration-seconds");
+    let ran = ran.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
     match (status, response.text().await) {
-        (StatusCode::OK, Ok(_)) => End::Served(by),
+        (StatusCode::OK, Ok(_)) => End::Served { by, ran },
         (StatusCode::SERVICE_UNAVAILABLE, Ok(_)) => End::Refused,
         (status, Ok(text)) => End::Lost(format!("{status}: {}", text.trim_end())),
         (_, Err(error)) => End::Lost(reason(&error)),

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use dfaas_protocol::strategy::StrategyName;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::admin::view::{Peer, Status, StrategyChoice};
-use crate::node::Ready;
+use crate::admin::view::{Cordon, Peer, Status, StrategyChoice};
+use crate::node::{Order, Ready};
 
 /// How often something that should come true is looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
@@ -25,16 +25,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct AgentProcess {
     pub(crate) ready: Ready,
-    client: reqwest::Client,
+    /// What asks its admin address, and the beginning of its URLs.
+    asked: reqwest::Client,
+    admin: String,
     child: Child,
 }
 
 impl AgentProcess {
     /// Starts an agent with the text of its configuration, which is written into the directory, and waits until it is
-    /// ready.
+    /// ready. `within` is a command line that runs it, or nothing.
     pub(crate) async fn start(
         directory: &Path,
         config: &str,
+        within: &[String],
         limit: Duration,
     ) -> anyhow::Result<AgentProcess> {
         let config_file = directory.join("agent.toml");
@@ -46,13 +49,21 @@ impl AgentProcess {
             _ => {}
         }
         let program = std::env::current_exe().context("this program's own path is not known")?;
-        let mut child = Command::new(program)
+        let mut command = match within {
+            [outer, arguments @ ..] => {
+                let mut command = Command::new(outer);
+                command.args(arguments).arg(program);
+                command
+            }
+            [] => Command::new(program),
+        };
+        let mut child = command
             .arg("agent")
             .arg("--config")
             .arg(&config_file)
             .arg("--ready-file")
             .arg(&ready_file)
-            .arg("--stop-with-stdin")
+            .arg("--lab-orders")
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -61,45 +72,56 @@ impl AgentProcess {
             .spawn()
             .context("an agent cannot be started")?;
         let ready = wait_until_ready(&ready_file, &mut child, limit).await?;
+        let admin = &ready.addresses.admin;
+        let client = local_client(TIMEOUT);
+        let (asked, admin) = match admin.strip_prefix("unix:") {
+            Some(path) => (client.unix_socket(Path::new(path)), "localhost".to_owned()),
+            None => (client, admin.clone()),
+        };
         Ok(AgentProcess {
+            asked: asked.build()?,
+            admin: format!("http://{admin}"),
             ready,
-            client: http_client(TIMEOUT)?,
             child,
         })
     }
 
-    async fn ask<T: DeserializeOwned>(&self, address: &str, path: &str) -> anyhow::Result<T> {
-        let request = self.client.get(format!("http://{address}{path}"));
-        let answer = request.send().await?.error_for_status()?;
-        Ok(answer.json().await?)
+    async fn ask(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        let request = self.asked.get(format!("{}{path}", self.admin));
+        request.send().await?.error_for_status()
     }
 
     /// What the agent says of itself.
     pub(crate) async fn status(&self) -> anyhow::Result<Status> {
-        self.ask(&self.ready.addresses.admin, "/v1/status").await
+        Ok(self.ask("/v1/status").await?.json().await?)
     }
 
     /// The neighbours that it hears.
     pub(crate) async fn peers(&self) -> anyhow::Result<Vec<Peer>> {
-        self.ask(&self.ready.addresses.admin, "/v1/peers").await
+        Ok(self.ask("/v1/peers").await?.json().await?)
     }
 
     /// Its metrics, as text.
     pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
-        let admin = &self.ready.addresses.admin;
-        let request = self.client.get(format!("http://{admin}/metrics"));
-        Ok(request.send().await?.error_for_status()?.text().await?)
+        Ok(self.ask("/metrics").await?.text().await?)
     }
 
     /// Switches the strategy of the running agent.
     pub(crate) async fn switch(&self, strategy: StrategyName) -> anyhow::Result<()> {
-        self.client
-            .put(format!("http://{}/v1/strategy", self.ready.addresses.admin))
-            .json(&StrategyChoice { strategy })
-            .send()
-            .await?
+        self.set("strategy", &StrategyChoice { strategy }).await
+    }
+
+    /// Lets it refuse the calls of neighbours, or take them again.
+    pub(super) async fn cordon(&self, cordoned: bool) -> anyhow::Result<()> {
+        self.set("cordon", &Cordon { cordoned }).await
+    }
+
+    async fn set(&self, what: &str, to: &impl Serialize) -> anyhow::Result<()> {
+        let request = self.asked.put(format!("{}/v1/{what}", self.admin));
+        let answer = request.json(to).send().await?;
+        answer
             .error_for_status()
-            .with_context(|| format!("the strategy {strategy} was not taken up"))?;
+            .with_context(|| format!("an agent did not take another {what}"))?;
         Ok(())
     }
 
@@ -112,9 +134,21 @@ impl AgentProcess {
             invocation_count: f64,
         }
         let ingress = &self.ready.addresses.ingress;
-        let functions: Vec<Function> = self.ask(ingress, "/system/functions").await?;
+        let url = format!("http://{ingress}/system/functions");
+        let answer = http_client(TIMEOUT)?.get(url).send().await?;
+        let functions: Vec<Function> = answer.error_for_status()?.json().await?;
         let counts = functions.iter().map(|f| f.invocation_count as u64);
         Ok(counts.sum())
+    }
+
+    /// Orders it to do something wrong.
+    pub(super) async fn order(&mut self, order: Order) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(&order)?;
+        line.push(b'\n');
+        let stdin = self.child.stdin.as_mut();
+        let stdin = stdin.context("an agent that stops takes no orders")?;
+        stdin.write_all(&line).await?;
+        Ok(stdin.flush().await?)
     }
 
     /// Ends it at once, without a word to anybody.
@@ -138,11 +172,14 @@ pub(crate) async fn stop(agents: impl IntoIterator<Item = AgentProcess>) {
 
 /// A client for plain HTTP on this machine: no proxy, and no certificates, which need not be installed here.
 pub(super) fn http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    local_client(timeout).build()
+}
+
+fn local_client(timeout: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])
         .timeout(timeout)
-        .build()
 }
 
 async fn wait_until_ready(

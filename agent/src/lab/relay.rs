@@ -2,7 +2,7 @@
 //! rights and no devices; each listens at a port of the loopback interface.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,14 +104,15 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Opens a port. Who connects there is led to where `target` says, as soon as it says anything: over `there`, and back over
+    /// Opens a port at that address. Who connects there is led to where `target` says, as soon as it says anything: over `there`, and back over
     /// `back`.
     pub(super) async fn open(
+        address: IpAddr,
         there: Arc<Wire>,
         back: Arc<Wire>,
         target: watch::Receiver<Option<SocketAddr>>,
     ) -> io::Result<Relay> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind((address, 0)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(accept(listener, there, back, target)).abort_handle();
         Ok(Relay { address, task })
@@ -202,6 +203,8 @@ async fn carry(wire: &Wire, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const DELAY: Duration = Duration::from_millis(40);
@@ -223,9 +226,14 @@ mod tests {
     async fn joined(there: &Arc<Wire>, back: &Arc<Wire>) -> (TcpStream, TcpStream, Relay) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (target, reached) = watch::channel(None);
-        let relay = Relay::open(Arc::clone(there), Arc::clone(back), reached)
-            .await
-            .unwrap();
+        let relay = Relay::open(
+            Ipv4Addr::LOCALHOST.into(),
+            Arc::clone(there),
+            Arc::clone(back),
+            reached,
+        )
+        .await
+        .unwrap();
         let near = TcpStream::connect(relay.address).await.unwrap();
         target.send_replace(Some(listener.local_addr().unwrap()));
         let (far, _) = listener.accept().await.unwrap();
@@ -289,9 +297,14 @@ mod tests {
         let gone = listener.local_addr().unwrap();
         drop(listener);
         let (_target, reached) = watch::channel(Some(gone));
-        let relay = Relay::open(wire(plain()), wire(plain()), reached)
-            .await
-            .unwrap();
+        let relay = Relay::open(
+            Ipv4Addr::LOCALHOST.into(),
+            wire(plain()),
+            wire(plain()),
+            reached,
+        )
+        .await
+        .unwrap();
         let mut near = TcpStream::connect(relay.address).await.unwrap();
         let end = near.read(&mut [0]).await;
         assert!(matches!(end, Ok(0) | Err(_)));

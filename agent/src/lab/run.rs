@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::account::{Account, Sample};
 use super::faults::Faults;
 use super::load::{Outcome, bring};
+use super::namespaces::Namespaces;
 use super::process::{self, LOOK};
 use super::relay::{Nature, Wire};
 use super::site::{self, Site};
@@ -26,14 +27,15 @@ const LEAD: Duration = Duration::from_millis(200);
 /// How often the agents' counters are read.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Runs an experiment with that strategy on every node, and reports what it came to. `progress` is told the time now and
-/// then.
+/// Runs an experiment with that strategy on every node, each in a network of its own if `netns` says so, and reports what it
+/// came to. `progress` is told the time now and then.
 ///
 /// # Errors
 /// If the experiment has what the lab has not got, an agent does not start or ends by itself, or a call has no outcome.
 pub(crate) async fn run(
     experiment: Experiment,
     strategy: StrategyName,
+    netns: bool,
     progress: impl Fn(&str),
 ) -> anyhow::Result<Report> {
     if let Some(site) = experiment.nodes.iter().find(|site| site.cores.is_some()) {
@@ -48,14 +50,25 @@ pub(crate) async fn run(
             function.name
         );
     }
-    let mut faults = Faults::new(&experiment)?;
+    let mut faults = Faults::new(&experiment);
     let experiment = Arc::new(experiment);
     let directory = tempfile::Builder::new()
         .prefix("dfaas-lab-")
         .tempdir()
         .context("no directory could be made for the lab's files")?;
+    // Dropped after the agents, which are in them.
+    let namespaces = netns
+        .then(|| Namespaces::make(experiment.nodes.len()))
+        .transpose()?;
     let wires = wires(&experiment);
-    let mut sites = site::prepare(&experiment, strategy, &wires, directory.path()).await?;
+    let mut sites = site::prepare(
+        &experiment,
+        strategy,
+        &wires,
+        directory.path(),
+        namespaces.as_ref(),
+    )
+    .await?;
     progress(&format!("starting {} agents", sites.len()));
     for site in &mut sites {
         site.start().await?;

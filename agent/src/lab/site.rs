@@ -1,6 +1,7 @@
 //! One node of a lab: its agent, and the relays over which it reaches its neighbours.
 
-use std::net::SocketAddr;
+use std::mem::discriminant;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,19 @@ use dfaas_protocol::strategy::StrategyName;
 use dfaas_sim::scenario::Experiment;
 use tokio::sync::watch;
 
-use super::config::{self, Neighbour};
+use super::config::{self, Neighbour, Place};
+use super::namespaces::Namespaces;
 use super::process::AgentProcess;
 use super::relay::{Relay, Wire};
 use crate::admin::view::Calls;
 use crate::identity::Identity;
+use crate::node::Order;
 
 /// How long an agent may take to start.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where all are that have no networks of their own.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A node.
 pub(super) struct Site {
@@ -26,8 +32,13 @@ pub(super) struct Site {
     /// Where its agent takes calls; nowhere while it is down.
     pub(super) ingress: watch::Sender<Option<String>>,
     directory: PathBuf,
+    /// The command line that runs its agents in their network, if they have one.
+    within: Vec<String>,
     config: String,
     agent: Option<AgentProcess>,
+    /// What is wrong with it, and with the agents that come after this one.
+    orders: Vec<Order>,
+    cordoned: bool,
     /// Where its agent's overlay and peer channel are, for the relays that lead here.
     overlay: watch::Sender<Option<SocketAddr>>,
     peer: watch::Sender<Option<SocketAddr>>,
@@ -62,6 +73,7 @@ pub(super) async fn prepare(
     strategy: StrategyName,
     wires: &[Arc<Wire>],
     directory: &Path,
+    namespaces: Option<&Namespaces>,
 ) -> anyhow::Result<Vec<Site>> {
     let mut sites = Vec::new();
     for index in 0..experiment.nodes.len() {
@@ -72,8 +84,11 @@ pub(super) async fn prepare(
             node: Identity::load_or_create(&state)?.node_id(),
             ingress: watch::Sender::new(None),
             directory,
+            within: namespaces.map_or_else(Vec::new, |made| made.within(index).to_vec()),
             config: String::new(),
             agent: None,
+            orders: Vec::new(),
+            cordoned: false,
             overlay: watch::Sender::new(None),
             peer: watch::Sender::new(None),
             _relays: Vec::new(),
@@ -81,6 +96,7 @@ pub(super) async fn prepare(
             now: Counted::default(),
         });
     }
+    let here = namespaces.map_or(LOOPBACK, Namespaces::here);
     for index in 0..sites.len() {
         let mut neighbours = Vec::new();
         let mut relays = Vec::new();
@@ -90,7 +106,7 @@ pub(super) async fn prepare(
             let there = &wires[link.index];
             let to = &sites[link.to];
             let open = |door: &watch::Sender<Option<SocketAddr>>| {
-                Relay::open(Arc::clone(there), Arc::clone(back), door.subscribe())
+                Relay::open(here, Arc::clone(there), Arc::clone(back), door.subscribe())
             };
             let (overlay, peer) = (open(&to.overlay).await?, open(&to.peer).await?);
             neighbours.push(Neighbour {
@@ -101,8 +117,11 @@ pub(super) async fn prepare(
             relays.extend([overlay, peer]);
         }
         let site = &mut sites[index];
-        let state = site.directory.join("state");
-        site.config = config::text(experiment, index, strategy, &state, &neighbours);
+        let place = Place {
+            directory: &site.directory,
+            address: namespaces.map_or(LOOPBACK, |made| made.address(index)),
+        };
+        site.config = config::text(experiment, index, strategy, &place, &neighbours);
         site._relays = relays;
     }
     Ok(sites)
@@ -111,7 +130,14 @@ pub(super) async fn prepare(
 impl Site {
     /// Starts its agent, with its key; it is reached as soon as it is ready.
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
-        let agent = AgentProcess::start(&self.directory, &self.config, START_LIMIT).await?;
+        let mut agent =
+            AgentProcess::start(&self.directory, &self.config, &self.within, START_LIMIT).await?;
+        for order in &self.orders {
+            agent.order(*order).await?;
+        }
+        if self.cordoned {
+            agent.cordon(true).await?;
+        }
         let addresses = &agent.ready.addresses;
         let overlay = addresses.overlay.first().and_then(|text| tcp_address(text));
         self.overlay
@@ -135,6 +161,26 @@ impl Site {
         self.before = self.before.plus(self.now);
         self.now = Counted::default();
         Ok(())
+    }
+
+    /// Orders its agent to do something wrong, now or when it is there again.
+    pub(super) async fn order(&mut self, order: Order) -> anyhow::Result<()> {
+        self.orders
+            .retain(|old| discriminant(old) != discriminant(&order));
+        self.orders.push(order);
+        match &mut self.agent {
+            Some(agent) => agent.order(order).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Cordons its agent, or takes that back, now or when it is there again.
+    pub(super) async fn cordon(&mut self, cordoned: bool) -> anyhow::Result<()> {
+        self.cordoned = cordoned;
+        match &self.agent {
+            Some(agent) => agent.cordon(cordoned).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether its agent runs.

@@ -424,7 +424,6 @@ impl Control {
     /// What this node offers now. Each offer is newer than the one before it.
     pub(super) fn offer(&mut self) -> Message {
         self.sequence += 1;
-        let now = self.shared.clock.now();
         let membership = self.shared.tls.membership();
         let functions = if self.platform_up() && membership.may_serve(self.shared.node) {
             self.functions
@@ -433,7 +432,7 @@ impl Control {
                 .map(|(name, local)| FunctionOffer {
                     function: name.clone(),
                     capacity: local.function.gate.offered(),
-                    headroom: local.function.gate.headroom(now),
+                    headroom: self.shared.says(&local.function.gate),
                     queue: local.function.gate.queue(),
                     service: local.measured.service().map(ServiceTime::from_duration),
                 })

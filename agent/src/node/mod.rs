@@ -7,11 +7,13 @@ mod files;
 mod listen;
 mod measure;
 mod observe;
+mod orders;
 mod ready;
 mod run;
 mod stop;
 mod tasks;
 mod workers;
 
+pub use orders::Order;
 pub use ready::Ready;
 pub use run::run;

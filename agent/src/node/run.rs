@@ -31,7 +31,7 @@ use crate::joining::{Issuing, keep_certificate};
 use crate::membership::{Membership, News};
 use crate::overlay::Overlay;
 use crate::peer::check_neighbours;
-use crate::platform::{Embedded, OpenFaas, Platform};
+use crate::platform::{Embedded, OpenFaas, Pace, Platform};
 use crate::secret::Secret;
 use crate::telemetry::access::AccessLog;
 use crate::tls::{Certificate, HTTP_1_1, acceptor};
@@ -41,9 +41,11 @@ use super::control::Control;
 use super::events::Events;
 use super::listen::listen;
 use super::observe::Observer;
+use super::orders::Obedient;
+use super::stop::{Stdin, asked_to_stop};
 use super::tasks::Tasks;
 use super::workers::Workers;
-use super::{files, ready, stop};
+use super::{files, ready};
 
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
@@ -68,7 +70,8 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
 async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let identity = Identity::load_or_create(&config.state_dir)?;
     let node = identity.node_id();
-    let (platform, poll) = start_platform(&config).await?;
+    let pace = Arc::<Pace>::default();
+    let (platform, poll) = start_platform(&config, &pace).await?;
     let (membership, news) = let_in(node, &config)?;
     let tls = PeerTls::new(identity.keypair(), membership.clone())?;
     let overlay_config = with_issuer(&config.overlay, &membership)?;
@@ -95,9 +98,11 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         ),
         timeouts: config.timeouts.clone(),
         allowances: Arc::new(Allowances::new(config.limits.calls, clock)),
+        unproved: Arc::default(),
         tls,
         issuing,
         draining: AtomicBool::new(false),
+        lies: AtomicBool::new(false),
     });
     let front = Arc::new(Front::new(&config.ingress).context("the section ingress")?);
     let (stop_workers, stopped) = watch::channel(false);
@@ -207,8 +212,17 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
     tracing::info!(%node, ingress = addresses.ingress, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
 
+    let stdin = match (options.lab_orders, options.stop_with_stdin) {
+        (true, _) => Stdin::Orders(Obedient {
+            pace,
+            overlay: overlay.clone(),
+            shared: Arc::clone(&shared),
+        }),
+        (false, true) => Stdin::Stops,
+        (false, false) => Stdin::Unused,
+    };
     let reason = tokio::select! {
-        reason = stop::asked_to_stop(options.stop_with_stdin) => reason?,
+        reason = asked_to_stop(stdin) => reason?,
         Ok(_) = asked_to_drain.wait_for(Option::is_some) => "dfaas drain",
         () = any_ended(&workers) => bail!("a thread of the data path died; see the log above"),
     };
@@ -319,14 +333,17 @@ fn with_issuer(config: &OverlayConfig, membership: &Membership) -> anyhow::Resul
     Ok(config)
 }
 
-async fn start_platform(config: &Config) -> anyhow::Result<(Arc<dyn Platform>, Duration)> {
+async fn start_platform(
+    config: &Config,
+    pace: &Arc<Pace>,
+) -> anyhow::Result<(Arc<dyn Platform>, Duration)> {
     Ok(match &config.platform {
         PlatformConfig::OpenFaas(openfaas) => {
             let platform = OpenFaas::connect(openfaas, &config.timeouts)?;
             (Arc::new(platform), openfaas.poll)
         }
         PlatformConfig::Embedded(embedded) => {
-            let platform = Embedded::start(embedded)?;
+            let platform = Embedded::start(embedded, Arc::clone(pace))?;
             (Arc::new(platform), config.strategy.period)
         }
     })

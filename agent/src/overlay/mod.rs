@@ -27,6 +27,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use dfaas_protocol::wire::{Message, WireError};
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
+use rand::RngExt;
 use thiserror::Error as ThisError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +100,8 @@ struct Shared {
     events: Events,
     counters: Arc<Counters>,
     addresses: Mutex<Vec<Multiaddr>>,
+    /// The share of what is written that is lost instead, as the bits of a float.
+    lost: AtomicU64,
     /// Makes the swarm's task panic once.
     #[cfg(test)]
     crash: std::sync::atomic::AtomicBool,
@@ -146,6 +150,7 @@ impl Overlay {
             events,
             counters,
             addresses: Mutex::default(),
+            lost: AtomicU64::new(0),
             #[cfg(test)]
             crash: false.into(),
         });
@@ -223,6 +228,12 @@ impl Overlay {
         self.handle.shared.links.nodes()
     }
 
+    /// Loses that share of the messages to neighbours, for experiments: each with that probability for each neighbour.
+    pub fn lose(&self, share: f64) {
+        let share = share.clamp(0.0, 1.0);
+        self.handle.shared.lost.store(share.to_bits(), Relaxed);
+    }
+
     /// The TCP port that it listens at, if it does.
     pub fn tcp_port(&self) -> Option<u16> {
         let addresses = self.listen_addresses();
@@ -295,6 +306,12 @@ impl Setup {
 }
 
 impl Shared {
+    /// Whether the next message is lost.
+    fn loses(&self) -> bool {
+        let share = f64::from_bits(self.lost.load(Relaxed));
+        share > 0.0 && rand::rng().random_bool(share)
+    }
+
     fn addresses(&self) -> Vec<Multiaddr> {
         self.addresses
             .lock()

@@ -6,6 +6,7 @@
 pub mod embedded;
 mod error;
 pub mod openfaas;
+mod pace;
 #[cfg(test)]
 mod testing;
 
@@ -19,6 +20,7 @@ use hyper::Uri;
 pub use embedded::Embedded;
 pub use error::PlatformError;
 pub use openfaas::OpenFaas;
+pub use pace::Pace;
 
 /// What runs the functions on this node.
 pub trait Platform: Send + Sync {

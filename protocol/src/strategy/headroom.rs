@@ -188,12 +188,13 @@ impl LargestShare {
     }
 }
 
-/// Whether a call would start at a candidate before its deadline, as far as that can be told.
+/// Whether a call would start at a candidate in time, and its answer be back before its deadline, as far as that can be told.
 fn starts_in_time(remote: &Remote, headroom: Headroom, tried: &Tried, now: Time) -> bool {
-    let Some(latest) = tried.terms().latest_start(remote.service()) else {
+    let way = remote.round_trip().unwrap_or_default() / 2;
+    let until_back = remote.service().unwrap_or_default() + way;
+    let Some(latest) = tried.terms().latest_start(Some(until_back)) else {
         return true;
     };
-    let way = remote.round_trip().unwrap_or_default() / 2;
     let places = u32::try_from(1 - i64::from(headroom.free)).unwrap_or(0);
     let wait = match headroom.free {
         1.. => Duration::ZERO,

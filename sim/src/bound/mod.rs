@@ -115,7 +115,8 @@ fn stretch(experiment: &Experiment, from: Time, to: Time) -> Stretch {
             Trouble::Crash(node) => slower[*node] = None,
             Trouble::Slow(node, factor) => slower[*node] = slower[*node].map(|s: f64| s * factor),
             Trouble::Partition(side) => partitions.push(side.clone()),
-            Trouble::LoseMessages(..) | Trouble::Lie(_) => {}
+            // Without the cordon no less can be served, so the bound holds.
+            Trouble::LoseMessages(..) | Trouble::Lie(_) | Trouble::Cordon(_) => {}
         }
     }
     let functions = experiment.functions.len();

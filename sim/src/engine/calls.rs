@@ -3,7 +3,7 @@
 use std::ops::{Index, IndexMut};
 
 use dfaas_protocol::delivery::Delivery;
-use dfaas_protocol::policy::Terms;
+use dfaas_protocol::policy::{Asked, Terms};
 use dfaas_protocol::queue::Place;
 use dfaas_protocol::{Headroom, Time};
 
@@ -41,6 +41,8 @@ pub(crate) struct Way {
     pub(crate) delivery: Delivery,
     /// What it asks for where it is.
     pub(crate) terms: Terms,
+    /// What it asks for of the node that it was sent to.
+    pub(crate) asked: Asked,
     /// Where it waits for a slot.
     pub(crate) place: Option<Place>,
     /// What is left where it was sent, as the answer that is on its way says.

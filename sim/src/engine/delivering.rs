@@ -1,6 +1,8 @@
 //! A call on its way: decided at its origin, sent to a neighbour, and answered from there.
 
+use dfaas_protocol::Time;
 use dfaas_protocol::delivery::MAX_ATTEMPTS;
+use dfaas_protocol::policy::Terms;
 
 use crate::policy::Policy;
 
@@ -36,7 +38,10 @@ impl World<'_> {
             *self.calls.way_mut(id) = way;
         }
         match step {
-            Step::Run => self.start(id),
+            Step::Run => {
+                in_time(&way.terms, now);
+                self.start(id);
+            }
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Forward(to) => self.forward(id, to as usize),
@@ -67,13 +72,17 @@ impl World<'_> {
         );
         call.before = to as u32;
         call.since = self.now;
-        self.calls.way_mut(id).sent_at = self.now;
+        let link = self.link(origin, to);
+        let now = self.clocks.shows(origin, self.now);
+        let way = self.calls.way_mut(id);
+        way.asked = way.delivery.tried().terms().asked(now, link.delay);
+        way.sent_at = self.now;
         let call = &mut self.calls[id];
         call.at = to as u32;
         call.at_boot = self.nodes[to].boot;
         self.ledger.forward(origin, self.now);
         let bytes = HEAD_BYTES + self.experiment.functions[usize::from(call.function)].body_bytes;
-        let arrives = self.cross(origin, to, bytes);
+        let arrives = self.wires.cross(self.experiment, link, bytes, self.now);
         if !self.wires.joins(origin, to) {
             let at = self.clocks.after(origin, self.now, CONNECT);
             self.calendar.schedule(at, Event::Unreached { call: id });
@@ -97,9 +106,12 @@ impl World<'_> {
         }
         call.at_boot = node.boot;
         let way = self.calls.way_mut(id);
-        way.terms = node.terms(function, way.delivery.tried().terms(), now);
+        way.terms = node.terms(function, way.asked, now);
         match node.admit(self.experiment, function, origin, &way.terms, now) {
-            Step::Run => self.start(id),
+            Step::Run => {
+                in_time(&way.terms, now);
+                self.start(id);
+            }
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Refuse(why) => self.answer(id, why.into()),
@@ -176,4 +188,9 @@ impl World<'_> {
             origin.inform(function, place, headroom);
         }
     }
+}
+
+/// A call is not begun whose answer is of no use any more.
+pub(super) fn in_time(terms: &Terms, now: Time) {
+    assert!(!terms.are_over(now), "a call begins before its deadline");
 }

@@ -39,6 +39,12 @@ impl World<'_> {
                 self.losses[*node] = if begins { *share } else { 0.0 };
             }
             Trouble::Lie(node) => self.nodes[*node].lies = begins,
+            Trouble::Cordon(node) => {
+                self.nodes[*node].cordoned = begins;
+                if self.nodes[*node].up {
+                    self.offer(*node)?;
+                }
+            }
         }
         Ok(())
     }
@@ -64,7 +70,7 @@ impl World<'_> {
         if before.up {
             return Ok(());
         }
-        let (boot, lies) = (before.boot + 1, before.lies);
+        let (boot, lies, cordoned) = (before.boot + 1, before.lies, before.cordoned);
         let mut node = Node::new(
             self.experiment,
             index,
@@ -74,6 +80,7 @@ impl World<'_> {
             self.clocks.shows(index, self.now),
         );
         node.lies = lies;
+        node.cordoned = cordoned;
         self.nodes[index] = node;
         self.offer(index)?;
         let next = self.clocks.after(index, self.now, self.period);

@@ -27,25 +27,29 @@ pub(crate) enum Next {
 /// Calls that wait, each with its function.
 pub(super) type Waiting = Queue<(u16, CallId)>;
 
+/// What nearly every call reads or changes is in the first line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Local {
     pub(super) gate: Arc<Gate>,
     policy: Arc<Policy>,
+    /// The time that 95 % of calls keep to.
+    pub(super) tail: Tail,
+    /// Calls that clients brought.
+    pub(super) brought: u64,
+    /// Sum and number of the service times since the last tick.
+    pub(super) services: (Duration, u32),
     /// Whether calls of neighbours are taken.
     pub(super) is_offered: bool,
     /// Those who wait, where they do not wait together with those of the node's other functions.
     pub(super) waiting: Waiting,
-    /// When the next token comes that somebody waits for.
-    pub(super) token_at: Option<Time>,
-    pub(super) from_clients: Counter,
-    /// Calls run for each neighbour, by its place among the links of this node.
-    pub(super) for_peers: Vec<Counter>,
-    /// Sum and number of the service times since the last tick.
-    pub(super) services: (Duration, u32),
     /// Mean time of a call, once one has been measured.
     pub(super) service: Option<Duration>,
-    /// The time that 95 % of calls keep to.
-    pub(super) tail: Tail,
+    /// When the next token comes that somebody waits for.
+    pub(super) token_at: Option<Time>,
+    /// Calls run for each neighbour, by its place among the links of this node.
+    pub(super) for_peers: Vec<Counter>,
+    pub(super) from_clients: RateMeter,
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +92,8 @@ impl Local {
             policy,
             waiting: Queue::new(),
             token_at: None,
-            from_clients: Counter::new(now),
+            brought: 0,
+            from_clients: RateMeter::new(0, now),
             for_peers: vec![Counter::new(now); peers],
             services: (Duration::ZERO, 0),
             service: None,
@@ -98,7 +103,7 @@ impl Local {
 
     /// Reads it.
     pub(super) fn glance(&self) -> u64 {
-        self.from_clients.count + u64::from(self.services.1) + u64::from(self.waiting.is_empty())
+        self.brought + u64::from(self.services.1) + u64::from(self.waiting.is_empty())
     }
 
     /// The terms of a call that comes now.

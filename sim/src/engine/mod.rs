@@ -28,8 +28,8 @@ use rand::RngExt;
 
 use crate::policy::Policy;
 use crate::report::{Ledger, Report};
-use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
+use crate::scenario::{Experiment, Link};
 
 use ahead::Visit;
 pub use arrivals::Brings;
@@ -214,7 +214,10 @@ impl<'a> World<'a> {
         if !node.up {
             return self.ledger.refuse(origin, NODE_DOWN, self.now);
         }
-        let terms = node.take_in(function, self.clocks.shows(origin, self.now));
+        let now = self.clocks.shows(origin, self.now);
+        let mut terms = node.take_in(function, now);
+        let deadline = self.experiment.functions[function].deadline;
+        terms.deadline = deadline.map(|within| now + within);
         let call = self.calls.put(Call {
             arrived: self.now,
             since: self.now,
@@ -249,11 +252,16 @@ impl<'a> World<'a> {
         self.ledger.lose(call.origin as usize, self.now);
     }
 
-    /// When something is at the other end. Only neighbours are known to a node, so there is a link.
+    /// When something is at the other end.
     fn cross(&mut self, from: usize, to: usize, bytes: u32) -> Time {
-        let link = self.experiment.links.between(from, to);
-        let link = link.expect("calls and messages go to neighbours only, over their link");
+        let link = self.link(from, to);
         self.wires.cross(self.experiment, link, bytes, self.now)
+    }
+
+    /// The link from one node to another. Only neighbours are known to a node, so there is one.
+    fn link(&self, from: usize, to: usize) -> Link {
+        let link = self.experiment.links.between(from, to);
+        link.expect("calls and messages go to neighbours only, over their link")
     }
 }
 

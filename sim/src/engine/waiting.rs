@@ -1,5 +1,6 @@
 //! Calls that wait for a slot or a token, and who is next.
 
+use super::delivering::in_time;
 use super::event::{CallId, Came, Event};
 use super::local::Next;
 use super::{JUST_AFTER, World};
@@ -91,6 +92,7 @@ impl World<'_> {
                 Next::Nobody => return false,
                 Next::Drop(call) => self.drop_from_queue(call),
                 Next::Start(call) => {
+                    in_time(&self.calls.way(call).terms, now);
                     self.calls[call].wait = 0;
                     self.ledger.waited(self.now.since(self.calls[call].since));
                     self.start(call);

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use super::Escaped;
-use super::scale::Scale;
+use super::scale::{End, Room, Scale};
 
-const WIDTH: f64 = 720.0;
 const ROW: f64 = 20.0;
-const RIGHT: f64 = 640.0;
+/// Left free on the right, for the value as it is written.
+const MARGIN: f64 = 80.0;
 /// Width of a character of a name, about.
 const CHARACTER: f64 = 7.0;
 
@@ -28,19 +28,21 @@ pub(super) enum Mark {
     Dot,
 }
 
-/// A row for each value, from zero to the largest, or to what the axis reaches at least.
-pub(super) fn figure(title: &str, mark: Mark, values: &[Value], at_least: f64) -> String {
+/// A row for each value, from zero on.
+pub(super) fn figure(title: &str, mark: Mark, values: &[Value], room: Room, end: End) -> String {
+    let width = room.width();
+    let right = width - MARGIN;
     let longest = values.iter().map(|value| value.name.chars().count()).max();
     let left = (longest.unwrap_or(0) as f64 * CHARACTER + 10.0).min(240.0);
     let highest = values
         .iter()
         .map(|value| value.value + value.width.unwrap_or(0.0))
-        .fold(at_least, f64::max);
-    let scale = Scale::reaching(highest, 4.0);
+        .fold(0.0, f64::max);
+    let scale = Scale::reaching(end.of(highest), 4.0);
     let bottom = values.len() as f64 * ROW + 4.0;
     let mut drawn = String::new();
     for (value, name) in scale.names() {
-        let x = scale.place(value, left, RIGHT);
+        let x = scale.place(value, left, right);
         let _ = writeln!(
             drawn,
             "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{bottom:.1}\"/>\
@@ -50,7 +52,7 @@ pub(super) fn figure(title: &str, mark: Mark, values: &[Value], at_least: f64) -
     }
     for (row, value) in values.iter().enumerate() {
         let y = row as f64 * ROW + ROW / 2.0;
-        let x = scale.place(value.value, left, RIGHT);
+        let x = scale.place(value.value, left, right);
         let name = Escaped(&value.name);
         let _ = write!(
             drawn,
@@ -67,29 +69,29 @@ pub(super) fn figure(title: &str, mark: Mark, values: &[Value], at_least: f64) -
                 y - 6.0,
                 (x - left).max(0.5),
             ),
-            (Mark::Dot, width) => {
-                let width = width.unwrap_or(0.0);
-                let (from, to) = (value.value - width, value.value + width);
+            (Mark::Dot, reach) => {
+                let reach = reach.unwrap_or(0.0);
+                let (from, to) = (value.value - reach, value.value + reach);
                 write!(
                     drawn,
                     "<line class=\"reach\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
                      <circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>",
-                    scale.place(from, left, RIGHT),
-                    scale.place(to, left, RIGHT),
+                    scale.place(from, left, right),
+                    scale.place(to, left, right),
                 )
             }
         };
         let _ = writeln!(
             drawn,
             "<text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
-            RIGHT + 8.0,
+            right + 8.0,
             y + 4.0,
             value.text,
         );
     }
     format!(
         "<figure>\n<figcaption>{title}</figcaption>\n\
-         <svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{title}\">\n{drawn}</svg>\n\
+         <svg viewBox=\"0 0 {width} {:.0}\" role=\"img\" aria-label=\"{title}\">\n{drawn}</svg>\n\
          </figure>\n",
         bottom + 20.0,
     )

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::scale::Scale;
+use super::scale::{Room, Scale};
 
-const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 700.0;
+/// Left free on the right, for half of the last time.
+const MARGIN: f64 = 20.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 214.0;
 
@@ -27,12 +27,15 @@ pub(super) struct Chart<'a> {
     /// Where the axis of time ends, in seconds.
     pub(super) until: f64,
     pub(super) lines: Vec<Line>,
+    pub(super) room: Room,
     /// What the upright axis reaches at least, so that charts beside each other have the same.
     pub(super) at_least: f64,
 }
 
 impl Chart<'_> {
     pub(super) fn figure(&self) -> String {
+        let width = self.room.width();
+        let right = width - MARGIN;
         let mut drawn = String::new();
         let highest = self.lines.iter().flat_map(|line| &line.values);
         let upright = Scale::reaching(highest.copied().fold(self.at_least, f64::max), 4.0);
@@ -40,7 +43,7 @@ impl Chart<'_> {
             let y = upright.place(value, BOTTOM, TOP);
             let _ = writeln!(
                 drawn,
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
                 LEFT - 6.0,
                 y + 4.0,
@@ -48,7 +51,7 @@ impl Chart<'_> {
         }
         // The axis of time ends where the run does, on no round number.
         let flat = Scale::reaching(self.until, 6.0);
-        let across = |seconds: f64| LEFT + (RIGHT - LEFT) * (seconds / self.until).clamp(0.0, 1.0);
+        let across = |seconds: f64| LEFT + (right - LEFT) * (seconds / self.until).clamp(0.0, 1.0);
         for (seconds, name) in flat.names().filter(|(seconds, _)| *seconds <= self.until) {
             let _ = writeln!(
                 drawn,
@@ -85,7 +88,7 @@ impl Chart<'_> {
             .collect();
         format!(
             "<figure>\n<figcaption>{title}{legend}</figcaption>\n\
-             <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title} over time\">\n\
+             <svg viewBox=\"0 0 {width} {HEIGHT}\" role=\"img\" aria-label=\"{title} over time\">\n\
              {drawn}</svg>\n</figure>\n"
         )
     }

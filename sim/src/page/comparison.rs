@@ -6,6 +6,7 @@ use crate::compare::{Comparison, Means, Row};
 
 use super::bars::{self, Mark, Value};
 use super::intervals::{self, Reach};
+use super::scale::{End, Room};
 use super::{About, page, table};
 
 /// A figure of the table: its name, how to get it, what to multiply it with, digits, and unit.
@@ -45,16 +46,20 @@ pub fn of_comparison(comparison: &Comparison, about: About<'_>) -> String {
     );
     sections += "<p><small>The bound is the maximum flow over one hop, without chance; the dispatcher has the rule of \
                  headroom and sees what is left at every candidate without delay.</small></p>\n";
-    for (title, figure, at_least) in [
-        ("Served of what was offered, in percent", FIGURES[0], 100.0),
+    for (title, figure, end) in [
+        (
+            "Served of what was offered, in percent",
+            FIGURES[0],
+            End::Hundred,
+        ),
         (
             "What 99 % of answers keep to, in milliseconds",
             FIGURES[6],
-            0.0,
+            End::AtLeast(0.0),
         ),
-        ("Forwards a call", FIGURES[7], 0.0),
+        ("Forwards a call", FIGURES[7], End::AtLeast(0.0)),
     ] {
-        sections += &dots(comparison, title, figure, at_least);
+        sections += &dots(comparison, title, figure, end);
     }
     if let Some(first) = comparison.first.first() {
         let _ = writeln!(sections, "<h2>Over time, seed {}</h2>", first.seed);
@@ -65,8 +70,8 @@ pub fn of_comparison(comparison: &Comparison, about: About<'_>) -> String {
             sections,
             "<h3>{}</h3>\n<div class=\"pair\">\n{}{}</div>",
             report.strategy,
-            intervals::calls(report, reach),
-            intervals::latency(report, reach),
+            intervals::calls(report, Room::Half, reach),
+            intervals::latency(report, Room::Half, reach),
         );
     }
     page(
@@ -81,13 +86,13 @@ fn cells(row: &Row) -> Vec<String> {
         let width = row.ci95.as_ref().map_or_else(String::new, |widths| {
             format!(" <small>±{:.digits$}</small>", of(widths) * scale)
         });
-        format!("{:.digits$}{width}{unit}", of(&row.means) * scale)
+        format!("{:.digits$}{unit}{width}", of(&row.means) * scale)
     };
     let name = std::iter::once(row.strategy.to_string());
     name.chain(FIGURES.iter().map(cell)).collect()
 }
 
-fn dots(comparison: &Comparison, title: &str, figure: Figure, at_least: f64) -> String {
+fn dots(comparison: &Comparison, title: &str, figure: Figure, end: End) -> String {
     let (_, of, scale, digits, unit) = figure;
     let values = comparison.rows.iter().map(|row| Value {
         name: row.strategy.to_string(),
@@ -95,5 +100,11 @@ fn dots(comparison: &Comparison, title: &str, figure: Figure, at_least: f64) -> 
         width: row.ci95.as_ref().map(|widths| of(widths) * scale),
         text: format!("{:.digits$}{unit}", of(&row.means) * scale),
     });
-    bars::figure(title, Mark::Dot, &values.collect::<Vec<_>>(), at_least)
+    bars::figure(
+        title,
+        Mark::Dot,
+        &values.collect::<Vec<_>>(),
+        Room::Whole,
+        end,
+    )
 }

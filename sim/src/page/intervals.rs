@@ -3,6 +3,7 @@
 use crate::report::{Interval, Report};
 
 use super::chart::{Chart, Line};
+use super::scale::Room;
 
 /// What the upright axes reach at least: the largest of the runs that stand beside each other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,7 +65,7 @@ impl Reach {
 }
 
 /// Calls a second: what clients brought, and what became of it.
-pub(super) fn calls(report: &Report, reach: Reach) -> String {
+pub(super) fn calls(report: &Report, room: Room, reach: Reach) -> String {
     let times = Times::of(report);
     let line = |name, of| Line {
         name,
@@ -79,11 +80,11 @@ pub(super) fn calls(report: &Report, reach: Reach) -> String {
     if report.totals.lost > 0 {
         lines.push(line("lost", |i| i.lost));
     }
-    chart(report, &times, "Calls a second", lines, reach.calls)
+    chart(report, &times, "Calls a second", lines, (room, reach.calls))
 }
 
 /// How long answers took.
-pub(super) fn latency(report: &Report, reach: Reach) -> String {
+pub(super) fn latency(report: &Report, room: Room, reach: Reach) -> String {
     let times = Times::of(report);
     let line = |name, class, of: fn(&Interval) -> f64| Line {
         name,
@@ -98,9 +99,9 @@ pub(super) fn latency(report: &Report, reach: Reach) -> String {
     chart(
         report,
         &times,
-        "Time to an answer, in milliseconds",
+        "Time to an answer, in ms",
         lines,
-        reach.ms,
+        (room, reach.ms),
     )
 }
 
@@ -116,7 +117,13 @@ pub(super) fn forwards(report: &Report) -> String {
         line("sent to a neighbour", "served", |i| i.forwards),
         line("refused there", "refused", |i| i.peer_refusals),
     ];
-    chart(report, &times, "Forwards a second", lines, 0.0)
+    chart(
+        report,
+        &times,
+        "Forwards a second",
+        lines,
+        (Room::Whole, 0.0),
+    )
 }
 
 fn chart(
@@ -124,7 +131,7 @@ fn chart(
     times: &Times<'_>,
     title: &str,
     lines: Vec<Line>,
-    at_least: f64,
+    (room, at_least): (Room, f64),
 ) -> String {
     if times.middles.len() < 2 {
         return format!(
@@ -136,6 +143,7 @@ fn chart(
         times: &times.middles,
         until: report.seconds,
         lines,
+        room,
         at_least,
     };
     chart.figure()

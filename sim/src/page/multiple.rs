@@ -5,10 +5,10 @@ use std::fmt::Write;
 use super::Escaped;
 use super::scale::Scale;
 
-const WIDTH: f64 = 320.0;
+const WIDTH: f64 = 230.0;
 const HEIGHT: f64 = 190.0;
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 312.0;
+const LEFT: f64 = 40.0;
+const RIGHT: f64 = 226.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 140.0;
 /// Width of a character, about.

@@ -5,6 +5,7 @@ use crate::report::{NodeFigures, Report};
 
 use super::bars::{self, Mark, Value};
 use super::intervals::{self, Reach};
+use super::scale::{End, Room};
 use super::{About, Escaped, page, percent, table};
 
 /// Nodes that are shown at most; of more, those that were served worst.
@@ -15,8 +16,8 @@ pub fn of_run(report: &Report, bounds: &Bounds, about: About<'_>) -> String {
     let sections = [
         tiles(report, bounds),
         "<h2>Over time</h2>\n".to_owned(),
-        intervals::calls(report, Reach::default()),
-        intervals::latency(report, Reach::default()),
+        intervals::calls(report, Room::Whole, Reach::default()),
+        intervals::latency(report, Room::Whole, Reach::default()),
         intervals::forwards(report),
         nodes(report),
         all(report, bounds),
@@ -130,13 +131,15 @@ fn nodes(report: &Report) -> String {
             "Served of what its clients brought, in percent",
             Mark::Bar,
             &served,
-            100.0
+            Room::Half,
+            End::Hundred
         ),
         bars::figure(
             "How much of its slots or cores was busy, in percent",
             Mark::Bar,
             &busy,
-            100.0
+            Room::Half,
+            End::Hundred
         ),
         table(&head, &rows),
     )

@@ -1,5 +1,42 @@
 //! Where values lie on an axis, and which of them are named.
 
+/// How wide a figure is: letters in it are as large as those beside it only where a unit of it is a pixel of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All of the page.
+    Whole,
+    /// One of two beside each other.
+    Half,
+}
+
+impl Room {
+    pub(super) const fn width(self) -> f64 {
+        match self {
+            Room::Whole => 960.0,
+            Room::Half => 472.0,
+        }
+    }
+}
+
+/// What the end of an axis is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    /// A hundred percent, even where the interval of a mean reaches beyond.
+    Hundred,
+    /// What the largest value needs, and this at least.
+    AtLeast(f64),
+}
+
+impl End {
+    /// Where the largest value is that.
+    pub(super) fn of(self, highest: f64) -> f64 {
+        match self {
+            End::Hundred => 100.0,
+            End::AtLeast(least) => highest.max(least),
+        }
+    }
+}
+
 /// An axis from zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {

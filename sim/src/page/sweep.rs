@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::sweep::{Grid, Outcome, Row};
 
 use super::multiple::{self, Point};
+use super::scale::End;
 use super::{About, Escaped, page, table};
 
 /// A figure: what it is and in what it is counted, how to get it, and its digits and unit.
@@ -121,7 +122,7 @@ impl Figure {
         let (digits, unit) = (self.digits, self.unit);
         match self.of(rows, strategy) {
             Some((mean, Some(width))) => {
-                format!("{mean:.digits$} <small>±{width:.digits$}</small>{unit}")
+                format!("{mean:.digits$}{unit} <small>±{width:.digits$}</small>")
             }
             Some((mean, None)) => format!("{mean:.digits$}{unit}"),
             None => String::new(),
@@ -151,7 +152,11 @@ impl Figure {
             .collect();
         let ends = all.iter().flat_map(|(_, points)| points);
         let highest = ends.map(|point| point.mean + point.width.unwrap_or(0.0));
-        let highest = highest.fold(0.0, f64::max);
+        let end = match unit {
+            " %" => End::Hundred,
+            _ => End::AtLeast(0.0),
+        };
+        let highest = end.of(highest.fold(0.0, f64::max));
         let charts = all
             .iter()
             .map(|(name, points)| multiple::figure(name, self.title, key, points, highest));

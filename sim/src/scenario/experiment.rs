@@ -66,6 +66,8 @@ pub struct Function {
     pub service: Service,
     /// What it costs to wake it up; it never sleeps if there is nothing.
     pub cold: Option<Cold>,
+    /// How long after it came the answer to a call is of use, if its clients say so.
+    pub deadline: Option<Duration>,
     /// Bytes of a request's body.
     pub body_bytes: u32,
     /// Bytes of an answer's body.
@@ -324,4 +326,6 @@ pub enum Trouble {
     LoseMessages(usize, f64),
     /// The node says that all its capacity is free.
     Lie(usize),
+    /// The node takes no calls of its neighbours.
+    Cordon(usize),
 }

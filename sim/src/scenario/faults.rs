@@ -41,6 +41,7 @@ pub(super) fn expand(
                 each(nodes, &|node| Trouble::LoseMessages(node, *share));
             }
             Fault::Lie { nodes } => each(named.some(nodes)?, &Trouble::Lie),
+            Fault::Cordon { nodes } => each(named.some(nodes)?, &Trouble::Cordon),
             Fault::Partition { nodes } => {
                 let mut side = named.some(nodes)?;
                 side.sort_unstable();

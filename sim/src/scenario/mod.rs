@@ -89,6 +89,7 @@ shipped![
     "lab-far-cloud",
     "lab-full",
     "lab-hot-spot",
+    "lab-ills",
     "lab-line",
     "lab-restart",
     "one-step",

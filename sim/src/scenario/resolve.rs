@@ -104,6 +104,9 @@ impl Scenario {
                 start: Duration::from_secs_f64(cold.start_ms / 1e3),
                 after_idle: Duration::from_secs_f64(cold.after_idle_s),
             }),
+            deadline: section
+                .deadline_ms
+                .map(|ms| Duration::from_secs_f64(ms / 1e3)),
             body_bytes: section.body_bytes,
             answer_bytes: section.answer_bytes,
         })

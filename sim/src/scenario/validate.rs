@@ -138,6 +138,12 @@ fn check_function(function: &FunctionSection) -> Checked {
             format!("function {name:?} takes from 0.001 milliseconds to an hour"),
         )
     };
+    if let Some(deadline) = function.deadline_ms {
+        rule(
+            (0.0..=LONGEST_MS).contains(&deadline),
+            format!("the deadline_ms of function {name:?} is from 0 to {LONGEST_MS}"),
+        )?;
+    }
     if let Some(cold) = function.cold {
         rule(
             (0.0..=LONGEST_MS).contains(&cold.start_ms),
@@ -386,6 +392,9 @@ fn check_fault(fault: &FaultSection) -> Checked {
             "the factor of a slow node is from 0.01 to 10000",
         ),
         Fault::LoseMessages { share: part, .. } => share(*part, "the share of lost messages"),
-        Fault::Crash { .. } | Fault::Partition { .. } | Fault::Lie { .. } => Ok(()),
+        Fault::Crash { .. }
+        | Fault::Partition { .. }
+        | Fault::Lie { .. }
+        | Fault::Cordon { .. } => Ok(()),
     }
 }

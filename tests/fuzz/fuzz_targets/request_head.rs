@@ -57,6 +57,7 @@ fn start() -> Node {
     let options = RunOptions {
         ready_file: Some(ready_file.clone()),
         stop_with_stdin: false,
+        lab_orders: false,
     };
     std::thread::spawn(move || {
         let ended = dfaas_agent::node::run(config, options);

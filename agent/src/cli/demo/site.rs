@@ -41,7 +41,7 @@ impl Site {
             slots,
             service,
             hot: bootstrap.is_none(),
-            agent: AgentProcess::start(directory, &config, limit).await?,
+            agent: AgentProcess::start(directory, &config, &[], limit).await?,
         })
     }
 

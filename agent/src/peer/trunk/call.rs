@@ -59,7 +59,7 @@ async fn serve(calls: &Calls, number: u32, ticket: &Ticket, asked: Asked, reques
     };
     let headroom = || {
         let gate = served.route.here.as_ref()?;
-        Some(gate.headroom(shared.clock.now()))
+        Some(shared.says(gate))
     };
     let now = Instant::now();
     let mut explained = calls.context.explain(Begun {

@@ -24,21 +24,27 @@ const ROUNDS: u64 = 4096;
 /// The runtime's timers count whole milliseconds and round up, so they are late by half of one on average.
 const LATE: Duration = Duration::from_micros(500);
 
-/// Runs a function on a request. What it holds is given back when the future or the answer is dropped.
+/// Runs a function on a request, so many `times` slower than configured. What it holds is given back when the future or the
+/// answer is dropped.
 pub(super) async fn run(
     function: &Function,
     request: Request<Incoming>,
     slot: Slot,
+    times: f64,
 ) -> Response<Answer> {
     let begin = Instant::now();
     let (head, body) = request.into_parts();
     let result = match &function.builtin {
         Builtin::Echo => echo(&head, body, slot).await,
-        Builtin::Sleep(time) => sleep(&head, body, *time).await.map(|r| holding(r, slot)),
-        Builtin::Serve(times) => serve(&head, body, times, function)
+        Builtin::Sleep(time) => sleep(&head, body, *time, times)
             .await
             .map(|r| holding(r, slot)),
-        Builtin::Burn(time) => burn(&head, body, *time).await.map(|r| holding(r, slot)),
+        Builtin::Serve(service) => serve(&head, body, (service, times), function)
+            .await
+            .map(|r| holding(r, slot)),
+        Builtin::Burn(time) => burn(&head, body, *time, times)
+            .await
+            .map(|r| holding(r, slot)),
         Builtin::Hash => hash(body).await.map(|r| holding(r, slot)),
     };
     let mut response = result.unwrap_or_else(|error| {
@@ -71,8 +77,13 @@ async fn echo(head: &Parts, mut body: Incoming, slot: Slot) -> hyper::Result<Res
     Ok(response)
 }
 
-async fn sleep(head: &Parts, body: Incoming, time: Duration) -> hyper::Result<Response<Answer>> {
-    let Ok(time) = work(head, time) else {
+async fn sleep(
+    head: &Parts,
+    body: Incoming,
+    time: Duration,
+    times: f64,
+) -> hyper::Result<Response<Answer>> {
+    let Ok(time) = work(head, time, times) else {
         return Ok(unusable_time(body));
     };
     drain(body).await?;
@@ -84,14 +95,14 @@ async fn sleep(head: &Parts, body: Incoming, time: Duration) -> hyper::Result<Re
 async fn serve(
     head: &Parts,
     body: Incoming,
-    times: &ServiceTimes,
+    (service, times): (&ServiceTimes, f64),
     function: &Function,
 ) -> hyper::Result<Response<Answer>> {
     let seconds = match parameter(head.uri.query(), "ms") {
-        None => Some(function.draw(&times.service)),
+        None => Some(function.draw(&service.service)),
         Some(ms) => ms.parse().ok().map(|ms: f64| ms / 1e3),
     };
-    let time = seconds.map(|seconds| Duration::try_from_secs_f64(seconds / times.speed));
+    let time = seconds.map(|seconds| Duration::try_from_secs_f64(seconds * times / service.speed));
     let Some(Ok(time)) = time.filter(|time| time.as_ref().is_ok_and(|t| *t <= MAX_WORK)) else {
         return Ok(unusable_time(body));
     };
@@ -101,8 +112,13 @@ async fn serve(
     Ok(text(StatusCode::OK, served))
 }
 
-async fn burn(head: &Parts, body: Incoming, time: Duration) -> hyper::Result<Response<Answer>> {
-    let Ok(time) = work(head, time) else {
+async fn burn(
+    head: &Parts,
+    body: Incoming,
+    time: Duration,
+    times: f64,
+) -> hyper::Result<Response<Answer>> {
+    let Ok(time) = work(head, time, times) else {
         return Ok(unusable_time(body));
     };
     drain(body).await?;
@@ -146,13 +162,13 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// The time that the query asks for, or the function's own.
-fn work(head: &Parts, own: Duration) -> Result<Duration, UnusableTime> {
-    let Some(ms) = parameter(head.uri.query(), "ms") else {
-        return Ok(own);
+/// The time that the query asks for, or the function's own; so many times longer.
+fn work(head: &Parts, own: Duration, times: f64) -> Result<Duration, UnusableTime> {
+    let asked = match parameter(head.uri.query(), "ms") {
+        None => own,
+        Some(ms) => Duration::from_millis(ms.parse().map_err(|_| UnusableTime)?),
     };
-    ms.parse()
-        .map(Duration::from_millis)
+    Duration::try_from_secs_f64(asked.as_secs_f64() * times)
         .ok()
         .filter(|time| *time <= MAX_WORK)
         .ok_or(UnusableTime)

@@ -1,5 +1,6 @@
 //! The gateway of the embedded platform: which path leads where.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
@@ -10,6 +11,7 @@ use super::answer::{Answer, text};
 use super::function::Functions;
 use super::request::discard;
 use super::{builtin, system};
+use crate::platform::Pace;
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
@@ -24,13 +26,15 @@ const METHODS: &str = "POST, PUT, PATCH, DELETE, GET, OPTIONS, HEAD";
 #[derive(Debug)]
 pub(super) struct Router {
     functions: Functions,
+    pace: Arc<Pace>,
     started: SystemTime,
 }
 
 impl Router {
-    pub(super) fn new(functions: Functions) -> Router {
+    pub(super) fn new(functions: Functions, pace: Arc<Pace>) -> Router {
         Router {
             functions,
+            pace,
             started: SystemTime::now(),
         }
     }
@@ -93,7 +97,7 @@ impl Router {
             response.headers_mut().insert(INTERNAL, middleware);
             return response;
         };
-        builtin::run(function, request, slot).await
+        builtin::run(function, request, slot, self.pace.times()).await
     }
 }
 

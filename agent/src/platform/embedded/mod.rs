@@ -29,7 +29,7 @@ use tracing::{debug, warn};
 
 use self::function::Functions;
 use self::gateway::Router;
-use super::{DeployedFunction, Gateway, Platform, PlatformError};
+use super::{DeployedFunction, Gateway, Pace, Platform, PlatformError};
 use crate::config::EmbeddedConfig;
 
 /// How long a client may take for a request's head, and so also how long an idle connection is kept; as faasd has it.
@@ -49,13 +49,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the gateway on the runtime that this is called in.
+    /// Opens the gateway on the runtime that this is called in. Its functions run at that pace.
     ///
     /// # Errors
     /// If a function cannot be deployed, the address cannot be had, or there is no tokio runtime.
-    pub fn start(config: &EmbeddedConfig) -> Result<Embedded, PlatformError> {
+    pub fn start(config: &EmbeddedConfig, pace: Arc<Pace>) -> Result<Embedded, PlatformError> {
         let runtime = Handle::try_current()?;
-        let router = Arc::new(Router::new(Functions::deploy(&config.functions)?));
+        let router = Arc::new(Router::new(Functions::deploy(&config.functions)?, pace));
         let (listener, address) =
             listen(config.listen).map_err(|source| PlatformError::Listen {
                 address: config.listen,

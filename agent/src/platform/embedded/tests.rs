@@ -1,6 +1,7 @@
 //! The embedded platform through real sockets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,10 +31,11 @@ fn function(name: &str, builtin: Builtin, concurrency: u32) -> EmbeddedFunction 
 }
 
 fn start(functions: Vec<EmbeddedFunction>) -> Result<Embedded, PlatformError> {
-    Embedded::start(&EmbeddedConfig {
+    let config = EmbeddedConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         functions,
-    })
+    };
+    Embedded::start(&config, Arc::default())
 }
 
 async fn started(functions: Vec<EmbeddedFunction>) -> (Embedded, Client) {
@@ -486,6 +488,6 @@ async fn an_address_in_use_is_an_error() {
     let (platform, _client) = started(Vec::new()).await;
     let listen = platform.gateway().authority.parse().unwrap();
     let functions = Vec::new();
-    let error = Embedded::start(&EmbeddedConfig { listen, functions }).unwrap_err();
+    let error = Embedded::start(&EmbeddedConfig { listen, functions }, Arc::default()).unwrap_err();
     assert!(matches!(error, PlatformError::Listen { .. }), "{error}");
 }

@@ -91,11 +91,11 @@ async fn the_embedded_platform_looks_the_same_from_outside() {
         concurrency: Slots::new(3).unwrap(),
         labels: BTreeMap::from([("dfaas.concurrency".to_owned(), "3".to_owned())]),
     };
-    let embedded = Embedded::start(&EmbeddedConfig {
+    let config = EmbeddedConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         functions: vec![function("foo"), function("bar"), function("foo.team")],
-    })
-    .unwrap();
+    };
+    let embedded = Embedded::start(&config, Arc::default()).unwrap();
     let mut caller = Client::connect(&embedded.gateway().authority).await;
     caller.post("/function/foo.team", "x").await;
 

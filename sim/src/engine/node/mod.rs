@@ -1,22 +1,21 @@
 //! A node: the parts of the protocol that an agent holds. All that is said to the protocol crate is said here.
 
+mod control;
 mod glance;
 mod waiting;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::neighbours::{Heard, Neighbours, Promise, Remote};
+use dfaas_protocol::neighbours::{Neighbours, Promise, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
-use dfaas_protocol::offer::{FunctionOffer, Offer, PeerEndpoint, Period, ServiceTime};
-use dfaas_protocol::policy::Terms;
+use dfaas_protocol::offer::Period;
+use dfaas_protocol::policy::{Asked, Terms};
 use dfaas_protocol::route::Route;
-use dfaas_protocol::strategy::{CostSettings, Observation, Plan, Seen, Settings, Strategy, Told};
-use dfaas_protocol::wire::{self, Message, WireError};
-use dfaas_protocol::{FunctionName, Headroom, Health, HealthState, NodeId, NodeLabels, Time};
+use dfaas_protocol::strategy::{CostSettings, Seen, Settings, Strategy};
+use dfaas_protocol::{Headroom, Health, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
 
 use crate::policy::Policy;
@@ -26,11 +25,6 @@ use crate::scenario::random::Stream;
 use super::event::{CallId, Came};
 use super::local::{Local, Waiting};
 
-/// Nobody connects to it, but an offer names an address.
-const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PORT: u16 = 31601;
-/// How much of a new mean service time enters the estimate, as in the agent.
-const SMOOTHING: f64 = 0.3;
 /// What is said of a node that is gone to somebody who sees everything.
 const GONE: Headroom = Headroom {
     free: i32::MIN / 2,
@@ -64,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) up: bool,
     /// Whether it says that all its capacity is free.
     pub(crate) lies: bool,
+    /// Whether it takes no calls of its neighbours.
+    pub(crate) cordoned: bool,
     /// What can be planned with has changed since the last plan.
     stale: bool,
     rng: ChaCha8Rng,
@@ -157,6 +153,7 @@ impl Node {
             up: true,
             boot,
             lies: false,
+            cordoned: false,
             functions,
             together: Waiting::new(),
             seen,
@@ -178,7 +175,7 @@ impl Node {
     pub(crate) fn take_in(&mut self, function: usize, now: Time) -> Terms {
         match &mut self.functions[function] {
             Some(local) => {
-                local.from_clients.count += 1;
+                local.brought += 1;
                 local.terms(now)
             }
             None => Terms::default(),
@@ -227,7 +224,7 @@ impl Node {
         terms: &Terms,
         now: Time,
     ) -> Step {
-        if !self.is_offered(function) {
+        if self.cordoned || !self.is_offered(function) {
             return Step::Refuse(Rejection::Closed);
         }
         self.plan_if_stale(experiment, now);
@@ -252,12 +249,13 @@ impl Node {
         step
     }
 
-    /// The terms of a neighbour's call that comes now: its priority, and the objective of the function.
-    pub(crate) fn terms(&self, function: usize, asked: &Terms, now: Time) -> Terms {
+    /// The terms of a neighbour's call that comes now: what it asks for, and the objective of the function.
+    pub(crate) fn terms(&self, function: usize, asked: Asked, now: Time) -> Terms {
         let own = self.functions[function].as_ref();
         Terms {
             priority: asked.priority,
-            ..own.map_or(*asked, |local| local.terms(now))
+            deadline: asked.within.map(|within| now + within),
+            start_by: own.and_then(|local| local.terms(now).start_by),
         }
     }
 
@@ -354,174 +352,9 @@ impl Node {
         }
     }
 
-    /// The neighbours that are not healthy.
-    pub(crate) fn unwell(&self) -> Vec<usize> {
-        self.neighbours
-            .iter()
-            .filter(|neighbour| neighbour.health.state() != HealthState::Healthy)
-            .map(|neighbour| index_of(&neighbour.node))
-            .collect()
-    }
-
-    /// A neighbour was checked.
-    pub(crate) fn checked(&self, node: usize, passed: bool, now: Time) {
-        if let Some(neighbour) = self.neighbours.get(id_of(node)) {
-            if passed {
-                neighbour.health.check_passed(now);
-            } else {
-                neighbour.health.check_failed(now);
-            }
-        }
-    }
-
-    /// What this node offers now.
-    pub(crate) fn offer(&mut self, now: Time) -> Result<Vec<u8>, WireError> {
-        self.sequence += 1;
-        let locals = self.functions.iter().flatten();
-        let mut functions: Vec<FunctionOffer> = locals
-            .zip(&self.seen)
-            .filter(|(local, _)| local.is_offered)
-            .map(|(_, seen)| {
-                let mut headroom = seen.gate.headroom(now);
-                if self.lies {
-                    headroom.free = headroom.size as i32;
-                }
-                FunctionOffer {
-                    function: seen.function.clone(),
-                    capacity: seen.gate.offered(),
-                    headroom,
-                    queue: seen.gate.queue(),
-                    service: seen.service.map(ServiceTime::from_duration),
-                }
-            })
-            .collect();
-        functions.sort_by(|a, b| a.function.cmp(&b.function));
-        wire::encode(&Message::Offer(Offer {
-            boot: u64::from(self.boot),
-            sequence: self.sequence,
-            peer_endpoint: PeerEndpoint {
-                host: None,
-                port: PORT,
-            },
-            period: self.period,
-            labels: self.labels.clone(),
-            cordoned: false,
-            functions,
-        }))
-    }
-
-    /// Measures the period that ended, plans, and returns what to tell, by the neighbour's index.
-    pub(crate) fn tick(
-        &mut self,
-        experiment: &Experiment,
-        now: Time,
-    ) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
-        let peers = experiment.links.neighbours(self.index as usize);
-        let seconds = now.since(self.measured).as_secs_f64().max(1e-3);
-        self.measured = now;
-        let locals = self.functions.iter_mut().flatten();
-        for (local, seen) in locals.zip(&mut self.seen) {
-            seen.from_clients = local.from_clients.rate(now);
-            let counters = peers.iter().zip(&mut local.for_peers);
-            seen.for_peers = counters
-                .map(|(peer, counter)| (*peer, counter.rate(now)))
-                .filter(|(_, rate)| *rate > 0.0)
-                .map(|(peer, rate)| (id_of(peer as usize), rate))
-                .collect();
-            let (sum, count) = std::mem::take(&mut local.services);
-            seen.run = f64::from(count) / seconds;
-            if count > 0 {
-                let mean = (sum / count).as_secs_f64();
-                let known = seen.service.map_or(mean, |known| known.as_secs_f64());
-                let smoothed = known + SMOOTHING * (mean - known);
-                seen.service = Some(Duration::from_secs_f64(smoothed));
-                local.service = seen.service;
-            }
-        }
-        let told = self.plan(experiment, now);
-        let messages = told.messages().into_iter();
-        messages
-            .map(|(peer, message)| Ok((index_of(&peer), wire::encode(&message)?)))
-            .collect()
-    }
-
-    /// Looks after the neighbours, and returns what to ask some of them, by the neighbour's index.
-    pub(crate) fn watch(&mut self, now: Time) -> Result<Vec<(usize, Vec<u8>)>, WireError> {
-        let watched = self.neighbours.watch(now, &mut self.rng);
-        self.stale |= !watched.expired.is_empty();
-        let questions = watched.questions.into_iter();
-        questions
-            .map(|question| {
-                let message = wire::encode(&Message::Question(question.about))?;
-                Ok((index_of(&question.ask), message))
-            })
-            .collect()
-    }
-
-    /// A control message arrived. What changes the plan is planned with before the next decision, with what was measured
-    /// up to the last tick. Returns what it is answered with.
-    pub(crate) fn hear(
-        &mut self,
-        experiment: &Experiment,
-        from: usize,
-        message: Message,
-        now: Time,
-    ) -> Result<Option<Vec<u8>>, WireError> {
-        let node = id_of(from);
-        let heard = match message {
-            Message::Offer(offer) => self.neighbours.hear_offer(node, ADDRESS, offer, now),
-            Message::Grants(grants) => self.neighbours.hear_grants(node, grants, now),
-            Message::Margin(margin) => self.neighbours.hear_margin(node, margin, now),
-            Message::Prices(prices) => self.neighbours.hear_prices(node, prices, now),
-            Message::Bids(bids) => self.neighbours.hear_bids(node, bids, now),
-            Message::Farewell if self.neighbours.farewell(node, now) => Heard::Changed,
-            // The simulator's nodes are all members.
-            Message::Farewell | Message::Members(_) | Message::Revocations(_) => Heard::Stale,
-            Message::Question(about) => {
-                let answer = self.neighbours.is_asked(node, about, now);
-                let answer = answer.map(|seen| wire::encode(&Message::Sighting(seen)));
-                return answer.transpose();
-            }
-            Message::Sighting(seen) => {
-                self.neighbours.is_told(node, seen, now);
-                Heard::Refreshed
-            }
-        };
-        if heard == Heard::Changed {
-            self.stale = true;
-            if let Some(link) = experiment.links.between(self.index as usize, from) {
-                self.neighbours.measure(node, link.delay * 2);
-            }
-        }
-        Ok(None)
-    }
-
     /// Whether calls of neighbours are taken.
     fn is_offered(&self, function: usize) -> bool {
         let local = self.functions[function].as_ref();
         local.is_none_or(|local| local.is_offered)
-    }
-
-    fn plan_if_stale(&mut self, experiment: &Experiment, now: Time) {
-        if self.stale {
-            self.plan(experiment, now);
-        }
-    }
-
-    fn plan(&mut self, experiment: &Experiment, now: Time) -> Told {
-        self.stale = false;
-        let mut seen = Observation::new(now, &self.neighbours, &self.seen);
-        seen.measured = self.measured;
-        let plan: Plan = self.strategy.plan(&seen, &mut self.rng);
-        let mut routes = plan.routes;
-        let mut route_of = |name: &FunctionName| {
-            let place = routes.iter().position(|route| route.function == *name)?;
-            Some(routes.swap_remove(place))
-        };
-        let functions = experiment.functions.iter();
-        self.routes.clear();
-        self.routes
-            .extend(functions.map(|function| route_of(&function.name)));
-        plan.told
     }
 }

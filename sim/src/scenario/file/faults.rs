@@ -47,6 +47,12 @@ pub enum Fault {
         /// The share that is lost.
         share: f64,
     },
+    /// Nodes take no calls of their neighbours, and say so; those of their own clients run and are forwarded as before. It is no fault but
+    /// what operators do before they work on a node.
+    Cordon {
+        /// Which.
+        nodes: Vec<String>,
+    },
     /// Nodes offer, and say in every answer, that all their capacity is free.
     Lie {
         /// Which.

@@ -19,6 +19,9 @@ pub struct FunctionSection {
     /// Its labels, as on the platform: `dfaas.maxrate` or `dfaas.concurrency` go before what the node says.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Milliseconds after which its clients have no use for an answer, as their calls say; left out, they wait for it.
+    #[serde(default)]
+    pub deadline_ms: Option<f64>,
     /// The nodes that have it, by their names or their groups' names; all if it is left out.
     #[serde(default)]
     pub nodes: Option<Vec<String>>,

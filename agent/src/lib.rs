@@ -7,6 +7,8 @@
 //! `joining` is how a node becomes a member. `admin` and `telemetry` show what happens; `config` and `cli` are the
 //! way in. `secret` and `tls` read keys and certificates from files.
 
+#![forbid(unsafe_code)]
+
 pub mod admin;
 mod backoff;
 pub mod cli;

@@ -113,8 +113,16 @@ impl Serialize for FunctionName {
 
 impl<'de> Deserialize<'de> for FunctionName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FunctionName, D::Error> {
+        // What people write may leave the namespace out. Between nodes a name has one form.
+        let is_written_by_people = deserializer.is_human_readable();
         let text = String::deserialize(deserializer)?;
-        FunctionName::parse(&text).map_err(serde::de::Error::custom)
+        let name = FunctionName::parse(&text).map_err(serde::de::Error::custom)?;
+        if is_written_by_people || *name.0 == *text {
+            Ok(name)
+        } else {
+            let why = "a function name between nodes names its namespace";
+            Err(serde::de::Error::custom(why))
+        }
     }
 }
 
@@ -135,6 +143,18 @@ mod tests {
     #[test]
     fn a_prefix_of_a_name_is_another_name() {
         assert_ne!(FunctionName::parse("foo"), FunctionName::parse("foobar"));
+    }
+
+    #[test]
+    fn between_nodes_it_has_one_form() {
+        let read = |text: &str| {
+            let mut bytes = Vec::new();
+            crate::codec::append(&text, &mut bytes).unwrap();
+            crate::codec::read::<FunctionName>(&bytes).ok()
+        };
+        let name = FunctionName::parse("resize").unwrap();
+        assert_eq!(read("resize.openfaas-fn"), Some((name, 0)));
+        assert_eq!(read("resize"), None);
     }
 
     #[test]

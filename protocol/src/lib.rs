@@ -7,6 +7,8 @@
 //! One noun and one verb carry it. The noun is the [`offer`]: what a node will take, per function. The verb is
 //! [`deliver`](delivery): for one call, run it here, wait here, forward it to a neighbour, or refuse it with a reason.
 
+#![forbid(unsafe_code)]
+
 pub mod allowance;
 pub mod capacity;
 pub mod claims;

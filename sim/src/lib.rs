@@ -1,6 +1,8 @@
 //! Drives the protocol crate in virtual time, at the level of single calls: every decision is taken by the code that
 //! the agent runs, every message passes through the wire's encoding, and all randomness comes from one seed.
 
+#![forbid(unsafe_code)]
+
 pub mod bound;
 pub mod compare;
 pub mod engine;

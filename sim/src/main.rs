@@ -1,5 +1,7 @@
 //! `dfaas-sim`: drives the decisions of dfaas in virtual time.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -224,8 +224,11 @@ fn answers_in(mut bytes: &[u8]) -> Result<Vec<u16>, String> {
 }
 
 /// The path of a request that may reach a platform: well-formed to the letter (RFC 9112), for a function that there is, and
-/// without anything that the platform could read differently.
-fn harmless(head: &[u8]) -> Result<String, String> {
+/// without anything that the platform could read differently. `head` is without the empty line.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn harmless(head: &[u8]) -> Result<String, String> {
     let text: String = head.iter().map(|byte| char::from(*byte)).collect();
     let mut lines = text.split("\r\n");
     let line = lines.next().unwrap_or_default();

@@ -4,14 +4,17 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+use super::patient::{self, Patient};
 
 /// Handshakes that run at one time; others wait in the kernel.
 const MOST_HANDSHAKES: usize = 64;
@@ -32,6 +35,8 @@ type Io = Box<dyn Stream>;
 pub struct AdminListener {
     kind: Kind,
     address: String,
+    /// Room for connections.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -61,10 +66,8 @@ impl AdminListener {
     /// # Errors
     /// If the socket has no address.
     pub fn tcp(listener: TcpListener) -> io::Result<AdminListener> {
-        Ok(AdminListener {
-            address: listener.local_addr()?.to_string(),
-            kind: Kind::Tcp(listener),
-        })
+        let address = listener.local_addr()?.to_string();
+        Ok(AdminListener::of(Kind::Tcp(listener), address))
     }
 
     /// Takes connections over TLS. Slow handshakes hold up no other.
@@ -75,10 +78,7 @@ impl AdminListener {
         let address = format!("https://{}", listener.local_addr()?);
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(shake_hands(listener, acceptor, sender));
-        Ok(AdminListener {
-            kind: Kind::Tls(receiver),
-            address,
-        })
+        Ok(AdminListener::of(Kind::Tls(receiver), address))
     }
 
     /// Takes connections of this user's processes at that path. A socket that nobody listens at any more is replaced.
@@ -120,13 +120,20 @@ impl AdminListener {
             let _ = fs::remove_file(&made);
         }
         fs::remove_dir(&own)?;
-        Ok(AdminListener {
-            kind: Kind::Unix {
-                listener: listener?,
-                _file: Socket(path.to_owned()),
-            },
-            address: format!("unix:{}", path.display()),
-        })
+        let kind = Kind::Unix {
+            listener: listener?,
+            _file: Socket(path.to_owned()),
+        };
+        let address = format!("unix:{}", path.display());
+        Ok(AdminListener::of(kind, address))
+    }
+
+    fn of(kind: Kind, address: String) -> AdminListener {
+        AdminListener {
+            kind,
+            address,
+            places: Arc::new(Semaphore::new(patient::MOST)),
+        }
     }
 
     /// As `--admin` takes it.
@@ -140,6 +147,11 @@ impl axum::serve::Listener for AdminListener {
     type Addr = ();
 
     async fn accept(&mut self) -> (Io, ()) {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        // Nobody closes it.
+        let Ok(place) = place else {
+            return std::future::pending().await;
+        };
         loop {
             let taken: io::Result<Io> = match &mut self.kind {
                 Kind::Tcp(listener) => TcpListener::accept(listener)
@@ -155,7 +167,10 @@ impl axum::serve::Listener for AdminListener {
                 },
             };
             match taken {
-                Ok(stream) => return (stream, ()),
+                Ok(stream) => {
+                    let patient = Patient::new(stream, place, patient::QUIET);
+                    return (Box::new(patient), ());
+                }
                 Err(error) => breathe(&error).await,
             }
         }

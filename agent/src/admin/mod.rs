@@ -3,6 +3,7 @@
 pub mod access;
 pub mod api;
 pub mod listen;
+mod patient;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod source;

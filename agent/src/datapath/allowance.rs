@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::{fmt, io};
@@ -17,13 +17,31 @@ use crate::clock::Clock;
 const BURST_S: u32 = 1;
 /// More nodes are not remembered than this, but for those that are connected.
 const MOST: usize = 1024;
+/// The most connections of one neighbour at a time. One that forwards calls opens one for each that is no plain call.
+const MOST_CONNECTIONS: u32 = 1024;
 
 /// The allowances of all neighbours.
 pub struct Allowances {
     rates: Rates,
     clock: Clock,
-    table: Mutex<HashMap<NodeId, Arc<Allowance>>>,
+    table: Mutex<HashMap<NodeId, Arc<Neighbour>>>,
     refused: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Neighbour {
+    allowance: Allowance,
+    connections: AtomicU32,
+}
+
+/// A connection that counts itself out when it is dropped.
+#[derive(Debug)]
+struct Counted(Arc<Neighbour>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
 }
 
 impl fmt::Debug for Allowances {
@@ -43,19 +61,25 @@ impl Allowances {
         }
     }
 
-    /// What is left for a node on a new connection of its own.
-    pub fn connection(self: &Arc<Self>, node: NodeId) -> Metered {
+    /// What is left for a node on a new connection of its own; nothing if it has too many.
+    pub fn connection(self: &Arc<Self>, node: NodeId) -> Option<Metered> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.len() >= MOST {
-            table.retain(|_, allowance| Arc::strong_count(allowance) > 1);
+            table.retain(|_, neighbour| Arc::strong_count(neighbour) > 1);
         }
-        let allowance = table.entry(node);
-        let allowance = allowance.or_insert_with(|| Arc::new(Allowance::new(self.rates, BURST_S)));
-        Metered {
+        let neighbour = table.entry(node).or_insert_with(|| {
+            Arc::new(Neighbour {
+                allowance: Allowance::new(self.rates, BURST_S),
+                connections: AtomicU32::new(0),
+            })
+        });
+        let before = neighbour.connections.fetch_add(1, Relaxed);
+        let connection = Arc::new(Counted(Arc::clone(neighbour)));
+        (before < MOST_CONNECTIONS).then(|| Metered {
             all: Arc::clone(self),
-            allowance: Arc::clone(allowance),
+            connection,
             rest: 0,
-        }
+        })
     }
 
     /// Calls that were refused, as their neighbour brought too many.
@@ -68,14 +92,14 @@ impl Allowances {
 #[derive(Debug)]
 pub struct Metered {
     all: Arc<Allowances>,
-    allowance: Arc<Allowance>,
+    connection: Arc<Counted>,
     rest: u64,
 }
 
 impl Metered {
     /// Takes one call. Returns whether it may be taken; if not it is to be refused.
     pub fn take(&self, now: Time) -> bool {
-        let takes = self.allowance.take(now);
+        let takes = self.connection.0.allowance.take(now);
         if !takes {
             self.all.refused.fetch_add(1, Relaxed);
         }
@@ -85,14 +109,15 @@ impl Metered {
     /// So many bytes came.
     pub fn weigh(&mut self, bytes: usize) {
         let now = self.all.clock.now();
-        self.allowance.weigh(bytes, &mut self.rest, now);
+        let neighbour = &self.connection.0;
+        neighbour.allowance.weigh(bytes, &mut self.rest, now);
     }
 
-    /// The same for another connection of the neighbour, or another part of this one.
+    /// The same for another part of the connection.
     pub fn again(&self) -> Metered {
         Metered {
             all: Arc::clone(&self.all),
-            allowance: Arc::clone(&self.allowance),
+            connection: Arc::clone(&self.connection),
             rest: 0,
         }
     }
@@ -172,11 +197,11 @@ mod tests {
     #[test]
     fn a_neighbour_gets_no_more_by_more_connections() {
         let all = allowances(5, 0);
-        let (a, b) = (all.connection(NODE), all.connection(NODE));
+        let (a, b) = (all.connection(NODE).unwrap(), all.connection(NODE).unwrap());
         let taken = [&a, &b].map(|c| (0..10).filter(|_| c.take(Time::ZERO)).count());
         assert_eq!(taken, [5, 0]);
         assert_eq!(all.refused(), 15);
-        let other = all.connection(NodeId::from_key([8; 32]));
+        let other = all.connection(NodeId::from_key([8; 32])).unwrap();
         assert!(other.take(Time::ZERO));
     }
 
@@ -193,10 +218,24 @@ mod tests {
         assert!(table.len() <= MOST && table.contains_key(&NODE));
     }
 
+    #[test]
+    fn connections_count_while_a_part_of_them_is_there() {
+        let all = allowances(1, 0);
+        let mut there: Vec<_> = (0..MOST_CONNECTIONS)
+            .map(|_| all.connection(NODE).unwrap())
+            .collect();
+        assert!(all.connection(NODE).is_none());
+        assert!(all.connection(NodeId::from_key([8; 32])).is_some());
+        let part = there.pop().map(|last| last.again());
+        assert!(all.connection(NODE).is_none());
+        drop(part);
+        assert!(all.connection(NODE).is_some());
+    }
+
     #[tokio::test]
     async fn what_is_read_is_weighed() {
         let all = allowances(0, 10 * 1024);
-        let metered = all.connection(NODE);
+        let metered = all.connection(NODE).unwrap();
         let (call, bytes) = (metered.again(), vec![0; 100 * 1024]);
         let mut stream = Weighed::new(&bytes[..], metered);
         let now = Time::ZERO;

@@ -24,7 +24,7 @@ use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::turned_away::TurnedAwayCounters;
 
-use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks};
+use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks, Unproved};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Shared {
     pub timeouts: Timeouts,
     /// What neighbours may bring.
     pub allowances: Arc<Allowances>,
+    /// Connections on the peer channel whose other ends are not known yet.
+    pub unproved: Arc<Unproved>,
     /// The identity on the peer channel.
     pub tls: PeerTls,
     /// The office for members, where this node has the authority's key.

@@ -2,7 +2,7 @@
 //! address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,7 @@ use dfaas_protocol::CallRate;
 use dfaas_protocol::estimate::TokenBucket;
 
 use crate::clock::Clock;
+use crate::datapath::party_of;
 
 /// The most clients that are told apart. More at one time are an attack.
 const MAX_CLIENTS: usize = 65_536;
@@ -69,7 +70,7 @@ impl ClientLimits {
 
     fn client(&self, address: IpAddr) -> Option<Arc<Client>> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = client_of(address);
+        let key = party_of(address);
         if let Some(client) = clients.get(&key) {
             return Some(Arc::clone(client));
         }
@@ -109,17 +110,6 @@ impl Drop for Admitted {
         if let Some(client) = &self.client {
             client.connections.fetch_sub(1, Relaxed);
         }
-    }
-}
-
-/// Who is one client: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        v4 => v4,
     }
 }
 

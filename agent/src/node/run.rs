@@ -98,6 +98,7 @@ async fn live(config: Config, options: RunOptions) -> anyhow::Result<()> {
         ),
         timeouts: config.timeouts.clone(),
         allowances: Arc::new(Allowances::new(config.limits.calls, clock)),
+        unproved: Arc::default(),
         tls,
         issuing,
         draining: AtomicBool::new(false),

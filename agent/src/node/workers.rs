@@ -96,9 +96,9 @@ async fn work(
                     front, context, stream, address, stop,
                 ));
             },
-            taken = accept(peer.as_ref()) => if let Some((stream, _)) = usable(taken).await {
-                let context = Rc::clone(&context);
-                connections.spawn_local(peer::serve_connection(context, stream, stopped.clone()));
+            taken = accept(peer.as_ref()) => if let Some((stream, address)) = usable(taken).await {
+                let (context, stop) = (Rc::clone(&context), stopped.clone());
+                connections.spawn_local(peer::serve_connection(context, stream, address, stop));
             },
             Some(ended) = connections.join_next() => report(ended),
             _ = look_over.tick() => {

@@ -21,6 +21,9 @@ const LONGEST_ALONE: Duration = Duration::from_secs(2);
 /// A dial that takes so long is not given up, but another one is made beside it: what the first one sent was lost, if the
 /// network was not there, and it would take long to send it again.
 const STUCK: Duration = Duration::from_secs(2);
+/// A node that does not let us in says so after its handshake, which is over for us by then: only who is still connected after
+/// this time counts as reached.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// The addresses of the list and how far each is.
 pub(super) struct Bootstrap {
@@ -34,6 +37,8 @@ struct Entry {
     named: Option<PeerId>,
     /// The node that answered there last.
     met: Option<PeerId>,
+    /// When it was connected to, until it is seen whether that lasts.
+    connected: Option<Instant>,
     state: State,
     backoff: Backoff,
     attempts: usize,
@@ -73,6 +78,7 @@ impl Bootstrap {
                 address,
                 named,
                 met: None,
+                connected: None,
                 state: if named == Some(us) {
                     State::Ourselves
                 } else {
@@ -98,6 +104,14 @@ impl Bootstrap {
         let mut due = Vec::new();
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let there = entry.named.or(entry.met).is_some_and(|p| connected(&p));
+            match entry.connected {
+                Some(since) if there && now >= since + SETTLED => entry.settled(),
+                Some(_) if !there => {
+                    entry.connected = None;
+                    entry.say_failed("it ended the connection at once; its log says why");
+                }
+                _ => {}
+            }
             match &mut entry.state {
                 State::Waiting { until } if alone && *until > now + LONGEST_ALONE.mul_f64(1.25) => {
                     *until = now + Backoff::new(LONGEST_ALONE, LONGEST_ALONE).pause();
@@ -108,7 +122,10 @@ impl Bootstrap {
                 _ => {}
             }
             match entry.state {
-                State::Waiting { .. } if there => entry.backoff.reset(),
+                State::Waiting { .. } if there && entry.connected.is_none() => {
+                    entry.backoff.reset();
+                }
+                State::Waiting { .. } if there => {}
                 State::Waiting { until } if until <= now => {
                     entry.state = State::Resolving;
                     entry.attempts += 1;
@@ -162,9 +179,8 @@ impl Bootstrap {
         let Some(entry) = ours else { return };
         match outcome {
             Outcome::Connected(peer) => {
-                tracing::info!(address = %entry.address, %peer, "connected to a bootstrap node");
                 entry.met = Some(peer);
-                entry.warned = false;
+                entry.connected = Some(now);
                 entry.wait(now);
             }
             // A name may lead to others tomorrow, and to others beside us today.
@@ -184,8 +200,21 @@ impl Entry {
         self.state = State::Waiting { until };
     }
 
+    /// The connection lasts.
+    fn settled(&mut self) {
+        self.connected = None;
+        self.warned = false;
+        if let Some(peer) = self.met {
+            tracing::info!(address = %self.address, %peer, "connected to a bootstrap node");
+        }
+    }
+
     fn failed(&mut self, now: Instant, reason: &str) {
         self.wait(now);
+        self.say_failed(reason);
+    }
+
+    fn say_failed(&mut self, reason: &str) {
         if std::mem::replace(&mut self.warned, true) {
             tracing::debug!(address = %self.address, reason, "bootstrap node not reached");
         } else {
@@ -276,6 +305,26 @@ mod tests {
         let later = now + Duration::from_secs(1);
         assert!(bootstrap.due(later, false, |p| *p == peer).is_empty());
         assert_eq!(bootstrap.due(later, false, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn who_ends_the_connection_at_once_is_not_reached() {
+        let now = Instant::now();
+        let peer = PeerId::random();
+        let mut bootstrap =
+            Bootstrap::new(&[ADDRESS.parse().unwrap()], true, PeerId::random(), now);
+        bootstrap.due(now, false, |_| false);
+        let connection = ConnectionId::new_unchecked(1);
+        bootstrap.dialling(0, connection, now);
+        bootstrap.dialled(connection, now, Outcome::Connected(peer));
+        bootstrap.due(now, false, |_| false);
+        assert!(bootstrap.entries[0].warned);
+        // Once it stays, all that was said against it is over.
+        bootstrap.dialled(connection, now, Outcome::Connected(peer));
+        let entry = &mut bootstrap.entries[0];
+        entry.connected = Some(now);
+        bootstrap.due(now + SETTLED, false, |p| *p == peer);
+        assert!(!bootstrap.entries[0].warned);
     }
 
     #[test]

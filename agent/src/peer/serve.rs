@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,16 +48,19 @@ type PeerStream = TlsStream<BufReader<Wire>>;
 pub async fn serve_connection(
     context: Rc<Context>,
     stream: TcpStream,
+    address: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
     let limit = context.shared.timeouts.header;
+    let place = context.shared.unproved.enter(address.ip());
     prepare_trunk(&stream);
-    let handshake = accept(&context.shared, stream);
-    let stream = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(Some(stream))) => stream,
-        Ok(Ok(None)) => return,
-        Ok(Err(error)) => return tracing::debug!(%error, "a peer's handshake failed"),
-        Err(_) => return tracing::debug!("a peer's handshake took too long"),
+    let handshake = tokio::time::timeout(limit, accept(&context.shared, stream));
+    let stream = match place.hold(handshake).await {
+        Some(Ok(Ok(Some(stream)))) => stream,
+        Some(Ok(Ok(None))) => return,
+        Some(Ok(Err(error))) => return tracing::debug!(%error, "a peer's handshake failed"),
+        Some(Err(_)) => return tracing::debug!("a peer's handshake took too long"),
+        None => return tracing::debug!(%address, "a peer's handshake gave way to newer ones"),
     };
     let from = match PeerTls::node_of(stream.get_ref().1.peer_certificates()) {
         Ok(node) => node,
@@ -98,7 +102,9 @@ async fn serve(
     from: NodeId,
     mut stop: watch::Receiver<bool>,
 ) {
-    let metered = context.shared.allowances.connection(from);
+    let Some(metered) = context.shared.allowances.connection(from) else {
+        return tracing::debug!(%from, "a neighbour has too many connections here");
+    };
     if Speaks::agreed(stream.get_ref().1.alpn_protocol()) == Speaks::Trunk {
         return serve_trunk(context, stream, from, metered, stop).await;
     }

@@ -1,5 +1,7 @@
 //! The `dfaas` command, built with the tests, so that they never run an older one.
 
+#![forbid(unsafe_code)]
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -7,6 +7,7 @@
     reason = "in a test a panic is a failure, and what it measured is its output"
 )]
 
+mod adversary;
 mod bad_input;
 mod calls;
 mod capacity;

@@ -102,6 +102,10 @@ fn field(name: &[u8]) -> Field {
 impl Head {
     /// Looks for an answer at the beginning of `bytes`. `head_only`: the request was one that is answered without a body.
     pub(crate) fn find(bytes: &[u8], head_only: bool) -> Found {
+        // The parser would skip empty lines. Before an answer they are what is left of another one.
+        if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+            return Found::Broken;
+        }
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = Response::new(&mut []);
         let len = match ParserConfig::default().parse_response_with_uninit_headers(
@@ -284,6 +288,7 @@ mod tests {
             "HTTP/1.1 200 OK\nContent-Length: x\n\n",
             "HTTP/1.1 101 Switching Protocols\n\n",
             "nonsense\n\n",
+            "\nHTTP/1.1 200 X: y\n\n",
         ] {
             let text = lines.replace('\n', "\r\n");
             assert_eq!(Head::find(text.as_bytes(), false), Found::Broken, "{lines}");

@@ -7,7 +7,8 @@ mod exchange;
 mod left;
 mod request;
 
-pub(crate) use answer::Body as AnswerEnd;
+pub(crate) use answer::{Body as AnswerEnd, Found as AnswerFound, Head as AnswerHead};
+pub(crate) use chunks::Chunks;
 pub(crate) use exchange::{Answer, Failed, Source, exchange, exchange_over};
 pub(crate) use left::Left;
 pub(crate) use request::{Added, Found, Head, Limits, is_host};

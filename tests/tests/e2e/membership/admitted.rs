@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use dfaas_agent::admin::view;
 use dfaas_protocol::membership::{Right, Rights};
+use dfaas_tests::adversary::Intruder;
 use dfaas_tests::agent::{SOON, state_in};
 use dfaas_tests::federation::{lasting, with_rights};
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Federation, Site, load};
 
-use super::intruder::Intruder;
 use super::{complaint, dfaas_federation, printed};
 
 fn site() -> Site {

@@ -1,7 +1,6 @@
 //! Who gets in, and who does not.
 
 mod admitted;
-mod intruder;
 mod refused;
 mod revoked;
 
@@ -36,7 +35,7 @@ fn complaint(output: &Output) -> String {
 }
 
 /// Where the overlay of an agent is, `HOST:PORT`.
-fn overlay_of(agent: &Agent) -> String {
+pub(crate) fn overlay_of(agent: &Agent) -> String {
     let address = &agent.ready.addresses.overlay[0];
     let parts: Vec<&str> = address.split('/').collect();
     format!("{}:{}", parts[2], parts[4])

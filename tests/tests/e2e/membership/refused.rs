@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use dfaas_protocol::membership::{Certificate, UnixTime};
+use dfaas_tests::adversary::{CALL, Intruder, line};
 use dfaas_tests::agent::SOON;
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Federation, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::intruder::{CALL, Intruder, line};
 use super::overlay_of;
 
 fn site() -> Site {

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use dfaas_protocol::membership::Certificate;
+use dfaas_tests::adversary::Intruder;
+use dfaas_tests::agent::SOON;
 use dfaas_tests::wait::until;
 use dfaas_tests::{Agent, Federation, Site, load};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::intruder::Intruder;
 use super::{dfaas_federation, overlay_of, printed};
 
 /// Within so long live connections are cut.
@@ -113,6 +114,16 @@ async fn a_revocation_is_handed_to_any_agent() {
     first.hears(0).await;
     let shown = printed(&dfaas_federation(&["show", "--admin", admin]));
     assert!(shown.contains("REVOKED"), "{shown}");
+    // It is told after its handshake, and does not take that for a connection.
+    until("it says that it is not let in", SOON, || async {
+        let log = second.log();
+        log.contains("it ended the connection at once")
+            .then_some(())
+    })
+    .await;
+    let log = second.log();
+    let reached = log.matches("connected to a bootstrap node").count();
+    assert!(reached <= 1, "{log}");
 
     // One that no authority of this federation signed is not taken up.
     let other = Federation::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dfaas_agent::identity::{Identity, node_id_of};
 use dfaas_protocol::NodeId;
+use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -22,18 +23,20 @@ const NODE_KEY: [u64; 9] = [1, 3, 6, 1, 4, 1, 53594, 1, 1];
 const MEMBERSHIP: [u64; 9] = [1, 3, 6, 1, 4, 1, 32473, 31600, 1];
 const LONG: Duration = Duration::from_secs(20);
 
-pub(crate) const CALL: &str = "GET /function/work HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+/// A call to the function `work`.
+pub const CALL: &str = "GET /function/work HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 /// One who tries to get in.
-pub(crate) struct Intruder {
+#[derive(Clone, Debug)]
+pub struct Intruder {
     keypair: Keypair,
     /// The bytes that it shows as its membership certificate.
-    pub(crate) shows: Option<Vec<u8>>,
+    pub shows: Option<Vec<u8>>,
 }
 
 impl Intruder {
     /// With a key that nobody knows, and no certificate.
-    pub(crate) fn stranger() -> Intruder {
+    pub fn stranger() -> Intruder {
         Intruder {
             keypair: Keypair::generate_ed25519(),
             shows: None,
@@ -41,31 +44,44 @@ impl Intruder {
     }
 
     /// With the key of a node that stands in a state directory.
-    pub(crate) fn with_key_in(state: &std::path::Path) -> Intruder {
-        let identity = Identity::load_or_create(state).unwrap();
+    pub fn with_key_in(state: &std::path::Path) -> Intruder {
+        let identity = Identity::load_or_create(state).expect("what a test makes is right");
         Intruder {
             keypair: identity.keypair().clone(),
             shows: None,
         }
     }
 
-    pub(crate) fn showing(mut self, bytes: impl Into<Vec<u8>>) -> Intruder {
+    /// With these bytes for a membership certificate.
+    pub fn showing(mut self, bytes: impl Into<Vec<u8>>) -> Intruder {
         self.shows = Some(bytes.into());
         self
     }
 
-    pub(crate) fn node(&self) -> NodeId {
-        node_id_of(&self.keypair.public().to_peer_id()).unwrap()
+    /// Who it is.
+    pub fn node(&self) -> NodeId {
+        node_id_of(&self.keypair.public().to_peer_id()).expect("what a test makes is right")
+    }
+
+    /// Its libp2p name.
+    pub fn peer_id(&self) -> PeerId {
+        self.keypair.public().to_peer_id()
     }
 
     /// What it shows in a handshake: right in all but the membership.
-    fn certified(&self) -> CertifiedKey {
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    pub fn certified(&self) -> CertifiedKey {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+            .expect("what a test makes is right");
         let mut says = CertificateParams::default();
         says.distinguished_name = DistinguishedName::new();
         let signed = [&b"libp2p-tls-handshake:"[..], &key.public_key_der()].concat();
         let public = octets(&self.keypair.public().encode_protobuf());
-        let signature = octets(&self.keypair.sign(&signed).unwrap());
+        let signature = octets(
+            &self
+                .keypair
+                .sign(&signed)
+                .expect("what a test makes is right"),
+        );
         let mut both = [public, signature].concat();
         both.splice(0..0, [0x30, both.len() as u8]);
         let extension = CustomExtension::from_oid_content(&NODE_KEY, both);
@@ -74,42 +90,49 @@ impl Intruder {
             let extension = CustomExtension::from_oid_content(&MEMBERSHIP, octets(shows));
             says.custom_extensions.push(extension);
         }
-        let certificate = says.self_signed(&key).unwrap().der().clone();
+        let certificate = says
+            .self_signed(&key)
+            .expect("what a test makes is right")
+            .der()
+            .clone();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        CertifiedKey::new(vec![certificate], any_ecdsa_type(&key).unwrap())
+        CertifiedKey::new(
+            vec![certificate],
+            any_ecdsa_type(&key).expect("what a test makes is right"),
+        )
     }
 
-    /// Shakes hands over a connection, and takes everybody for the right one.
+    /// What it begins a handshake with: it takes everybody for the right one.
+    pub fn client(&self, speaks: &[u8]) -> ClientConfig {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3 is there")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Credulous))
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.certified())));
+        config.alpn_protocols = vec![speaks.to_vec()];
+        config
+    }
+
     async fn shake(
         &self,
         stream: TcpStream,
         speaks: &[u8],
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Credulous))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.certified())));
-        config.alpn_protocols = vec![speaks.to_vec()];
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        TlsConnector::from(Arc::new(config))
+        let name = ServerName::try_from("127.0.0.1").expect("an address is a name");
+        TlsConnector::from(Arc::new(self.client(speaks)))
             .connect(name, stream)
             .await
     }
 
     /// A connection to a peer port, as far as it gets.
-    pub(crate) async fn connect(
-        &self,
-        peer: &str,
-        speaks: &str,
-    ) -> std::io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, peer: &str, speaks: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(peer).await?;
         self.shake(stream, speaks.as_bytes()).await
     }
 
     /// Brings a call to a peer port. What comes back, decrypted: nothing, if it is not let in.
-    pub(crate) async fn calls(&self, peer: &str) -> Vec<u8> {
+    pub async fn calls(&self, peer: &str) -> Vec<u8> {
         match self.connect(peer, "dfaas-peer/1").await {
             Ok(stream) => said_after(stream, CALL.as_bytes()).await,
             Err(_) => Vec::new(),
@@ -117,7 +140,7 @@ impl Intruder {
     }
 
     /// Opens a trunk to a peer port and tells of nonsense. What comes back, decrypted.
-    pub(crate) async fn opens_a_trunk(&self, peer: &str) -> Vec<u8> {
+    pub async fn opens_a_trunk(&self, peer: &str) -> Vec<u8> {
         match self.connect(peer, "dfaas-trunk/1").await {
             Ok(stream) => said_after(stream, &[0; 64]).await,
             Err(_) => Vec::new(),
@@ -125,16 +148,24 @@ impl Intruder {
     }
 
     /// Greets an overlay, first without and then, if that is agreed on, within TLS. What comes back within, decrypted.
-    pub(crate) async fn greets(&self, overlay: &str) -> Vec<u8> {
-        let mut stream = TcpStream::connect(overlay).await.unwrap();
+    pub async fn greets(&self, overlay: &str) -> Vec<u8> {
+        let mut stream = TcpStream::connect(overlay)
+            .await
+            .expect("what a test makes is right");
         stream
             .write_all(&line("/multistream/1.0.0\n"))
             .await
-            .unwrap();
-        stream.write_all(&line("/dfaas/tls/1\n")).await.unwrap();
+            .expect("the overlay listens");
+        stream
+            .write_all(&line("/dfaas/tls/1\n"))
+            .await
+            .expect("what a test makes is right");
         let expected = [line("/multistream/1.0.0\n"), line("/dfaas/tls/1\n")].concat();
         let mut agreed = vec![0; expected.len()];
-        stream.read_exact(&mut agreed).await.unwrap();
+        stream
+            .read_exact(&mut agreed)
+            .await
+            .expect("what a test makes is right");
         assert_eq!(agreed, expected, "the overlay speaks TLS");
         match self.shake(stream, b"dfaas-overlay/1").await {
             Ok(stream) => said_after(stream, &line("/multistream/1.0.0\n")).await,
@@ -144,7 +175,7 @@ impl Intruder {
 }
 
 /// A line of multistream-select.
-pub(crate) fn line(text: &str) -> Vec<u8> {
+pub fn line(text: &str) -> Vec<u8> {
     let mut bytes = vec![text.len() as u8];
     bytes.extend(text.as_bytes());
     bytes

@@ -300,10 +300,12 @@ fn the_job_of_kubernetes_says_what_the_program_takes() {
 }
 
 #[test]
-fn the_shipped_grid_has_its_points() {
+fn the_shipped_grids_have_their_points() {
     let grid = dfaas_sim::sweep::Grid::load(&config("scenarios/grid-sweep.toml")).unwrap();
     assert_eq!(grid.points.len(), 3 * 2 * 2);
     assert_eq!(grid.points[11].scenario.nodes.count, Some(200));
+    let whole = dfaas_sim::sweep::Grid::load(&config("scenarios/whole-grid-sweep.toml")).unwrap();
+    assert_eq!(whole.points.len(), 8 * 2 * 2 * 2 * 2);
 }
 
 #[test]

@@ -73,8 +73,12 @@ impl LocalFunction {
 
     /// The slot of a call that the gate let run at that moment.
     pub fn running_since(self: &Arc<Self>, since: Instant) -> Slot {
+        let running = self.gate.running();
+        if let Some(samples) = &self.samples {
+            samples.begins(running, self.waiters.clock().at(since));
+        }
         Slot {
-            running: self.gate.running(),
+            running,
             function: Arc::clone(self),
             since,
             ended: Ended::Ran,
@@ -121,21 +125,25 @@ impl LocalFunction {
         self.tail.get()
     }
 
-    fn record(&self, running: u32, took: Duration, ended: Ended) {
-        match (ended, &self.samples) {
-            (Ended::Refused, Some(samples)) => {
+    /// A call ended that began when `began` ran, itself among them, and took so long until now.
+    fn record(&self, began: u32, took: Duration, now: Instant, ended: Ended) {
+        if ended == Ended::Ran {
+            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            self.ended.fetch_add(1, Relaxed);
+            self.busy_nanos.fetch_add(nanos, Relaxed);
+            self.tail.record(took);
+        }
+        let Some(samples) = &self.samples else {
+            return;
+        };
+        let (running, now) = (self.gate.running(), self.waiters.clock().at(now));
+        match ended {
+            Ended::Ran => samples.answered(began, running, took, now),
+            Ended::Unanswered => samples.ends(running, now),
+            Ended::Refused => {
+                samples.ends(running, now);
                 self.gate.refused_by_platform();
                 samples.refuse();
-            }
-            (Ended::Refused | Ended::Unanswered, _) => {}
-            (Ended::Ran, samples) => {
-                let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-                self.ended.fetch_add(1, Relaxed);
-                self.busy_nanos.fetch_add(nanos, Relaxed);
-                self.tail.record(took);
-                if let Some(samples) = samples {
-                    samples.record(running, took);
-                }
             }
         }
     }
@@ -170,8 +178,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let took = self.since.elapsed();
-        self.function.record(self.running, took, self.ended);
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.since);
+        self.function.record(self.running, took, now, self.ended);
         self.function.waiters.release(&self.function.gate);
     }
 }

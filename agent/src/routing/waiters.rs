@@ -36,7 +36,7 @@ impl Waiters {
         }
     }
 
-    #[cfg(test)]
+    /// The clock that they are kept waiting by.
     pub(super) fn clock(&self) -> Clock {
         self.clock
     }

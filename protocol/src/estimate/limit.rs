@@ -1,30 +1,34 @@
-//! Slots that are learned from how long calls take.
+//! Slots that are learned from how long calls take, and from how many end.
 //!
-//! A platform that runs `n` calls at one time lets a call that begins when `k` run, itself among them, take the service time
-//! times max(1, k/n) on average, whether what exceeds `n` waits inside the platform or all share its cores. By Little's law
-//! that is the same as a throughput that grows with `k` up to `n` and no more; it is the queue that TCP Vegas estimates as
-//! L × (1 − RTTnoload/RTT), and the gradient of Netflix's concurrency-limits, RTTnoload/RTT, as
-//! <https://github.com/Netflix/concurrency-limits> has them. Those take one time for the unloaded one, a minimum or a long mean, and
-//! add room for a queue. Here instead all that is remembered, by `k`, is fitted at once: of each `n` the likelihood is computed,
-//! with exponential times and the best service time for that `n`. So a service time that varies is no queue, and the fit
-//! also says which numbers are not excluded yet: only those are tried, the far ones first, by a gate that lets a few calls more or
-//! fewer run for a moment, and only while calls press. A platform that refuses says more than any fit: then its refusals
-//! count alone.
+//! While `k` calls run, a platform that runs `n` at one time ends them at the rate min(k, n)/S, with S the mean service time, whether
+//! what exceeds `n` waits inside the platform or all share its cores: throughput grows with `k` up to `n` and no more. By Little's law
+//! a call that begins when `k` run, itself among them, takes S·max(1, k/n) on average where calls wait first come first
+//! served. It is the queue that TCP Vegas estimates as L × (1 − RTTnoload/RTT), the plateau that BBR looks for, and the gradient of
+//! Netflix's concurrency-limits, RTTnoload/RTT, as <https://github.com/Netflix/concurrency-limits> has them. Those take one time for the
+//! unloaded one, a minimum or a long mean, and add room for a queue. Here instead all that is remembered, by `k`, is fitted at once: of
+//! each `n` the likelihood is computed, with exponential times and the best service time for that `n`. So a service time that varies is
+//! no queue, and the fit also says which numbers are not excluded yet: only those are tried, the far ones first, by a gate that lets a
+//! few calls more or fewer run for a moment, and only while calls press.
+//!
+//! Two accounts are kept, and the lesser number holds, as each errs upwards on one kind of platform. How many calls end while
+//! `k` run is exact for exponential times, and on shared cores for any, as processor sharing is insensitive to them (Kelly, "Reversibility and
+//! Stochastic Networks", 1979); but where calls of equal times wait, they end at the moments at which few are left. The times of
+//! calls by how many ran when each began are exact where calls wait; but on shared cores those that come later slow a call down as well. A
+//! platform that refuses says more than any fit: then its refusals count alone.
 
 use std::time::Duration;
 
 use crate::capacity::MAX_SLOTS;
 use crate::{Slots, Time};
 
-use super::samples::{Samples, bin, level};
+use super::levels::{FEWEST, Levels, stretch};
+use super::samples::Samples;
 
 /// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood, at each
 /// [`REACH`]. More where it is far, as one that is given up by mistake there is missed by much, and soon told if it is not.
 const EVIDENCE: [f64; 3] = [6.0, 4.0, 3.0];
 /// A change to a number that is hardly likelier is not made.
 const HYSTERESIS: f64 = 0.5;
-/// Fewer calls say nothing.
-const FEWEST: f64 = 10.0;
 /// How far above and below is looked, one after the other, but by one slot at least: what is far is told soonest.
 const REACH: [f64; 3] = [2.0, 1.4, 1.1];
 /// For how long calls are remembered that began above the limit, where it costs nothing to look again.
@@ -46,13 +50,18 @@ const TURNS: f64 = 3.0;
 /// Calls that run for so long in all, in seconds, may always run at one time, up to the number to begin with: to make short
 /// calls wait gains nothing, and a burst of them that finds the queue full is lost.
 const HARMLESS: f64 = 0.01;
-/// Calls press where the gate is full that share of the time.
+/// Calls press where the gate is full that share of the time: fewer slots may be tried, which costs throughput.
 const PRESSED: f64 = 0.5;
+/// Where it is full that share of the time, more slots may be tried, which costs none, and something is learned of them.
+const BUSY: f64 = 0.05;
 
 /// Learns the slots of a function. See the module.
 #[derive(Debug)]
 pub struct Limiter {
-    bins: Vec<Bin>,
+    /// How many calls end while so many run.
+    meanwhile: Levels,
+    /// How long calls take, by how many ran when each began.
+    since: Levels,
     initial: u32,
     /// How many may run whatever is learned.
     harmless: u32,
@@ -66,13 +75,6 @@ pub struct Limiter {
     /// When the platform last refused a call, if that was not long ago.
     refused: Option<Time>,
     late: Late,
-}
-
-/// What is remembered of the calls that began at one level.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bin {
-    calls: f64,
-    seconds: f64,
 }
 
 /// What the gate is given.
@@ -95,7 +97,8 @@ impl Limiter {
     /// A limiter that begins with so many.
     pub fn new(initial: Slots, now: Time) -> Limiter {
         Limiter {
-            bins: Vec::new(),
+            meanwhile: Levels::default(),
+            since: Levels::default(),
             initial: initial.get(),
             harmless: 0,
             learned: initial.get(),
@@ -131,7 +134,12 @@ impl Limiter {
             self.enter(Phase::Hold);
         }
         self.refused = self.refused.filter(|at| now.since(*at) < REFUSED_MEMORY);
-        if self.pressed < PRESSED {
+        let least = if self.refused.is_some() {
+            PRESSED
+        } else {
+            BUSY
+        };
+        if self.pressed < least {
             self.fit(self.learned);
             self.enter(Phase::Hold);
         } else if turned {
@@ -158,25 +166,22 @@ impl Limiter {
         let above = (-(seconds / MEMORY_ABOVE).min(calls / REMEMBERED)).exp();
         let below = (-(seconds / MEMORY_BELOW).min(calls / REMEMBERED)).exp();
         let learned = f64::from(self.learned);
-        for (index, bin) in self.bins.iter_mut().enumerate() {
-            let kept = if level(index) > learned { above } else { below };
-            bin.calls *= kept;
-            bin.seconds *= kept;
-        }
+        let part = |level| if level > learned { above } else { below };
+        self.meanwhile.keep(part);
+        self.since.keep(part);
     }
 
     fn take(&mut self, samples: &Samples, turned: bool) -> f64 {
         let mut calls = 0.0;
-        let service = self.service(f64::from(self.learned));
-        for (index, taken) in samples.take() {
-            if self.bins.len() <= index {
-                self.bins.resize(index + 1, Bin::default());
-            }
+        let service = self.meanwhile.service(self.learned);
+        for (index, taken) in samples.take_since() {
+            self.since.add(index, taken);
+        }
+        for (index, taken) in samples.take_meanwhile() {
             calls += taken.calls;
-            self.bins[index].calls += taken.calls;
-            self.bins[index].seconds += taken.seconds;
+            self.meanwhile.add(index, taken);
             if turned && let Some(service) = service {
-                let expected = service * stretch(taken.level, f64::from(self.learned));
+                let expected = service * stretch(taken.level, self.learned);
                 self.late.calls += taken.calls;
                 self.late.ratio += taken.seconds / expected;
             }
@@ -189,46 +194,12 @@ impl Limiter {
         if self.late.calls > FEWEST {
             let r = self.late.ratio / self.late.calls;
             if self.late.calls * (r - 1.0 - r.ln()) > CHANGED {
-                self.bins.clear();
+                self.meanwhile.clear();
+                self.since.clear();
                 self.late = Late::default();
             }
         }
         calls
-    }
-
-    /// The service time of a call with nothing beside it, if so many run at once.
-    fn service(&self, slots: f64) -> Option<f64> {
-        let (mut calls, mut seconds) = (0.0, 0.0);
-        for (index, bin) in self.bins.iter().enumerate() {
-            calls += bin.calls;
-            seconds += bin.seconds / stretch(level(index), slots);
-        }
-        (calls >= FEWEST && seconds > 0.0).then(|| seconds / calls)
-    }
-
-    /// The logarithm of the likelihood that so many run at once, less what is the same for all.
-    fn likelihood(&self, slots: u32) -> f64 {
-        let (mut calls, mut seconds, mut sum) = (0.0, 0.0, 0.0);
-        for (index, bin) in self.bins.iter().enumerate() {
-            if bin.calls > 0.0 {
-                let stretch = stretch(level(index), f64::from(slots));
-                calls += bin.calls;
-                seconds += bin.seconds / stretch;
-                sum -= bin.calls * stretch.ln();
-            }
-        }
-        if calls < FEWEST || seconds <= 0.0 {
-            return 0.0;
-        }
-        sum - calls * (seconds / calls).ln()
-    }
-
-    /// Calls remembered at those levels.
-    fn weigh(&self, holds: impl Fn(f64) -> bool) -> f64 {
-        let bins = self.bins.iter().enumerate();
-        bins.filter(|(index, _)| holds(level(*index)))
-            .map(|(_, bin)| bin.calls)
-            .sum()
     }
 
     /// Takes up the likeliest number, but none above `most`: calls that do not press tell nothing of more.
@@ -239,32 +210,15 @@ impl Limiter {
             }
             return;
         }
-        let weight = self.weigh(|_| true);
-        if weight < FEWEST {
+        if self.meanwhile.weigh(|_| true) < FEWEST {
             return;
         }
-        let measured = |bin: &Bin| bin.calls >= 3.0;
-        let Some(low) = self.bins.iter().position(measured) else {
-            return;
-        };
-        let high = self.bins.iter().rposition(measured).unwrap_or(low);
-        let mut best = (self.learned, self.likelihood(self.learned) + HYSTERESIS);
-        // From the nearest to the farthest, so that of equals the nearest stands.
-        let learned = bin(self.learned);
-        for candidate in (low..=high.min(learned))
-            .rev()
-            .chain(learned.max(low)..=high)
-        {
-            let slots = (level(candidate).round() as u32).min(most);
-            let likelihood = self.likelihood(slots);
-            if likelihood > best.1 + 1e-9 {
-                best = (slots, likelihood);
-            }
-        }
-        let service = self.service(f64::from(best.0));
+        let likeliest = |levels: &Levels| levels.likeliest(self.learned, most, HYSTERESIS);
+        let best = likeliest(&self.meanwhile).min(likeliest(&self.since));
+        let service = self.meanwhile.service(best);
         self.harmless = service.map_or(0, |s| (HARMLESS / s).round() as u32);
         self.harmless = self.harmless.min(self.initial);
-        self.learned = best.0.max(self.harmless);
+        self.learned = best.max(self.harmless);
     }
 
     /// Looks below or above, where a number is not excluded yet, or gathers calls at what was learned to compare with.
@@ -278,14 +232,14 @@ impl Limiter {
             };
         }
         let n = self.learned;
-        let at_least = |least: u32| self.weigh(|level| level >= f64::from(least));
-        let at_most = |most: u32| self.weigh(|level| level <= f64::from(most));
-        let here = self.likelihood(n);
-        let open = |other: u32, evidence: f64| here - self.likelihood(other) < evidence;
+        let at_least = |least: u32| self.meanwhile.weigh(|level| level >= f64::from(least));
+        let at_most = |most: u32| self.meanwhile.weigh(|level| level <= f64::from(most));
+        let here = self.meanwhile.likelihood(n);
+        let open = |other: u32, evidence: f64| here - self.meanwhile.likelihood(other) < evidence;
         for (reach, evidence) in REACH.into_iter().zip(EVIDENCE) {
             let below = ((f64::from(n) / reach).round() as u32).min(n - 1);
             if below > 0 && open(below, evidence) {
-                return if at_most(below) <= at_least(n) {
+                return if self.pressed >= PRESSED && at_most(below) <= at_least(n) {
                     Phase::Below(below)
                 } else {
                     Phase::Hold
@@ -305,11 +259,6 @@ impl Limiter {
     }
 }
 
-/// How much longer a call takes that begins when `level` run, on a platform that runs `slots` at once.
-fn stretch(level: f64, slots: f64) -> f64 {
-    (level / slots).max(1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,11 +269,14 @@ mod tests {
         let mut limiter = Limiter::new(initial, Time::ZERO);
         let (samples, mut slots) = (Samples::default(), initial);
         for tenth in 1..=600u32 {
-            for call in 0..40 {
-                let running = 1 + call % slots.get();
-                samples.record(running, service * running);
-            }
             let now = Time::ZERO + Duration::from_millis(100) * tenth;
+            for call in 0..40 {
+                // One ends each service time, whether it is alone or others wait.
+                let running = 1 + call % slots.get();
+                let end = now + service * (call + 1);
+                samples.begins(1, now + service * call);
+                samples.answered(running, running, service * running, end);
+            }
             slots = limiter.step(&samples, slots, true, now);
         }
         limiter.learned().get()

@@ -1,6 +1,7 @@
 //! Rates and times, estimated, and predictions of trained models. `now` is always a parameter.
 
 mod decayed;
+mod levels;
 pub mod lightgbm;
 mod limit;
 mod linear;

@@ -27,6 +27,16 @@ impl TokenBucket {
         bucket
     }
 
+    /// A bucket of its own of which as much is taken.
+    pub(crate) fn copied(&self) -> TokenBucket {
+        let copied = |word: &AtomicU64| AtomicU64::new(word.load(Relaxed));
+        TokenBucket {
+            interval: copied(&self.interval),
+            burst: copied(&self.burst),
+            arrival: copied(&self.arrival),
+        }
+    }
+
     /// Changes the rate and the size. What was taken stays taken, to within the new burst: a bucket that would have
     /// refilled slowly at the old rate is at worst empty, and refills at the new one.
     pub fn set_rate(&self, rate: CallRate, tokens: u32, now: Time) {
@@ -39,7 +49,8 @@ impl TokenBucket {
     }
 
     fn store(&self, rate: CallRate, tokens: u32) {
-        let interval = ((1e9 / rate.per_second()) as u64).max(1);
+        // Far within 63 bits, and signed numbers are sooner made of one.
+        let interval = ((1e9 / rate.per_second()) as i64).max(1) as u64;
         let burst = interval.saturating_mul(u64::from(tokens.max(1)));
         self.interval.store(interval, Relaxed);
         self.burst.store(burst, Relaxed);

@@ -19,8 +19,6 @@
 //! where the source iterates until nothing changes within one; so p is kept in 0..β − 2ε, as prices that
 //! grow on from round to round would drive all buyers away at once.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use rand::Rng;
@@ -42,7 +40,8 @@ const TARGET: f64 = 0.8;
 #[derive(Debug)]
 pub struct Auction {
     settings: AuctionSettings,
-    prices: BTreeMap<FunctionName, f64>,
+    /// By function, in the order of their names.
+    prices: Vec<(FunctionName, f64)>,
     /// The last period that prices were changed for.
     priced: Option<Time>,
 }
@@ -52,7 +51,7 @@ impl Auction {
     pub fn new(settings: AuctionSettings) -> Auction {
         Auction {
             settings,
-            prices: BTreeMap::new(),
+            prices: Vec::new(),
             priced: None,
         }
     }
@@ -76,11 +75,14 @@ impl Auction {
             latency_weight,
             ..
         } = self.settings;
-        sellers.fill(at.columns().iter().filter_map(|column| {
-            let price = row.prices[*column as usize];
-            let utility = value - price.price - latency_weight * away[*column as usize];
-            (price.rate > 0.0 && utility > 0.0).then_some((utility, *column))
-        }));
+        sellers.clear(away.len());
+        for column in at.columns().iter().map(|column| *column as usize) {
+            let price = row.prices[column];
+            let utility = value - price.price - latency_weight * away[column];
+            if price.rate > 0.0 && utility > 0.0 {
+                sellers.put(column, utility);
+            }
+        }
         let mut left = wanted.unwrap_or(f64::INFINITY);
         let mut seller = sellers.pop();
         while let Some((utility, column)) = seller {
@@ -104,25 +106,25 @@ impl Auction {
         }
     }
 
-    /// Sells what is left of a function: how much to each neighbour, by its column. Changes its price once a period and returns
-    /// it, too.
+    /// Sells what is left of a function: how much to each neighbour goes into `sold`, by its column. Returns what its price,
+    /// `price` until now, is in the next period.
     fn sell(
-        &mut self,
+        &self,
         function: &Seen,
+        price: f64,
         bids: &[Trade],
-        is_new_period: bool,
         bidders: &mut Falling,
-    ) -> (Vec<f64>, f64) {
+        sold: &mut [f64],
+    ) -> f64 {
         let sustained = sustained(function);
         let mut left = (sustained - function.from_clients).max(0.0);
-        let mut sold = vec![0.0; bids.len()];
-        let made = bids.iter().enumerate().filter(|(_, bid)| bid.rate > 0.0);
-        let prices = made.clone().map(|(_, bid)| bid.price);
-        let highest = prices.reduce(f64::max);
-        if left > 0.0 {
-            bidders.fill(made.map(|(column, bid)| (bid.price, column as u32)));
+        bidders.clear(bids.len());
+        for (column, bid) in bids.iter().enumerate() {
+            if bid.rate > 0.0 {
+                bidders.put(column, bid.price);
+            }
         }
-        let (mut accepted, mut least) = (0.0, None);
+        let (mut accepted, mut least) = (0.0, bidders.first());
         while left > 0.0
             && let Some((price, column)) = bidders.pop()
         {
@@ -134,43 +136,81 @@ impl Auction {
             least = Some(price);
             sold[column] = rate.per_second();
         }
-        let price = self.prices.entry(function.function.clone()).or_default();
-        if is_new_period {
-            let AuctionSettings {
-                value,
-                epsilon,
-                eta,
-                zeta,
-                ..
-            } = self.settings;
-            let utilisation = (function.from_clients + accepted) / sustained.max(f64::MIN_POSITIVE);
-            *price = match least.or(highest) {
-                Some(least) => least + eta * (utilisation - TARGET),
-                None => *price * (1.0 - zeta),
-            }
-            .clamp(0.0, (value - 2.0 * epsilon).max(0.0));
+        let AuctionSettings {
+            value,
+            epsilon,
+            eta,
+            zeta,
+            ..
+        } = self.settings;
+        let utilisation = (function.from_clients + accepted) / sustained.max(f64::MIN_POSITIVE);
+        match least {
+            Some(least) => least + eta * (utilisation - TARGET),
+            None => price * (1.0 - zeta),
         }
-        (sold, *price)
+        .clamp(0.0, (value - 2.0 * epsilon).max(0.0))
     }
 }
 
-/// Positive values with the columns of their neighbours: the highest first, and of equals the first neighbour's. Most auctions
-/// end after a few, so the others are not sorted.
+/// Values of neighbours, by their columns, none of them negative: the highest first, and of equals the first neighbour's.
 #[derive(Debug, Default)]
-struct Falling(BinaryHeap<(u64, Reverse<u32>)>);
+struct Falling {
+    /// Negative where there is none, or none any more.
+    values: Vec<f64>,
+    popped: usize,
+    /// The columns of those that are left, the highest last, once they are sorted.
+    sorted: Vec<u32>,
+}
 
 impl Falling {
-    fn fill(&mut self, values: impl Iterator<Item = (f64, u32)>) {
-        let mut all = std::mem::take(&mut self.0).into_vec();
-        all.clear();
-        // The bits of numbers from zero on are in the order of the numbers.
-        all.extend(values.map(|(value, column)| ((value + 0.0).to_bits(), Reverse(column))));
-        self.0 = all.into();
+    /// Most auctions end after a few, and to look for the highest so often is quicker than to sort them.
+    const UNSORTED: usize = 12;
+
+    /// For so many neighbours.
+    fn clear(&mut self, columns: usize) {
+        self.values.clear();
+        self.values.resize(columns, -1.0);
+        self.popped = 0;
+    }
+
+    fn put(&mut self, column: usize, value: f64) {
+        self.values[column] = value;
+    }
+
+    /// The highest, as long as none was popped.
+    fn first(&self) -> Option<f64> {
+        let mut highest = [-1.0; 4];
+        let fours = self.values.chunks_exact(4);
+        let rest = fours.remainder();
+        let higher = |a: f64, b: f64| if a > b { a } else { b };
+        for four in fours {
+            for (highest, value) in highest.iter_mut().zip(four) {
+                *highest = higher(*value, *highest);
+            }
+        }
+        let highest = highest.iter().chain(rest).copied().fold(-1.0, higher);
+        (highest >= 0.0).then_some(highest)
     }
 
     fn pop(&mut self) -> Option<(f64, usize)> {
-        let (bits, Reverse(column)) = self.0.pop()?;
-        Some((f64::from_bits(bits), column as usize))
+        self.popped += 1;
+        let column = if self.popped <= Falling::UNSORTED {
+            let highest = self.first()?;
+            self.values.iter().position(|value| *value == highest)?
+        } else {
+            if self.popped == Falling::UNSORTED + 1 {
+                let values = &self.values;
+                self.sorted.clear();
+                let columns = 0..values.len() as u32;
+                let left = columns.filter(|column| values[*column as usize] >= 0.0);
+                self.sorted.extend(left.rev());
+                self.sorted
+                    .sort_by(|a, b| values[*a as usize].total_cmp(&values[*b as usize]));
+            }
+            self.sorted.pop()? as usize
+        };
+        let value = std::mem::replace(&mut self.values[column], -1.0);
+        Some((value, column))
     }
 }
 
@@ -185,36 +225,43 @@ impl Strategy for Auction {
         let is_new_period = self.priced.replace(seen.measured) != Some(seen.measured);
         let nodes = seen.neighbours.board().nodes();
         let nobody = vec![Trade::default(); nodes.len()];
-        let mut order = Falling::default();
-        let mut grants = Grants::new(nodes);
-        let mut prices = Vec::new();
-        for (function, row) in seen.functions.iter().zip(seen.rows()) {
-            let bids = row.map_or(&nobody[..], |row| &row.bids);
-            let (sold, price) = self.sell(function, bids, is_new_period, &mut order);
-            grants.push(&function.function, sold);
-            let residual = sustained(function) - function.from_clients;
-            if let Some(rate) = CallRate::up_to(residual) {
-                prices.push(Price {
-                    function: function.function.clone(),
-                    price: Amount::nearest(price),
-                    rate,
-                });
-            }
-        }
         let away = seen.neighbours.iter().map(|n| n.round_trip);
         let away: Vec<f64> = away
             .map(|away| away.unwrap_or_default().as_secs_f64())
             .collect();
+        let mut order = Falling::default();
+        let mut grants = Grants::new(nodes, seen.functions.len());
+        let mut before = std::mem::take(&mut self.prices).into_iter().peekable();
+        let mut priced = Vec::with_capacity(seen.functions.len());
+        let mut prices = Vec::with_capacity(seen.functions.len());
         let mut bids = Vec::new();
         let mut rates: Vec<f64> = Vec::new();
         let routes = seen.routes(|at| {
+            if let Some(function) = at.here {
+                // Both are in the order of the names, so one walk is enough.
+                while before.next_if(|last| last.0 < *at.function).is_some() {}
+                let last = before.next_if(|last| last.0 == *at.function);
+                let last = last.map_or(0.0, |(_, price)| price);
+                let offered = at.row.map_or(&nobody[..], |row| &row.bids);
+                let sold = grants.row(at.function);
+                let next = self.sell(function, last, offered, &mut order, sold);
+                let price = if is_new_period { next } else { last };
+                priced.push((at.function.clone(), price));
+                if let Some(rate) = CallRate::up_to(sustained(function) - function.from_clients) {
+                    prices.push(Price {
+                        function: at.function.clone(),
+                        price: Amount::nearest(price),
+                        rate,
+                    });
+                }
+            }
             let wanted = at.here.map(|here| here.from_clients - sustained(here));
             self.bids(at, wanted, &away, &mut order, |column, bid| {
                 bids.push((nodes[column], bid));
             });
             rates.clear();
             if let Some(row) = at.row {
-                rates.extend(at.of(&row.granted));
+                at.put(&row.granted, &mut rates);
                 if at.here.is_none() && rates.iter().all(|rate| *rate == 0.0) {
                     rates.clear();
                     rates.extend(at.of(&row.prices).map(|price| price.rate));
@@ -222,6 +269,7 @@ impl Strategy for Auction {
             }
             Box::new(Overflow(Weights::proportional(&rates)))
         });
+        self.prices = priced;
         Plan {
             routes,
             told: Told::Auction {

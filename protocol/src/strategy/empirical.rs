@@ -34,7 +34,7 @@ impl Strategy for Empirical {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
         // Many numbers for a plan, of which nothing but the weights depends.
         let mut rng = Xoshiro256PlusPlus::from_rng(rng);
-        let (mut helpers, mut weights): (Vec<_>, Vec<f64>) = Default::default();
+        let (mut helpers, mut weights): (Vec<[f64; 4]>, Vec<f64>) = Default::default();
         let routes = seen.routes(|at| {
             helpers.clear();
             helpers.extend(at.there().iter().map(|there| metrics(&there.remote)));
@@ -54,34 +54,36 @@ impl Strategy for Empirical {
     }
 }
 
-/// The metrics of a helper, the larger the better; nothing for one that cannot help.
-fn metrics(remote: &Remote) -> Option<[f64; 4]> {
-    let headroom = remote.last_resort().filter(|h| h.free > 0)?;
+/// The metrics of a helper, the larger the better; zero for one that cannot help.
+fn metrics(remote: &Remote) -> [f64; 4] {
+    let Some(headroom) = remote.last_resort().filter(|h| h.free > 0) else {
+        return [0.0; 4];
+    };
     let (size, free) = (f64::from(headroom.size), f64::from(headroom.free));
     let service = remote.service_seconds().unwrap_or(ASSUMED_SERVICE);
-    Some([
+    [
         size,
         free,
         size / (size - free).max(LEAST_TAKEN * size),
         service.max(LEAST_SERVICE).recip(),
-    ])
+    ]
 }
 
 /// The mean of the distributions that the metrics make; zero for those that cannot help.
-fn means(metrics: &[Option<[f64; 4]>], weights: &mut Vec<f64>) {
+fn means(metrics: &[[f64; 4]], weights: &mut Vec<f64>) {
     let mut sums = [0.0; 4];
-    for values in metrics.iter().flatten() {
+    for values in metrics {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += value;
         }
     }
-    let parts = sums.map(|sum| 0.25 / sum);
-    let mean = |values: &[f64; 4]| values.iter().zip(parts).map(|(v, part)| v * part).sum();
+    // Where none can help all are zero, and may be multiplied by anything.
+    let [a, b, c, d] = sums.map(|sum| 0.25 / sum.max(f64::MIN_POSITIVE));
     weights.clear();
     weights.extend(
         metrics
             .iter()
-            .map(|values| values.as_ref().map_or(0.0, mean)),
+            .map(|v| v[0] * a + v[1] * b + v[2] * c + v[3] * d),
     );
 }
 
@@ -93,9 +95,9 @@ mod tests {
     fn each_metric_is_a_quarter_of_the_weight() {
         // Sizes 4 and 12, free 1 and 3, three quarters taken of both, 30 and 10 ms.
         let helper =
-            |size: f64, free: f64, ms: f64| Some([size, free, 1.0 / (1.0 - free / size), 1e3 / ms]);
+            |size: f64, free: f64, ms: f64| [size, free, 1.0 / (1.0 - free / size), 1e3 / ms];
         let mut weights = Vec::new();
-        let helpers = [helper(4.0, 1.0, 30.0), None, helper(12.0, 3.0, 10.0)];
+        let helpers = [helper(4.0, 1.0, 30.0), [0.0; 4], helper(12.0, 3.0, 10.0)];
         means(&helpers, &mut weights);
         // A quarter, a quarter, a half, a quarter; and three quarters thrice, a half.
         assert!((weights[0] - 1.25 / 4.0).abs() < 1e-12, "{weights:?}");

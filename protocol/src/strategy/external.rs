@@ -170,7 +170,7 @@ fn take(action: &Action, seen: &Observation<'_>) -> Plan {
         shares.push(at.here.map_or(0.0, |_| action.local));
         shares.extend(at.of(&all));
         Box::new(Taken {
-            refused: kept.parts()[0],
+            refused: kept.parts()[0].into(),
             shares: Shares::new(&shares),
         })
     });

@@ -107,22 +107,37 @@ impl Seen {
         }
     }
 
-    /// Calls a second that were run for each of those nodes, in the order of their ids.
-    pub(super) fn for_each(&self, nodes: &[NodeId]) -> impl Iterator<Item = f64> {
-        let mut peers = &self.for_peers[..];
-        nodes.iter().map(move |node| {
-            while let [(peer, rate), rest @ ..] = peers {
-                if peer == node {
-                    peers = rest;
-                    return *rate;
-                }
-                if peer > node {
-                    break;
-                }
-                peers = rest;
+    /// Calls a second that were run for all neighbours together: four sums side by side, which a processor adds up at once.
+    pub(super) fn for_all_peers(&self) -> f64 {
+        let mut sums = [0.0; 4];
+        for peers in self.for_peers.chunks(sums.len()) {
+            for (sum, (_, rate)) in sums.iter_mut().zip(peers) {
+                *sum += rate;
             }
-            0.0
-        })
+        }
+        sums.iter().sum()
+    }
+
+    /// Puts the calls a second that were run for each of those nodes, in the order of their ids, into `rates`.
+    pub(super) fn put_for_each(&self, nodes: &[NodeId], rates: &mut [f64]) {
+        let mut peers = self.for_peers.iter();
+        let mut peer = peers.next();
+        for (node, put) in nodes.iter().zip(rates) {
+            // Mostly they are the same nodes, and to see that two are equal is quicker than to see which is the lesser.
+            while let Some((other, _)) = peer
+                && other != node
+                && other < node
+            {
+                peer = peers.next();
+            }
+            *put = 0.0;
+            if let Some((other, rate)) = peer
+                && other == node
+            {
+                *put = *rate;
+                peer = peers.next();
+            }
+        }
     }
 }
 
@@ -215,6 +230,16 @@ impl At<'_> {
     /// The column of each of those: its place among all neighbours.
     pub(super) fn columns(&self) -> &[u32] {
         self.row.map_or(&[], |row| &row.columns)
+    }
+
+    /// Puts of what is said of each neighbour that which is said of those behind what is in `out`.
+    pub(super) fn put<T: Copy>(&self, cells: &[T], out: &mut Vec<T>) {
+        // Columns differ, so that as many as there are neighbours are all of them.
+        if self.columns().len() == cells.len() {
+            out.extend_from_slice(cells);
+        } else {
+            out.extend(self.of(cells));
+        }
     }
 
     /// Of what is said of each neighbour, that which is said of those.

@@ -13,7 +13,6 @@
 //! rates of the last second only, margins that forget what runs for peers, weights only while overloaded, functions that
 //! only a neighbour has never being weighed, and function sets that flip between two nodes' sets.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use crate::route::Route;
 use crate::{CallRate, FunctionName, NodeId, Time};
 
 use super::shares::Overflow;
+use super::weights::sum;
 use super::{Grants, Observation, Plan, Rule, Seen, Strategy, Told, Weights};
 
 /// The service time to reckon with before one has been measured, for a capacity in slots.
@@ -37,15 +37,18 @@ const BURST_SECONDS: f64 = 0.1;
 /// burst.
 #[derive(Debug, Default)]
 pub struct Recalc {
-    granted: BTreeMap<FunctionName, Arc<Limits>>,
+    /// The neighbours, in the order of their ids.
+    nodes: Arc<[NodeId]>,
+    /// By function, in the order of their names.
+    granted: Vec<(FunctionName, Arc<Limits>)>,
 }
 
 /// What the neighbours may send of a function.
 #[derive(Debug, Default)]
 struct Limits {
     /// In the order of their ids.
-    nodes: Vec<NodeId>,
-    limits: Vec<Arc<Limit>>,
+    nodes: Arc<[NodeId]>,
+    limits: Box<[Limit]>,
 }
 
 /// What a neighbour may send of a function.
@@ -74,29 +77,37 @@ fn tokens(rate: CallRate) -> u32 {
 impl Strategy for Recalc {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         let nodes = seen.neighbours.board().nodes();
-        let mut grants = Grants::new(nodes);
-        let mut granted = BTreeMap::new();
-        for function in seen.functions {
-            let rates = limits_in(function, nodes);
-            let before = self.granted.remove(&function.function).unwrap_or_default();
-            let limits = if before.nodes == nodes {
-                before
-            } else {
-                Arc::new(before.for_nodes(nodes))
-            };
-            limits.set(&rates, seen.now);
-            grants.push(&function.function, rates);
-            granted.insert(function.function.clone(), limits);
+        if *self.nodes != *nodes {
+            self.nodes = nodes.into();
         }
+        let nodes = &self.nodes;
+        let mut grants = Grants::new(nodes, seen.functions.len());
+        let mut before = std::mem::take(&mut self.granted).into_iter().peekable();
+        let mut granted = Vec::with_capacity(seen.functions.len());
         let mut weights: Vec<f64> = Vec::new();
         let routes = seen.routes(|at| {
             weights.clear();
             if let Some(row) = at.row {
-                weights.extend(at.of(&row.granted));
+                at.put(&row.granted, &mut weights);
             }
+            let limits_in = at.here.map(|function| {
+                // Both are in the order of the names, so one walk is enough.
+                while before.next_if(|last| last.0 < *at.function).is_some() {}
+                let last = before.next_if(|last| last.0 == *at.function);
+                let limits = match last {
+                    Some((_, last)) if Arc::ptr_eq(&last.nodes, nodes) => last,
+                    Some((_, last)) => Arc::new(last.for_nodes(nodes)),
+                    None => Arc::new(Limits::default().for_nodes(nodes)),
+                };
+                let rates = grants.row(at.function);
+                limits_in(function, nodes, rates);
+                limits.set(rates, seen.now);
+                granted.push((at.function.clone(), Arc::clone(&limits)));
+                limits
+            });
             Box::new(Granted {
                 overflow: Overflow(Weights::proportional(&weights)),
-                limits_in: granted.get(at.function).cloned().unwrap_or_default(),
+                limits_in: limits_in.unwrap_or_default(),
             })
         });
         self.granted = granted;
@@ -109,14 +120,20 @@ impl Strategy for Recalc {
 }
 
 impl Limits {
-    /// The limits of those nodes; new ones for who had none, and of the others the same.
-    fn for_nodes(&self, nodes: &[NodeId]) -> Limits {
+    /// The limits of those nodes; new ones for who had none, and of the others what they have taken so far.
+    fn for_nodes(&self, nodes: &Arc<[NodeId]>) -> Limits {
         let limit = |node| match self.nodes.binary_search(node) {
-            Ok(column) => Arc::clone(&self.limits[column]),
-            Err(_) => Arc::new(Limit::new(CallRate::LEAST)),
+            Ok(column) => {
+                let Limit { is_open, bucket } = &self.limits[column];
+                Limit {
+                    is_open: AtomicBool::new(is_open.load(Relaxed)),
+                    bucket: bucket.copied(),
+                }
+            }
+            Err(_) => Limit::new(CallRate::LEAST),
         };
         Limits {
-            nodes: nodes.to_vec(),
+            nodes: Arc::clone(nodes),
             limits: nodes.iter().map(limit).collect(),
         }
     }
@@ -132,24 +149,23 @@ impl Limits {
     }
 }
 
-/// limit_in for each neighbour, zero for nothing. A neighbour without the function has one, too, as its clients may call
-/// it all the same.
-fn limits_in(function: &Seen, nodes: &[NodeId]) -> Vec<f64> {
+/// Puts limit_in for each neighbour into `rates`, zero for nothing. A neighbour without the function has one, too, as its
+/// clients may call it all the same.
+fn limits_in(function: &Seen, nodes: &[NodeId], rates: &mut [f64]) {
     let service = function.service.unwrap_or(ASSUMED_SERVICE);
     let sustained = function.gate.capacity().sustained_rate(service);
     let margin = (sustained - function.from_clients).max(0.0);
-    let mut rates: Vec<f64> = function.for_each(nodes).collect();
-    let used: f64 = rates.iter().sum();
-    let count = nodes.len() as f64;
-    for rate in &mut rates {
-        let limit = if margin >= used {
-            *rate + (margin - used) / count
-        } else {
-            *rate * margin / used
-        };
-        *rate = CallRate::up_to(limit).map_or(0.0, CallRate::per_second);
+    function.put_for_each(nodes, rates);
+    let used = sum(rates);
+    // Each is a multiple of what is used, and a part that is the same for all.
+    let (times, part) = if margin >= used {
+        (1.0, (margin - used) / nodes.len() as f64)
+    } else {
+        (margin / used, 0.0)
+    };
+    for rate in rates {
+        *rate = CallRate::up_to(*rate * times + part).map_or(0.0, CallRate::per_second);
     }
-    rates
 }
 
 #[derive(Debug)]

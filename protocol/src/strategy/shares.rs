@@ -51,7 +51,7 @@ impl Shares {
     }
 
     #[cfg(test)]
-    pub(super) fn parts(&self) -> &[u32] {
+    pub(super) fn parts(&self) -> &[u8] {
         self.weights.parts()
     }
 }

@@ -33,9 +33,29 @@ struct Target {
     /// What is left of its margin.
     left: f64,
     cost: [f64; 3],
-    /// The functions that it has, by their index, and whose turn it is.
-    functions: Vec<usize>,
-    turn: usize,
+    /// Of each function that it has, by its index, the one whose turn is next, and after the last the first.
+    next: Vec<u32>,
+    /// The function whose turn was last.
+    last: u32,
+}
+
+impl Target {
+    /// Whose turn it is.
+    fn function(&self) -> usize {
+        self.next[self.last as usize] as usize
+    }
+
+    /// It is the next one's turn.
+    fn turn(&mut self) {
+        self.last = self.next[self.last as usize];
+    }
+
+    /// Leaves out the function whose turn it is. Returns whether there was another one.
+    fn leave_out(&mut self) -> bool {
+        let function = self.function();
+        self.next[self.last as usize] = self.next[function];
+        function != self.last as usize
+    }
 }
 
 /// A function of this node, in calls a second.
@@ -67,20 +87,21 @@ impl Strategy for Shedding {
         let margins = seen.neighbours.iter().map(|n| n.margin.points.get());
         let margins: Vec<f64> = margins.collect();
         let mut shares: Vec<f64> = Vec::new();
+        let mut last = None;
         let routes = seen.routes(|at| {
             shares.clear();
             let Some(index) = at.index else {
                 // Only neighbours have it: by their margins.
                 shares.push(0.0);
-                shares.extend(at.of(&margins));
-                return Box::new(Shares::new(&shares));
+                at.put(&margins, &mut shares);
+                return Box::new(Shares::like(&mut last, &shares));
             };
             shares.push(1.0);
-            shares.extend(at.of(assigned.row(index)));
+            at.put(assigned.row(index), &mut shares);
             if shares[1..].iter().any(|given| *given > 0.0) {
                 shares[0] = kept[index].remaining;
             }
-            Box::new(Shares::new(&shares))
+            Box::new(Shares::like(&mut last, &shares))
         });
         let told = Told::Margins(self.margins(seen, load, &usage));
         Plan { routes, told, ask }
@@ -114,8 +135,7 @@ impl Shedding {
         while !targets.is_empty() {
             next %= targets.len();
             let target = &mut targets[next];
-            target.turn %= target.functions.len();
-            let function = target.functions[target.turn];
+            let function = target.function();
             let Kept {
                 group,
                 remaining,
@@ -124,14 +144,13 @@ impl Shedding {
             let calls = step.min(*remaining);
             let cost = calls * target.cost[*group as usize];
             if calls <= 0.0 || cost > target.left {
-                target.functions.remove(target.turn);
-                if target.functions.is_empty() {
+                if !target.leave_out() {
                     targets.remove(next);
                 }
                 continue;
             }
             target.left -= cost;
-            target.turn += 1;
+            target.turn();
             next += 1;
             *remaining -= calls;
             assigned.calls[function * neighbours + target.column] += calls;
@@ -158,9 +177,11 @@ impl Shedding {
         }
         let nodes = seen.neighbours.board().nodes();
         let mut used = vec![0.0; nodes.len()];
+        let mut rates = vec![0.0; nodes.len()];
         for function in seen.functions {
             let cost = cost[group_of(&self.groups, &function.function) as usize];
-            for (used, rate) in used.iter_mut().zip(function.for_each(nodes)) {
+            function.put_for_each(nodes, &mut rates);
+            for (used, rate) in used.iter_mut().zip(&rates) {
                 *used += rate * cost;
             }
         }
@@ -186,26 +207,65 @@ impl Shedding {
 
 /// The neighbours that have a margin and a function of this node.
 fn targets(seen: &Observation<'_>) -> Vec<Target> {
-    let mut functions: Vec<Vec<usize>> = Vec::new();
-    functions.resize_with(seen.neighbours.len(), || {
-        Vec::with_capacity(seen.functions.len())
-    });
-    for (index, row) in seen.rows().into_iter().enumerate() {
-        for column in row.map_or(&[][..], |row| &row.columns) {
-            functions[*column as usize].push(index);
+    let rows = seen.rows();
+    let columns = rows
+        .iter()
+        .map(|row| row.map_or(&[][..], |row| &row.columns));
+    let all = seen.neighbours.len();
+    // Most functions are at all neighbours or at none: those turns are made once for all.
+    let mut common = Turns::new(rows.len());
+    let shared = columns.clone().enumerate().filter(|(_, c)| c.len() == all);
+    shared.for_each(|(index, _)| common.push(index));
+    let are_all_shared = columns.clone().all(|c| c.is_empty() || c.len() == all);
+    let mut targets = Vec::with_capacity(all);
+    for (column, neighbour) in seen.neighbours.iter().enumerate() {
+        if neighbour.margin.points.get() <= 0.0 {
+            continue;
+        }
+        let mut turns = common.clone();
+        if !are_all_shared {
+            turns = Turns::new(rows.len());
+            let has = |columns: &[u32]| columns.binary_search(&(column as u32)).is_ok();
+            let own = columns.clone().enumerate().filter(|(_, c)| has(c));
+            own.for_each(|(index, _)| turns.push(index));
+        }
+        if let Some(last) = turns.last {
+            targets.push(Target {
+                column,
+                left: neighbour.margin.points.get(),
+                cost: neighbour.margin.cost.map(Amount::get),
+                next: turns.next,
+                last,
+            });
         }
     }
-    let neighbours = seen.neighbours.iter().zip(functions).enumerate();
-    neighbours
-        .filter(|(_, (neighbour, functions))| {
-            neighbour.margin.points.get() > 0.0 && !functions.is_empty()
-        })
-        .map(|(column, (neighbour, functions))| Target {
-            column,
-            left: neighbour.margin.points.get(),
-            cost: neighbour.margin.cost.map(Amount::get),
-            functions,
-            turn: 0,
-        })
-        .collect()
+    targets
+}
+
+/// The turns of a [`Target`], while they are gathered.
+#[derive(Clone)]
+struct Turns {
+    next: Vec<u32>,
+    last: Option<u32>,
+}
+
+impl Turns {
+    /// None of so many functions.
+    fn new(functions: usize) -> Turns {
+        Turns {
+            next: vec![0; functions],
+            last: None,
+        }
+    }
+
+    /// The function of that index is the last one.
+    fn push(&mut self, function: usize) {
+        let function = function as u32;
+        let first = match self.last {
+            Some(last) => std::mem::replace(&mut self.next[last as usize], function),
+            None => function,
+        };
+        self.next[function as usize] = first;
+        self.last = Some(function);
+    }
 }

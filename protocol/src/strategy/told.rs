@@ -19,7 +19,7 @@ pub enum Told {
     Auction {
         /// What was sold.
         grants: Grants,
-        /// What is for sale.
+        /// What is for sale, sorted by function.
         prices: Vec<Price>,
         /// To whom what is bid, sorted by function.
         bids: Vec<(NodeId, Bid)>,
@@ -30,32 +30,39 @@ pub enum Told {
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
     nodes: Vec<NodeId>,
-    /// A function, and the rate of each neighbour in calls a second; zero for none.
-    rows: Vec<(FunctionName, Vec<f64>)>,
+    /// In the order of their names.
+    functions: Vec<FunctionName>,
+    /// A row for each of them: the rate of each neighbour in calls a second; zero for none.
+    rates: Vec<f64>,
 }
 
 impl Grants {
-    /// Nothing for any of these neighbours.
-    pub(super) fn new(nodes: &[NodeId]) -> Grants {
+    /// Nothing for any of these neighbours, with room for so many functions.
+    pub(super) fn new(nodes: &[NodeId], functions: usize) -> Grants {
         Grants {
             nodes: nodes.to_vec(),
-            rows: Vec::new(),
+            functions: Vec::with_capacity(functions),
+            rates: Vec::with_capacity(functions * nodes.len()),
         }
     }
 
-    /// These rates for the neighbours, in their order.
-    pub(super) fn push(&mut self, function: &FunctionName, rates: Vec<f64>) {
-        self.rows.push((function.clone(), rates));
+    /// The rates of the next function, of one after the other in the order of their names: zero for each neighbour, in their order.
+    pub(super) fn row(&mut self, function: &FunctionName) -> &mut [f64] {
+        self.functions.push(function.clone());
+        let so_far = self.rates.len();
+        self.rates.resize(so_far + self.nodes.len(), 0.0);
+        &mut self.rates[so_far..]
     }
 
     /// What a neighbour is granted, by function.
     fn each(&self) -> impl Iterator<Item = (NodeId, Vec<Grant>)> {
-        let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        let count = self.nodes.len();
         self.nodes.iter().enumerate().map(move |(column, node)| {
-            let grants = rows.iter().filter_map(|(function, rates)| {
-                let rate = CallRate::new(rates[column])?;
+            let rates = self.rates.chunks_exact(count).map(|rates| rates[column]);
+            let grants = self.functions.iter().zip(rates);
+            let grants = grants.filter_map(|(function, rate)| {
                 let function = function.clone();
+                let rate = CallRate::new(rate)?;
                 Some(Grant { function, rate })
             });
             (*node, grants.collect())
@@ -78,10 +85,9 @@ impl Told {
                 .collect(),
             Told::Auction {
                 grants,
-                mut prices,
+                prices,
                 bids,
             } => {
-                prices.sort_by(|a, b| a.function.cmp(&b.function));
                 let granted = grants.each().map(|(n, g)| (n, Message::Grants(g)));
                 let nodes = grants.nodes.iter();
                 let priced = nodes.clone().map(|n| (*n, Message::Prices(prices.clone())));

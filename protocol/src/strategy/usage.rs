@@ -39,7 +39,7 @@ impl Load {
     /// What clients bring and what runs for peers.
     pub(super) fn offered(seen: &Observation<'_>, groups: &Groups) -> Load {
         Load::sum(seen, groups, |function| {
-            function.from_clients + function.for_peers.iter().map(|(_, rate)| rate).sum::<f64>()
+            function.from_clients + function.for_all_peers()
         })
     }
 

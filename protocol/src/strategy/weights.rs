@@ -1,5 +1,7 @@
 //! Weights: whole parts of a hundred that sum to a hundred.
 
+use std::sync::Arc;
+
 use rand::{Rng, RngExt};
 
 /// A larger share counts as this one.
@@ -20,15 +22,15 @@ pub const TOTAL: u32 = 100;
 /// Shares of the targets of a function, in whole parts of [`TOTAL`]. The parts sum to the total exactly, or all are zero
 /// where no target has a share; the reference truncates instead, and loses the remainder and every small share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weights(Vec<u32>);
+pub struct Weights(Arc<[u8]>);
 
 impl Weights {
     /// Divides the total in proportion to `shares` by the largest remainder (Hamilton's method), ties to the first.
     /// Negative, infinite and undefined shares count as zero. Remainders that differ by less than 2⁻¹⁵ are equal.
     pub fn proportional(shares: &[f64]) -> Weights {
-        let usable = |share: &f64| (0.0..=MAX_SHARE).contains(share);
+        let usable = |all, share: &f64| all & (*share >= 0.0) & (*share <= MAX_SHARE);
         let sum = sum(shares);
-        if shares.iter().all(usable) && (sum == 0.0 || sum >= LEAST_SUM) {
+        if shares.iter().fold(true, usable) && (sum == 0.0 || sum >= LEAST_SUM) {
             return Weights(divided(shares, sum));
         }
         let shares: Vec<f64> = shares.iter().copied().map(clean).collect();
@@ -38,7 +40,7 @@ impl Weights {
     }
 
     /// The parts, in the order of the shares.
-    pub fn parts(&self) -> &[u32] {
+    pub fn parts(&self) -> &[u8] {
         &self.0
     }
 
@@ -57,8 +59,8 @@ impl Weights {
                 continue;
             }
             // Weighted reservoir sampling: each ends up drawn with probability part/sum.
-            sum += part;
-            if rng.random_range(0..sum) < part {
+            sum += u32::from(part);
+            if rng.random_range(0..sum) < u32::from(part) {
                 drawn = Some(index);
             }
         }
@@ -75,7 +77,7 @@ fn clean(share: f64) -> f64 {
 }
 
 /// Four sums side by side, which a processor adds up at once.
-fn sum(shares: &[f64]) -> f64 {
+pub(super) fn sum(shares: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let fours = shares.chunks_exact(4);
     let rest: f64 = fours.remainder().iter().sum();
@@ -88,71 +90,85 @@ fn sum(shares: &[f64]) -> f64 {
 }
 
 /// The total divided by usable shares. This is most of a plan's time, so it is written in loops without branches.
-fn divided(shares: &[f64], sum: f64) -> Vec<u32> {
+fn divided(shares: &[f64], sum: f64) -> Arc<[u8]> {
+    let count = shares.len();
+    if count <= FEW {
+        divide(shares, sum, &mut [0; FEW][..count], &mut [0; FEW][..count])
+    } else {
+        divide(shares, sum, &mut vec![0; count], &mut vec![0; count])
+    }
+}
+
+/// The same with room for the parts and the remainders.
+fn divide(shares: &[f64], sum: f64, parts: &mut [u8], remainders: &mut [i16]) -> Arc<[u8]> {
     if sum.is_nan() || sum <= 0.0 {
-        return vec![0; shares.len()];
+        return Arc::from(&*parts);
     }
     let factor = f64::from(TOTAL << BITS) / sum;
-    let exact = |share: &f64| (share * factor + TO_WHOLE).to_bits() as u32;
-    let mut parts: Vec<u32> = shares.iter().map(exact).collect();
-    let mut few = [0; FEW];
-    let mut many = Vec::new();
-    let remainders = match few.get_mut(..shares.len()) {
-        Some(few) => few,
-        None => {
-            many.resize(shares.len(), 0);
-            &mut many[..]
-        }
-    };
     let mut given = 0;
     for ((part, remainder), share) in parts.iter_mut().zip(&mut *remainders).zip(shares) {
-        let rest = *part as i16 & UNITS;
-        *remainder = if *share > 0.0 { rest } else { -1 };
-        *part >>= BITS;
-        given += *part;
+        let exact = (share * factor + TO_WHOLE).to_bits() as u32;
+        // What has no share has no remainder either, not even one of zero.
+        *remainder = (exact as i16 & UNITS) - i16::from(exact == 0);
+        let whole = exact >> BITS;
+        *part = whole as u8;
+        given += whole;
     }
     let left = TOTAL.saturating_sub(given);
     if left > 0 {
-        give(left, &mut parts, remainders);
+        give(left, parts, remainders);
     }
-    parts
+    Arc::from(&*parts)
+}
+
+/// How many remainders are at least `least`.
+fn count(remainders: &[i16], least: i16) -> u32 {
+    let is_within = |remainder: &i16| i16::from(*remainder >= least);
+    let counts = remainders.chunks(FEW);
+    let counts = counts.map(|few| few.iter().map(is_within).sum::<i16>());
+    counts.map(|count| u32::from(count.unsigned_abs())).sum()
 }
 
 /// Gives one more each to those with the largest remainders.
-fn give(left: u32, parts: &mut [u32], remainders: &[i16]) {
-    // So many have the remainder `low` or more: at least as many as are left. It is the highest that has.
-    let (mut low, mut high) = (-1, i32::from(UNITS) + 1);
-    while high - low > 1 {
-        let middle = (low + high) / 2;
-        let is_within = |remainder: &i16| i16::from(*remainder >= middle as i16);
-        let within = remainders
-            .chunks(FEW)
-            .map(|few| few.iter().map(is_within).sum::<i16>());
-        let within = within
-            .map(|count| count.unsigned_abs())
-            .map(u32::from)
-            .sum::<u32>();
-        if within < left {
-            high = middle;
+fn give(left: u32, parts: &mut [u8], remainders: &[i16]) {
+    // At least as many as are left have the remainder `low` or more, and fewer have `high`.
+    let (mut low, mut at_low) = (-1, remainders.len() as u32);
+    let (mut high, mut at_high) = (i32::from(UNITS) + 1, 0);
+    let mut round = 0;
+    while at_low > left && high - low > 1 {
+        round += 1;
+        let is_walk = round % 3 == 0;
+        let middle = if is_walk {
+            // The next one below, which ends the search where many are equal or few are left in between.
+            let below = |r: &i16| if i32::from(*r) < high { *r } else { -1 };
+            i32::from(remainders.iter().map(below).fold(-1, i16::max))
         } else {
-            low = middle;
-        }
-        if within == left {
-            break;
+            // In between as if they were spread evenly, which they mostly are.
+            let part = f64::from(at_low - left) / f64::from(at_low - at_high);
+            low + ((f64::from(high - low) * part) as i32).clamp(1, high - low - 1)
+        };
+        let within = count(remainders, middle as i16);
+        if within < left {
+            (high, at_high) = (middle, within);
+        } else {
+            (low, at_low) = (middle, within);
+            if is_walk {
+                break;
+            }
         }
     }
     let low = low as i16;
-    let mut left = left;
-    for (part, remainder) in parts.iter_mut().zip(remainders) {
-        let more = u32::from(*remainder > low);
-        *part += more;
-        left -= more;
-    }
-    for (part, remainder) in parts.iter_mut().zip(remainders) {
-        if left > 0 && *remainder == low {
-            *part += 1;
-            left -= 1;
+    if at_low == left {
+        for (part, remainder) in parts.iter_mut().zip(remainders) {
+            *part += u8::from(*remainder >= low);
         }
+        return;
+    }
+    let mut ties = left - at_high;
+    for (part, remainder) in parts.iter_mut().zip(remainders) {
+        let is_tie = *remainder == low && ties > 0;
+        ties -= u32::from(is_tie);
+        *part += u8::from(*remainder > low || is_tie);
     }
 }
 

@@ -262,6 +262,7 @@ impl World {
             if self.now >= self.slower.0 {
                 work *= self.slower.1;
             }
+            self.samples.begins(self.gate.running(), time(self.now));
             self.waits.push_back(Call {
                 began: self.now,
                 running: self.gate.running(),
@@ -298,7 +299,8 @@ impl World {
             } else if let Some(call) = self.runs.pop() {
                 self.served += call.work;
                 let took = Duration::from_secs_f64(self.now - call.began);
-                self.samples.record(call.running, took);
+                let (running, now) = (self.gate.running(), time(self.now));
+                self.samples.answered(call.running, running, took, now);
                 self.employ();
                 let next = self.hand_over();
                 self.begin(u32::from(next));

@@ -381,8 +381,8 @@ fn neighbours_that_are_about_as_near_take_turns() {
 
 #[test]
 fn a_call_is_not_sent_where_it_would_start_too_late() {
-    // Three wait there and a place comes free every 25 ms: it would start after 5 ms of way and 4 × 25 ms, and run for
-    // 100 ms.
+    // Three wait there and a place comes free every 25 ms: it would start after 5 ms of way and 4 × 25 ms, run for 100 ms,
+    // and be answered after 5 ms of way back.
     let mut site = Site::new();
     busy(&mut site, 4, 4, 8);
     hears_queue(&mut site, 1, "-3/4", 8);
@@ -396,8 +396,8 @@ fn a_call_is_not_sent_where_it_would_start_too_late() {
         Delivery::on(terms).next(&route, Time::ZERO, &mut rng())
     };
     assert_eq!(on(160), Decision::Reject(Rejection::Full));
-    assert_eq!(on(204), Decision::Reject(Rejection::Full));
-    assert_eq!(on(205), Decision::Forward(0, Why::MoreHeadroomThere));
+    assert_eq!(on(209), Decision::Reject(Rejection::Full));
+    assert_eq!(on(210), Decision::Forward(0, Why::MoreHeadroomThere));
     assert_eq!(on(0), Decision::Reject(Rejection::Late));
 }
 

@@ -23,7 +23,7 @@ proptest! {
         let parts = weights.parts();
         prop_assert_eq!(parts.len(), shares.len());
         let sum: f64 = shares.iter().sum();
-        let total: u32 = parts.iter().sum();
+        let total: u32 = parts.iter().copied().map(u32::from).sum();
         prop_assert_eq!(total, if sum > 0.0 { TOTAL } else { 0 });
         for (part, share) in parts.iter().zip(&shares) {
             if sum > 0.0 {
@@ -40,7 +40,7 @@ proptest! {
         open in proptest::collection::vec(any::<bool>(), 20),
     ) {
         let weights = Weights::proportional(&shares);
-        let total: u32 = weights.parts().iter().sum();
+        let total: u32 = weights.parts().iter().copied().map(u32::from).sum();
         prop_assert!(total == TOTAL || total == 0);
         let mut rng = rng();
         let may = |index: usize| open[index] && weights.parts()[index] > 0;

@@ -43,6 +43,9 @@ struct Arguments {
     /// Blows a second of each kind of attack, of which there are nine; as many as there can be, if none is said.
     #[arg(long)]
     pace: Option<f64>,
+    /// How far those who attack stand back for the client and the platform, with whom they share a core: 19 takes only what is left.
+    #[arg(long, default_value_t = 19)]
+    nice: u8,
     /// What is attacked, as JSON: then this process attacks until it is ended.
     #[arg(long, hide = true)]
     target: Option<String>,
@@ -95,15 +98,15 @@ fn start(arguments: &Arguments) -> Result<ExitCode> {
 struct Attack(Child);
 
 impl Attack {
-    fn begin(target: &Target, pace: Option<f64>) -> Result<Attack> {
+    fn begin(target: &Target, arguments: &Arguments) -> Result<Attack> {
         let mut command = Command::new("nice");
         command
-            .args(["-n", "19"])
+            .args(["-n", &arguments.nice.to_string()])
             .arg(std::env::current_exe()?)
             .arg("--target")
             .arg(serde_json::to_string(target)?)
             .stdin(Stdio::piped());
-        if let Some(pace) = pace {
+        if let Some(pace) = arguments.pace {
             command.args(["--pace", &pace.to_string()]);
         }
         Ok(Attack(
@@ -141,11 +144,17 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let (mut quiet, mut attacked) = (Vec::new(), Vec::new());
     serve(&agent, arguments, "warm", time).await?;
     let before = resident(agent.pid());
+    let read_before = messages(&agent).await?;
+    let mut busy = [Duration::ZERO; 2];
     for round in 0..arguments.rounds {
+        let since = cpu(agent.pid())?;
         quiet.push(serve(&agent, arguments, &format!("quiet-{round}"), time).await?);
-        let attack = Attack::begin(&target, arguments.pace)?;
+        busy[0] += cpu(agent.pid())? - since;
+        let attack = Attack::begin(&target, arguments)?;
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let since = cpu(agent.pid())?;
         attacked.push(serve(&agent, arguments, &format!("attacked-{round}"), time).await?);
+        busy[1] += cpu(agent.pid())? - since;
         drop(attack);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -161,7 +170,14 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let calls: usize = attacked.iter().map(|service| service.ids.len()).sum();
     let grown = resident(agent.pid()).saturating_sub(before) / 1024;
     println!(
-        "{calls} calls under attack, each answered right and executed once at most; memory grew by {grown} KiB"
+        "{calls} calls under attack, each answered right and executed once; memory grew by {grown} KiB"
+    );
+    let all = time.as_secs_f64() * arguments.rounds as f64;
+    let share = busy.map(|busy| busy.as_secs_f64() / all * 100.0);
+    let read = messages(&agent).await? - read_before;
+    println!(
+        "the agent used {:.0} % of its core in quiet and {:.0} % under attack, and read {read} messages",
+        share[0], share[1]
     );
     let fates = ledger.all();
     let served = quiet
@@ -198,6 +214,28 @@ async fn serve(
         service.wrong
     );
     Ok(service)
+}
+
+/// The processor time that a process has used, in ticks of ten milliseconds.
+fn cpu(pid: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(10 * ticks))
+}
+
+/// The messages that the agent has read, right and wrong ones and those that it ignored.
+async fn messages(agent: &Agent) -> Result<u64> {
+    let url = format!("http://{}/metrics", agent.ready.addresses.admin);
+    let text = reqwest::get(url).await?.text().await?;
+    let counted = ["received", "malformed", "ignored"].map(|what| {
+        let name = format!("dfaas_messages_{what}_total ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.and_then(|value| value.parse::<u64>().ok())
+            .unwrap_or(0)
+    });
+    Ok(counted.iter().sum())
 }
 
 /// The medians over the rounds.

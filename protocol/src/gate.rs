@@ -20,14 +20,13 @@ const BURST_SECONDS: f64 = 0.1;
 /// [`Queue`](crate::queue::Queue), one for all gates that share their node's slots, and asks it for the next one when the
 /// gate says so.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub struct Gate {
-    platform: Arc<Health>,
-    /// What it shares with the node's other functions.
-    node: Option<Arc<NodeSlots>>,
     /// How many calls may wait.
     queue: u32,
     state: State,
+    platform: Arc<Health>,
+    /// What it shares with the node's other functions.
+    node: Option<Arc<NodeSlots>>,
 }
 
 #[derive(Debug)]

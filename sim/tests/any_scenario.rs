@@ -200,7 +200,7 @@ fn check(case: u64) {
     let policy = policies[(case % policies.len() as u64) as usize];
     // The engine itself asserts of every call that it is answered once, and of every forward that the call came from a
     // client, was sent to so many neighbours at most, to another each time, and not out of its fence; and of every start
-    // that it is before the call's deadline.
+    // that it is not after the call's deadline.
     let report = engine::run(&experiment, policy, &mut |_| {}).unwrap();
     let totals = report.totals;
     assert_eq!(totals.offered, totals.served + totals.refused + totals.lost);

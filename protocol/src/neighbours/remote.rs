@@ -1,7 +1,7 @@
 //! A function at a neighbour, as the data path sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::offer::{FunctionOffer, ServiceTime};
@@ -19,29 +19,23 @@ const MAX_DOUBLINGS: u32 = 1;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
-///
-/// What every decision reads of every candidate is in the first line of the cache.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub struct Remote {
     free: AtomicI32,
     size: AtomicU32,
     queue: AtomicU32,
+    round_trip: AtomicTime,
+    service: AtomicTime,
+    unit: AtomicTime,
+    sent: AtomicU64,
+    returned: AtomicU64,
     /// Refusals since the last call that was taken, and until when it is left alone.
     refusals: AtomicU32,
     rests_until: AtomicU64,
     health: Arc<Health>,
-    round_trip: AtomicTime,
-    unit: AtomicTime,
-    /// Calls that are there now.
-    open: AtomicU32,
-    /// Whether something is remembered against the neighbour: only then its standing is asked for.
-    doubted: AtomicBool,
     trust: Arc<Trust>,
-    service: AtomicTime,
-    sent: AtomicU64,
-    returned: AtomicU64,
-    /// How many calls have ended.
+    /// Calls that are there now, and how many have ended.
+    open: AtomicU32,
     ended: AtomicU64,
     /// How many had ended when that was last looked at and was news, and when.
     seen_ended: AtomicU64,
@@ -107,7 +101,6 @@ impl Remote {
             free: AtomicI32::default(),
             size: AtomicU32::default(),
             queue: AtomicU32::default(),
-            doubted: AtomicBool::default(),
             round_trip: AtomicTime::default(),
             service: AtomicTime::default(),
             unit: AtomicTime::default(),
@@ -129,12 +122,7 @@ impl Remote {
 
     /// With what is known of how far the neighbour's word is taken.
     pub(super) fn trusted(self, trust: Arc<Trust>) -> Remote {
-        let doubted = AtomicBool::new(!trust.is_clean());
-        Remote {
-            trust,
-            doubted,
-            ..self
-        }
+        Remote { trust, ..self }
     }
 
     /// The neighbour offers it anew.
@@ -154,6 +142,12 @@ impl Remote {
     /// The round trip to the neighbour, once one has been measured.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip.get()
+    }
+
+    /// The same in nanoseconds.
+    pub(crate) fn round_trip_nanos(&self) -> Option<u64> {
+        let nanos = self.round_trip.0.load(Relaxed);
+        (nanos > 0).then_some(nanos)
     }
 
     /// Mean time of a call there, once the neighbour has measured one.
@@ -191,7 +185,7 @@ impl Remote {
 
     /// Looks whether the calls that are there are stuck: whether none ended for far longer than the neighbour says that one
     /// takes. To be called about once a second.
-    fn look_for_stuck(&self, now: Time) {
+    pub(super) fn look_for_stuck(&self, now: Time) {
         let (open, ended) = (self.open.load(Relaxed), self.ended.load(Relaxed));
         let is_news = self.seen_ended.swap(ended, Relaxed) != ended;
         if open == 0 || is_news || self.seen_at.load(Relaxed) == 0 {
@@ -199,7 +193,7 @@ impl Remote {
         }
         let silent = now.since(Time::from_nanos(self.seen_at.load(Relaxed)));
         if self.is_late(silent) == Some(true) {
-            (0..open.min(MOST_STUCK)).for_each(|_| self.broke(Breach::Missed, now));
+            (0..open.min(MOST_STUCK)).for_each(|_| self.trust.broken(Breach::Missed, now));
         }
     }
 
@@ -212,42 +206,21 @@ impl Remote {
             .fetch_update(Relaxed, Relaxed, |open| Some(open.saturating_sub(1)));
         match promise {
             Promise::Answered(took) if self.is_late(took) == Some(true) => {
-                self.broke(Breach::Missed, now());
+                self.trust.broken(Breach::Missed, now());
             }
-            Promise::Answered(_) => self.kept(now),
+            Promise::Answered(_) => self.trust.kept(now),
             Promise::Refused(Some(says)) if says.free > 0 => {
-                self.broke(Breach::Plain, now());
+                self.trust.broken(Breach::Plain, now());
             }
             // Where it had no room left as far as was known here, there was no promise.
             Promise::Refused(_) if self.reported().is_full(self.queue()) => {}
-            Promise::Refused(_) | Promise::Broke => self.broke(Breach::Missed, now()),
+            Promise::Refused(_) | Promise::Broke => self.trust.broken(Breach::Missed, now()),
             Promise::Void => {}
             Promise::Stalled(took) => match self.is_late(took) {
-                Some(true) => self.broke(Breach::Plain, now()),
+                Some(true) => self.trust.broken(Breach::Plain, now()),
                 Some(false) => {}
-                None => self.broke(Breach::Missed, now()),
+                None => self.trust.broken(Breach::Missed, now()),
             },
-        }
-    }
-
-    fn broke(&self, breach: Breach, now: Time) {
-        self.trust.broken(breach, now);
-        self.doubted.store(!self.trust.is_clean(), Relaxed);
-    }
-
-    fn kept(&self, now: impl FnOnce() -> Time) {
-        if self.doubted.load(Relaxed) {
-            self.trust.kept(now);
-            self.doubted.store(!self.trust.is_clean(), Relaxed);
-        }
-    }
-
-    /// Brings the standing up to the time; about once a second.
-    pub(super) fn pass_time(&self, now: Time) {
-        self.look_for_stuck(now);
-        if self.doubted.load(Relaxed) {
-            self.trust.pass_time(now);
-            self.doubted.store(!self.trust.is_clean(), Relaxed);
         }
     }
 
@@ -334,8 +307,7 @@ impl Remote {
     /// What is left there for this call as far as this node knows; nothing if it may not be sent there. On
     /// [probation](HealthState::Probation), and below full [standing](Trust), each question counts as a call.
     pub fn headroom(&self) -> Option<Headroom> {
-        let trusts = || !self.doubted.load(Relaxed) || self.trust.admits();
-        (self.health.admits() && trusts()).then(|| self.reported())
+        (self.health.admits() && self.trust.admits()).then(|| self.reported())
     }
 
     /// What is left there for a call that has nowhere else to go; nothing while the neighbour is ejected.

@@ -369,7 +369,8 @@ impl Neighbours {
     pub(super) fn pass_time(&self, now: Time) {
         for entry in self.entries.values() {
             for offered in entry.functions.values() {
-                offered.remote.pass_time(now);
+                offered.remote.look_for_stuck(now);
+                offered.remote.trust().pass_time(now);
             }
         }
     }

@@ -34,7 +34,7 @@ const MARGIN: f32 = 0.05;
 
 /// Round trips that differ by less are taken for equal, in milliseconds: that is noise, and the same neighbour would get
 /// every call.
-const AS_NEAR_MS: u128 = 5;
+const AS_NEAR_MS: u64 = 5;
 
 /// The strategy `headroom`.
 #[derive(Clone, Debug, Default)]
@@ -190,9 +190,13 @@ impl LargestShare {
 
 /// Whether a call would start at a candidate in time, and its answer be back before its deadline, as far as that can be told.
 fn starts_in_time(remote: &Remote, headroom: Headroom, tried: &Tried, now: Time) -> bool {
+    let terms = tried.terms();
+    if terms.latest_start(None).is_none() {
+        return true;
+    }
     let way = remote.round_trip().unwrap_or_default() / 2;
     let until_back = remote.service().unwrap_or_default() + way;
-    let Some(latest) = tried.terms().latest_start(Some(until_back)) else {
+    let Some(latest) = terms.latest_start(Some(until_back)) else {
         return true;
     };
     let places = u32::try_from(1 - i64::from(headroom.free)).unwrap_or(0);
@@ -225,8 +229,8 @@ fn best(
             share,
             distance: candidate
                 .remote
-                .round_trip()
-                .map_or(u128::MAX, |d| d.as_millis() / AS_NEAR_MS),
+                .round_trip_nanos()
+                .map_or(u64::MAX, |nanos| nanos / (AS_NEAR_MS * 1_000_000)),
         };
         match best.map_or(Ordering::Greater, |(_, best)| rank.cmp(best)) {
             Ordering::Less => continue,
@@ -249,7 +253,7 @@ struct Rank {
     has_room: bool,
     share: f32,
     /// The round trip in units of [`AS_NEAR_MS`].
-    distance: u128,
+    distance: u64,
 }
 
 impl Rank {

@@ -1,20 +1,22 @@
 //! An OpenFaaS gateway, or anything that answers like one: its `/system` paths are asked, never changed.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dfaas_protocol::FunctionName;
-use dfaas_protocol::function::{DEFAULT_NAMESPACE, FunctionNameError};
+use dfaas_protocol::function::DEFAULT_NAMESPACE;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hyper::StatusCode;
-use serde::Deserialize;
 use tracing::{debug, warn};
 
 use super::{DeployedFunction, Gateway, Platform, PlatformError};
 use crate::config::{BasicAuthFiles, OpenFaasConfig, Timeouts};
 use crate::secret::{Secret, loose_mode};
+
+pub mod listing;
+
+use listing::Listing;
 
 /// The most that is read of an answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -72,10 +74,12 @@ impl OpenFaas {
         if namespaces.len() > 1 {
             for namespace in &namespaces {
                 let path = format!("/system/functions?namespace={namespace}");
-                listing.add(&self.ask(&path).await?, namespace)?;
+                let answer = self.ask(&path).await?;
+                answer.read_by(|body| listing.add(body, namespace))?;
             }
         } else {
-            listing.add(&self.ask("/system/functions").await?, DEFAULT_NAMESPACE)?;
+            let answer = self.ask("/system/functions").await?;
+            answer.read_by(|body| listing.add(body, DEFAULT_NAMESPACE))?;
         }
         self.report(listing.unusable);
         Ok(listing.functions.into_values().collect())
@@ -84,7 +88,7 @@ impl OpenFaas {
     /// The namespaces that the gateway names; none if it has no such path.
     async fn namespaces(&self) -> Result<Vec<String>, PlatformError> {
         let named = match self.ask("/system/namespaces").await {
-            Ok(answer) => answer.read::<Option<Vec<String>>>(),
+            Ok(answer) => answer.read_by(serde_json::from_slice::<Option<Vec<String>>>),
             Err(error) => Err(error),
         };
         let mut namespaces = match named {
@@ -162,7 +166,6 @@ impl Platform for OpenFaas {
     }
 }
 
-/// A credential from a file; editors and `echo` leave a line's end there that is not part of it.
 /// The body of an answer with status 200.
 struct Answer {
     url: String,
@@ -170,66 +173,13 @@ struct Answer {
 }
 
 impl Answer {
-    fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PlatformError> {
-        serde_json::from_slice(&self.body).map_err(|source| PlatformError::Malformed {
+    fn read_by<'a, T>(
+        &'a self,
+        read: impl FnOnce(&'a [u8]) -> serde_json::Result<T>,
+    ) -> Result<T, PlatformError> {
+        read(&self.body).map_err(|source| PlatformError::Malformed {
             url: self.url.clone(),
             source,
-        })
-    }
-}
-
-/// What a gateway lists.
-#[derive(Default)]
-struct Listing {
-    functions: BTreeMap<FunctionName, DeployedFunction>,
-    /// The entries that cannot be used, with the reason.
-    unusable: Vec<String>,
-}
-
-impl Listing {
-    fn add(&mut self, answer: &Answer, namespace: &str) -> Result<(), PlatformError> {
-        // A gateway without functions may answer null.
-        let entries: Option<Vec<serde_json::Value>> = answer.read()?;
-        for entry in entries.unwrap_or_default() {
-            let name = entry["name"]
-                .as_str()
-                .unwrap_or("without a name")
-                .to_owned();
-            match FunctionStatus::deserialize(entry) {
-                Ok(status) => match status.deployed(namespace) {
-                    Ok(function) => {
-                        self.functions.insert(function.name.clone(), function);
-                    }
-                    Err(error) => self.unusable.push(format!("{name:?}: {error}")),
-                },
-                Err(error) => self.unusable.push(format!("{name:?}: {error}")),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What we read of a function's entry. Gateways leave out what is zero or empty.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FunctionStatus {
-    name: String,
-    namespace: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    replicas: Option<u64>,
-    /// A gateway has it as a floating-point number.
-    invocation_count: Option<f64>,
-}
-
-impl FunctionStatus {
-    fn deployed(self, namespace: &str) -> Result<DeployedFunction, FunctionNameError> {
-        let own = self.namespace.filter(|own| !own.is_empty());
-        Ok(DeployedFunction {
-            name: FunctionName::new(&self.name, own.as_deref().unwrap_or(namespace))?,
-            labels: self.labels.unwrap_or_default(),
-            replicas: u32::try_from(self.replicas.unwrap_or(0)).unwrap_or(u32::MAX),
-            // The cast keeps to the range of the integer.
-            invocations: self.invocation_count.unwrap_or(0.0) as u64,
         })
     }
 }

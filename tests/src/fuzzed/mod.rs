@@ -6,6 +6,7 @@
 mod handshake;
 mod http;
 mod labels;
+mod listing;
 mod membership;
 mod texts;
 mod trunk;
@@ -14,6 +15,7 @@ mod wire;
 pub use handshake::handshake;
 pub use http::http;
 pub use labels::labels;
+pub use listing::listing;
 pub use membership::membership;
 pub use texts::{config, lightgbm, scenario};
 pub use trunk::trunk;
@@ -23,12 +25,13 @@ pub use wire::wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets that need no running agent; beside them there is `request_head`, see [`crate::judge`].
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("config", config),
     ("handshake", handshake),
     ("http", http),
     ("labels", labels),
     ("lightgbm", lightgbm),
+    ("listing", listing),
     ("membership", membership),
     ("scenario", scenario),
     ("trunk", trunk),

@@ -1,5 +1,6 @@
 //! The client of an OpenFaaS gateway against gateways on real sockets.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 

@@ -283,9 +283,10 @@ impl Terms {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
-    /// What is asked for of a node to which the call is sent `now`, and from which its answer takes `way`.
-    pub fn asked(&self, now: Time, way: Duration) -> Asked {
-        let left = |deadline: Time| deadline.since(now).saturating_sub(way);
+    /// What is asked for of a node to which the call is sent `now`: it reckons from the call's arrival there, and the answer has
+    /// to come back, so that the time of the way there and back is not its own.
+    pub fn asked(&self, now: Time, round_trip: Duration) -> Asked {
+        let left = |deadline: Time| deadline.since(now).saturating_sub(round_trip);
         Asked {
             priority: self.priority,
             within: self.deadline.map(left),

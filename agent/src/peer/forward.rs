@@ -31,9 +31,9 @@ pub async fn forward(
     let mut request = headers::attempt(head, &address.to_string(), body);
     let node = context.shared.node_header.clone();
     request.headers_mut().insert(NODE_ID, node);
-    let way = candidate.remote.round_trip().unwrap_or_default() / 2;
+    let round_trip = candidate.remote.round_trip().unwrap_or_default();
     let now = context.shared.clock.now();
-    headers::ask(request.headers_mut(), terms.asked(now, way));
+    headers::ask(request.headers_mut(), terms.asked(now, round_trip));
     if let Some(acceptance) = held {
         request
             .headers_mut()

@@ -75,7 +75,7 @@ impl World<'_> {
         let link = self.link(origin, to);
         let now = self.clocks.shows(origin, self.now);
         let way = self.calls.way_mut(id);
-        way.asked = way.delivery.tried().terms().asked(now, link.delay);
+        way.asked = way.delivery.tried().terms().asked(now, 2 * link.delay);
         way.sent_at = self.now;
         let call = &mut self.calls[id];
         call.at = to as u32;

@@ -161,13 +161,13 @@ pub(super) async fn deliver(
                 let target = Target::Peer(candidate.node, served.addresses[index], absences);
                 out.extend_from_slice(b"\r\n");
                 call.sent_to(candidate.node);
-                let way = candidate.remote.round_trip().unwrap_or_default() / 2;
+                let round_trip = candidate.remote.round_trip().unwrap_or_default();
                 let promise = Sent::new(&candidate.remote, context.shared.clock, time);
                 let tried = attempt(
                     context,
                     client,
                     target,
-                    terms.asked(time, way),
+                    terms.asked(time, round_trip),
                     [&out, body],
                     head.head_only,
                     None,

@@ -162,8 +162,9 @@ async fn one_that_is_killed_costs_no_call_after_three_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_takes_calls_and_does_not_answer_them_loses_its_standing() {
     let _machine = crate::beside_others().await;
-    // What its health checks ask it answers all the while; and it says that a call takes a millisecond.
-    let site = || Site::new().config("[timeouts]\nrequest_ms = 1500");
+    // What its health checks ask it answers all the while, once at least in the time of a call; and it says that a call takes a
+    // millisecond.
+    let site = || Site::new().config("[timeouts]\nrequest_ms = 3000");
     let first = site().sleeps("other", 1, 1).start().await;
     let second = site().sleeps("work", 1, 100).joins(&first).start().await;
     first.knows("work", 1).await;

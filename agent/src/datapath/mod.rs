@@ -19,6 +19,7 @@ mod replay;
 mod reply;
 mod run;
 pub(crate) mod trunk;
+mod turn;
 mod unproved;
 mod upgrade;
 
@@ -39,6 +40,7 @@ pub use reply::{refuse, text};
 pub use run::{Run, run_here};
 pub(crate) use run::{body_too_slow, failure, relay};
 pub use trunk::Trunks;
-pub(crate) use trunk::{TrunkCall, is_reason};
+pub(crate) use trunk::{There, TrunkCall, is_reason};
+pub(crate) use turn::others_first;
 pub use unproved::Unproved;
 pub use upgrade::Tunnel;

@@ -39,8 +39,8 @@ pub(crate) fn function_in(path: &str) -> Option<&str> {
 }
 
 fn function(rest: &str) -> Option<&str> {
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (name, inner) = rest.split_at(end);
+    let end = rest.bytes().position(|b| b == b'/');
+    let (name, inner) = rest.split_at(end.unwrap_or(rest.len()));
     let of_a_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let named = !matches!(name, "" | "." | "..") && name.bytes().all(of_a_name);
     (named && !leads_out(inner)).then_some(name)

@@ -6,11 +6,16 @@ use std::ops::Range;
 use dfaas_protocol::Headroom;
 use httparse::{ParserConfig, Response, Status};
 
-use super::request::length;
+use super::request::{length, place_bytes};
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 128;
+/// The most lines of a head that end here and are passed over by their places. More are rare.
+const MAX_LEFT_OUT: usize = 6;
+const CRLF: &[u8] = b"\r\n";
+/// What a head begins with that is passed on as it is: up to here the reason follows.
+const BEFORE_REASON: usize = "HTTP/1.1 200 ".len();
 
 /// What was found at the beginning of the bytes that the other end sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +62,9 @@ pub(crate) struct Head {
     call_id: bool,
     start_time: bool,
     reason: Range<usize>,
+    /// Where the lines that end here begin and end, in their order, an empty one being no line; nothing if lines are to be
+    /// written anew, as they have another form than this node would give them.
+    left_out: Option<[(u16, u16); MAX_LEFT_OUT]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +107,43 @@ fn field(name: &[u8]) -> Field {
     }
 }
 
+/// Whether a line is for this node only.
+fn ends_here(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Dropped | Field::Connection | Field::Headroom | Field::Refused | Field::Server
+    )
+}
+
+/// The places of the lines that end here, if all lines have the form that this node would give them.
+fn left_out(
+    bytes: &[u8],
+    len: usize,
+    reason: &Range<usize>,
+    response: &Response<'_, '_>,
+) -> Option<[(u16, u16); MAX_LEFT_OUT]> {
+    if response.version != Some(1) || reason.start != BEFORE_REASON || len > usize::from(u16::MAX) {
+        return None;
+    }
+    let mut left_out = [(0, 0); MAX_LEFT_OUT];
+    let mut next = left_out.iter_mut();
+    let mut start = reason.end + CRLF.len();
+    for line in &*response.headers {
+        // Space before a line's end, or another end, would have the next line begin elsewhere.
+        if !bytes[..start].ends_with(CRLF)
+            || place_bytes(bytes, line.name.as_bytes()).start != start
+        {
+            return None;
+        }
+        let end = place_bytes(bytes, line.value).end + CRLF.len();
+        if ends_here(field(line.name.as_bytes())) {
+            *next.next()? = (start as u16, end as u16);
+        }
+        start = end;
+    }
+    (start + CRLF.len() == len && bytes[..start].ends_with(CRLF)).then_some(left_out)
+}
+
 impl Head {
     /// Looks for an answer at the beginning of `bytes`. `head_only`: the request was one that is answered without a body.
     pub(crate) fn find(bytes: &[u8], head_only: bool) -> Found {
@@ -133,9 +178,10 @@ impl Head {
         response: &Response<'_, '_>,
         head_only: bool,
     ) -> Option<Head> {
-        let reason = response.reason.unwrap_or("");
-        let at = reason.as_ptr() as usize;
-        let start = at.saturating_sub(bytes.as_ptr() as usize);
+        let reason = match response.reason {
+            None | Some("") => 0..0,
+            Some(reason) => place_bytes(bytes, reason.as_bytes()),
+        };
         let mut head = Head {
             len,
             status,
@@ -147,11 +193,8 @@ impl Head {
             dated: false,
             call_id: false,
             start_time: false,
-            reason: if reason.is_empty() {
-                0..0
-            } else {
-                start..start + reason.len()
-            },
+            left_out: left_out(bytes, len, &reason, response),
+            reason,
         };
         let mut size = None;
         let mut chunked = false;
@@ -190,7 +233,10 @@ impl Head {
             head.body = Body::Sized(0);
         } else if chunked {
             // Both are there: the encoding holds (RFC 9112, 6.3), and the other end is not to be trusted further.
-            head.reusable &= size.is_none();
+            if size.is_some() {
+                head.reusable = false;
+                head.left_out = None;
+            }
             head.body = Body::Chunked;
         } else if let Some(size) = size {
             head.body = Body::Sized(size as u64);
@@ -203,6 +249,18 @@ impl Head {
     /// Writes the head for the client, all but the empty line at its end.
     pub(crate) fn write(&self, bytes: &[u8], out: &mut Vec<u8>) {
         let bytes = &bytes[..self.len];
+        let Some(left_out) = &self.left_out else {
+            return self.write_anew(bytes, out);
+        };
+        let mut from = 0;
+        for (start, end) in left_out.iter().take_while(|(_, end)| *end > 0) {
+            out.extend_from_slice(&bytes[from..usize::from(*start)]);
+            from = usize::from(*end);
+        }
+        out.extend_from_slice(&bytes[from..bytes.len() - CRLF.len()]);
+    }
+
+    fn write_anew(&self, bytes: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         let mut digits = [b'0'; 3];
         for (place, digit) in digits.iter_mut().zip([100, 10, 1]) {
@@ -211,7 +269,7 @@ impl Head {
         out.extend_from_slice(&digits);
         out.push(b' ');
         out.extend_from_slice(&bytes[self.reason.clone()]);
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(CRLF);
         let chunked = self.body == Body::Chunked;
         let line = memchr::memchr(b'\n', bytes).unwrap_or(0);
         let mut rest = &bytes[line + 1..];
@@ -222,16 +280,12 @@ impl Head {
                 continue; // The empty line.
             };
             match field(&one[..colon]) {
-                Field::Dropped
-                | Field::Connection
-                | Field::Headroom
-                | Field::Refused
-                | Field::Server => {}
+                field if ends_here(field) => {}
                 Field::ContentLength if chunked => {}
                 _ => {
                     let line = one.trim_ascii_end();
                     out.extend_from_slice(line);
-                    out.extend_from_slice(b"\r\n");
+                    out.extend_from_slice(CRLF);
                 }
             }
         }
@@ -297,6 +351,39 @@ mod tests {
             Head::find(b"HTTP/1.1 100 Continue\r\n\r\nHTTP", false),
             Found::Interim(25)
         );
+    }
+
+    #[test]
+    fn lines_are_passed_on_as_they_are_unless_their_form_is_another() {
+        let written = |text: &str| {
+            let Found::Answer(head) = Head::find(text.as_bytes(), false) else {
+                panic!("{text:?}");
+            };
+            let mut out = Vec::new();
+            head.write(text.as_bytes(), &mut out);
+            (head.left_out.is_some(), String::from_utf8(out).unwrap())
+        };
+        let kept = "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n";
+        assert_eq!(written(&format!("{kept}\r\n")), (true, kept.to_owned()));
+        let dropped = "HTTP/1.1 404 Not Found\r\nTE: x\r\nA:  b c\r\nKeep-Alive: 5\r\nContent-Length: 1\r\n\r\n";
+        assert_eq!(written(dropped), (true, kept.to_owned()));
+        for other in [
+            "HTTP/1.1 404 Not Found\nA:  b c\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\nA:  b c \nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\nA:  b c\t\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\n\r\n",
+            "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1 \n\r\n",
+            "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n\n",
+            "HTTP/1.0 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\nTE: 1\r\nTE: 2\r\nTE: 3\r\nTE: 4\r\nTE: 5\r\nTE: 6\r\nTE: 7\r\nA:  b c\r\n\
+             Content-Length: 1\r\n\r\n",
+        ] {
+            assert_eq!(written(other), (false, kept.to_owned()), "{other:?}");
+        }
+        // Both lengths are there, and only one goes on.
+        let both = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let one = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
+        assert_eq!(written(both), (false, one.to_owned()));
     }
 
     #[test]

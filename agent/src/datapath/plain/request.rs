@@ -80,7 +80,8 @@ pub(crate) struct Head {
     left_out: [(u16, u16); MAX_LEFT_OUT],
 }
 
-/// What this node adds to a head that has it not yet.
+/// The lines that this node adds to a head that has them not yet, each with its end. What is the same for all calls of a
+/// connection is made once.
 #[derive(Debug)]
 pub(crate) struct Added<'a> {
     /// The client's address.
@@ -168,10 +169,11 @@ impl Head {
             return None;
         }
         let target = request.path?;
-        if target.contains('#') {
+        let end = target.bytes().position(|b| matches!(b, b'?' | b'#'));
+        let (path, rest) = target.split_at(end.unwrap_or(target.len()));
+        if rest.as_bytes().contains(&b'#') {
             return None;
         }
-        let path = target.split('?').next()?;
         let function = plain_function(path)?;
         let mut head = Head {
             len,
@@ -236,24 +238,21 @@ impl Head {
             from = usize::from(end);
         }
         out.extend_from_slice(&bytes[from..self.len - END.len()]);
-        let mut add = |name: &[u8], value: &[u8]| {
-            out.extend_from_slice(name);
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        };
         if !self.forwarded_for {
-            add(b"x-forwarded-for: ", added.forwarded_for);
+            out.extend_from_slice(added.forwarded_for);
         }
         if !self.forwarded_proto {
-            add(b"x-forwarded-proto: ", added.forwarded_proto);
+            out.extend_from_slice(added.forwarded_proto);
         }
         if !self.forwarded_host {
-            add(b"x-forwarded-host: ", &bytes[self.host.clone()]);
+            out.extend_from_slice(b"x-forwarded-host: ");
+            out.extend_from_slice(&bytes[self.host.clone()]);
+            out.extend_from_slice(b"\r\n");
         }
         if self.call_id.is_none() {
-            add(b"x-call-id: ", added.call_id);
+            out.extend_from_slice(added.call_id);
         }
-        add(b"x-start-time: ", added.start_time);
+        out.extend_from_slice(added.start_time);
     }
 }
 
@@ -268,39 +267,34 @@ fn plain_function(path: &str) -> Option<&str> {
 
 /// A Content-Length of digits only.
 pub(crate) fn length(value: &[u8]) -> Option<usize> {
-    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
+    if value.is_empty() || value.len() > 18 {
         return None;
     }
-    std::str::from_utf8(value).ok()?.parse().ok()
+    value.iter().try_fold(0, |length, digit| {
+        let digit = digit.is_ascii_digit().then(|| usize::from(digit - b'0'))?;
+        Some(length * 10 + digit)
+    })
 }
 
 /// Whether a value has the characters of a host and port (RFC 3986, 3.2), and no comma, which is a sign of two values in
 /// one.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    let right = |b: &u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-                    | b':'
-                    | b'['
-                    | b']'
-            )
+    const OF_A_HOST: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"-._~%!$&'()*+;=:[]";
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
     };
-    !value.is_empty() && value.iter().all(right)
+    !value.is_empty() && value.iter().all(|b| OF_A_HOST[usize::from(*b)])
 }
 
 fn lines_end_with_crlf(head: &[u8]) -> bool {
@@ -312,7 +306,7 @@ fn place(bytes: &[u8], part: &str) -> Range<usize> {
 }
 
 /// Where a part that was borrowed from `bytes` lies in them.
-fn place_bytes(bytes: &[u8], part: &[u8]) -> Range<usize> {
+pub(super) fn place_bytes(bytes: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
     start..start + part.len()
 }
@@ -331,10 +325,10 @@ mod tests {
             panic!("not plain: {lines}");
         };
         let added = Added {
-            forwarded_for: b"192.0.2.1:7",
-            forwarded_proto: b"http",
-            call_id: b"id",
-            start_time: b"5",
+            forwarded_for: b"x-forwarded-for: 192.0.2.1:7\r\n",
+            forwarded_proto: b"x-forwarded-proto: http\r\n",
+            call_id: b"x-call-id: id\r\n",
+            start_time: b"x-start-time: 5\r\n",
         };
         let mut out = Vec::new();
         head.write(text.as_bytes(), &added, &mut out);

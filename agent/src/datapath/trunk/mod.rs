@@ -12,7 +12,7 @@ mod origin;
 mod reading;
 mod wire;
 
-pub(crate) use calls::TrunkCall;
+pub(crate) use calls::{There, TrunkCall};
 pub(crate) use frame::is_reason;
 pub(crate) use gathering::Gathering;
 pub(crate) use numbers::ByNumber;

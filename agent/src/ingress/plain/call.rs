@@ -1,6 +1,6 @@
 //! A plain call, from its head to the end of its answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,15 +23,30 @@ use super::client::{ClientStream, GivenUp};
 use super::relay::{Signature, relay, say};
 use super::stamp::{CallId, StartTime};
 
-/// What a connection is known by.
+/// What a connection is known by, as lines of heads, which are the same for all its calls.
 #[derive(Debug)]
 pub(super) struct Names {
     /// The client's IP address.
     pub(super) ip: IpAddr,
-    /// Its address and port.
-    pub(super) client: Box<str>,
-    /// The address of this node that the client came to.
-    pub(super) server: Box<str>,
+    /// The client's address and port, for the platform.
+    forwarded_for: Box<[u8]>,
+    /// This node, for the client.
+    node: Box<[u8]>,
+    /// The address of this node that the client came to, for the client.
+    server: Box<[u8]>,
+}
+
+impl Names {
+    /// Of a connection that came from `client` to this node's address `server`.
+    pub(super) fn new(context: &Context, client: SocketAddr, server: &str) -> Names {
+        let boxed = |line: String| line.into_bytes().into_boxed_slice();
+        Names {
+            ip: client.ip(),
+            forwarded_for: boxed(format!("x-forwarded-for: {client}\r\n")),
+            node: boxed(format!("dfaas-node-id: {}\r\n", context.shared.node)),
+            server: boxed(format!("x-server: {server}\r\n")),
+        }
+    }
 }
 
 /// What became of one attempt.
@@ -79,20 +94,20 @@ pub(super) async fn deliver(
     let start_time = StartTime::now();
     let mut out = Vec::with_capacity(1024);
     let added = Added {
-        forwarded_for: names.client.as_bytes(),
-        forwarded_proto: b"http",
-        call_id: id.as_ref().map_or(b"", CallId::as_bytes),
-        start_time: start_time.as_bytes(),
+        forwarded_for: &names.forwarded_for,
+        forwarded_proto: b"x-forwarded-proto: http\r\n",
+        call_id: id.as_ref().map_or(b"", CallId::line),
+        start_time: start_time.line(),
     };
     head.write(request, &added, &mut out);
     let body = &request[head.len..head.len + head.body];
     let signature = Signature {
         dates: &context.dates,
-        node: context.shared.node_header.as_bytes(),
-        server: names.server.as_bytes(),
-        forwarded_to: None,
-        call_id: id.as_ref().map(CallId::as_bytes),
-        start_time: Some(start_time.as_bytes()),
+        node: &names.node,
+        server: &names.server,
+        there: None,
+        call_id: id.as_ref().map_or(b"", CallId::line),
+        start_time: start_time.line(),
         close: head.close || context.shared.is_draining(),
     };
     let common = out.len();

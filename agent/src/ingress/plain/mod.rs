@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::datapath::Context;
 use crate::datapath::plain::{Found, Head, Limits};
+use crate::datapath::{Context, others_first};
 
 use super::limits::Admitted;
 use super::watch::Patience;
@@ -53,11 +53,7 @@ pub(super) async fn serve(
     patience: Patience,
     stop: &mut watch::Receiver<bool>,
 ) -> End {
-    let names = Names {
-        ip: address.ip(),
-        client: address.to_string().into(),
-        server: server.into(),
-    };
+    let names = Names::new(context, address, server);
     let mut stop = pin!(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
@@ -81,7 +77,7 @@ pub(super) async fn serve(
                 client.set_deadline(Instant::now() + patience.header);
             }
             match client.read().await {
-                Ok(()) => {}
+                Ok(()) => others_first().await,
                 Err(_) if client.input.is_empty() => return End::Closed,
                 Err(GivenUp::Late) => return End::Late(client.stream),
                 // Gone in the midst: the other lane has the words for it.

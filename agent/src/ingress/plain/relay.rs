@@ -1,54 +1,53 @@
 //! Relaying an answer to the client as it comes.
 
 use crate::datapath::plain::{Answer, AnswerEnd, Left, Source};
-use crate::datapath::{AnswerBody, Dates, Lines};
+use crate::datapath::{AnswerBody, Dates, Lines, There, others_first};
 use crate::routing::Slot;
 use crate::telemetry::access::Entry;
 use bytes::Buf;
 
 use super::client::{ClientStream, GivenUp};
 
-/// What this node says on every answer to a client.
+/// What this node says on every answer to a client, as lines.
 #[derive(Debug)]
 pub(super) struct Signature<'a> {
     /// For answers that are not dated.
     pub(super) dates: &'a Dates,
     pub(super) node: &'a [u8],
     pub(super) server: &'a [u8],
-    pub(super) forwarded_to: Option<&'a [u8]>,
+    /// The neighbour that the answer came from; then it names that one's address, not this node's.
+    pub(super) there: Option<&'a There>,
     /// The id of the call, if this node gave it.
-    pub(super) call_id: Option<&'a [u8]>,
+    pub(super) call_id: &'a [u8],
     /// When the call began, unless the answer says it.
-    pub(super) start_time: Option<&'a [u8]>,
+    pub(super) start_time: &'a [u8],
     /// Whether the connection ends with this answer.
     pub(super) close: bool,
 }
 
 impl Signature<'_> {
     fn write(&self, out: &mut Vec<u8>, dated: bool) {
-        if !dated {
-            out.extend_from_slice(b"date: ");
-            self.dates.write(std::time::SystemTime::now(), out);
-            out.extend_from_slice(b"\r\n");
-        }
         let mut line = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         };
-        line(b"dfaas-node-id: ", self.node);
-        line(b"x-server: ", self.server);
-        if let Some(node) = self.forwarded_to {
-            line(b"dfaas-forwarded-to: ", node);
+        if let Some(there) = self.there {
+            line(b"x-server: ", there.ip.as_bytes());
+            line(b"dfaas-forwarded-to: ", there.node.as_bytes());
+        } else {
+            out.extend_from_slice(self.server);
         }
-        if let Some(id) = self.call_id {
-            line(b"x-call-id: ", id);
+        if !dated {
+            out.extend_from_slice(b"date: ");
+            self.dates.write(std::time::SystemTime::now(), out);
+            out.extend_from_slice(b"\r\n");
         }
-        if let Some(time) = self.start_time {
-            line(b"x-start-time: ", time);
+        for line in [self.node, self.call_id, self.start_time] {
+            out.extend_from_slice(line);
         }
         if self.close {
-            line(b"connection: ", b"close");
+            out.extend_from_slice(b"connection: close\r\n");
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -73,16 +72,15 @@ pub(super) async fn relay(
     signature.close |= head.body == AnswerEnd::UntilClose;
     let keep = !signature.close;
     if head.has_call_id() {
-        signature.call_id = None;
+        signature.call_id = b"";
     }
     if head.has_start_time() {
-        signature.start_time = None;
+        signature.start_time = b"";
     }
     out.clear();
     head.write(&input, out);
     if let Source::Trunk(call) = &source {
-        signature.forwarded_to = Some(call.there().node.as_bytes());
-        signature.server = call.there().ip.as_bytes();
+        signature.there = Some(call.there());
         signature.write(out, head.is_dated());
     } else {
         signature.write(out, head.is_dated());
@@ -106,6 +104,7 @@ pub(super) async fn relay(
             {
                 lines.give_back(line, input);
             }
+            others_first().await;
             client.write(out).await?;
             return Ok(keep);
         }

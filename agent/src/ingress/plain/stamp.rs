@@ -6,9 +6,10 @@ use rand::Rng;
 
 use crate::datapath::Context;
 
-/// An id for a call whose caller gave none: 128 random bits as a UUID (RFC 9562, version 4).
+/// An id for a call whose caller gave none: 128 random bits as a UUID (RFC 9562, version 4). It is kept as the line of a head,
+/// which requests and answers have alike.
 #[derive(Debug)]
-pub(crate) struct CallId([u8; 36]);
+pub(crate) struct CallId([u8; CallId::NAME.len() + CallId::LENGTH + 2]);
 
 /// Each byte in hexadecimal.
 const HEXADECIMAL: [[u8; 2]; 256] = {
@@ -23,58 +24,80 @@ const HEXADECIMAL: [[u8; 2]; 256] = {
 };
 
 impl CallId {
+    const NAME: &[u8] = b"x-call-id: ";
+    /// Of the id.
+    const LENGTH: usize = 36;
+
     /// A new id.
     pub(crate) fn new(context: &Context) -> CallId {
         let mut bits = [0u8; 16];
         context.rng.borrow_mut().fill_bytes(&mut bits);
         bits[6] = bits[6] & 0x0f | 0x40;
         bits[8] = bits[8] & 0x3f | 0x80;
-        CallId(text(bits))
+        let mut line = [0; Self::NAME.len() + Self::LENGTH + 2];
+        let (name, rest) = line.split_at_mut(Self::NAME.len());
+        let (id, end) = rest.split_at_mut(Self::LENGTH);
+        name.copy_from_slice(Self::NAME);
+        id.copy_from_slice(&text(bits));
+        end.copy_from_slice(b"\r\n");
+        CallId(line)
     }
 
     /// Its text.
     pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0[Self::NAME.len()..][..Self::LENGTH]
+    }
+
+    /// Its line.
+    pub(crate) fn line(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// A UUID as text.
-fn text(bits: [u8; 16]) -> [u8; 36] {
+fn text(bits: [u8; 16]) -> [u8; CallId::LENGTH] {
     /// Where the two digits of each byte are.
     const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-    let mut text = [b'-'; 36];
+    let mut text = [b'-'; CallId::LENGTH];
     for (byte, place) in bits.into_iter().zip(PLACES) {
         text[place..place + 2].copy_from_slice(&HEXADECIMAL[usize::from(byte)]);
     }
     text
 }
 
-/// When a call arrived, in nanoseconds of Unix time, as digits (OpenFaaS contract, part 4).
+/// When a call arrived, in nanoseconds of Unix time, as digits (OpenFaaS contract, part 4). It is kept as the line of a head.
 #[derive(Debug)]
 pub(crate) struct StartTime {
-    /// As many as the largest number has.
-    digits: [u8; 20],
+    /// With as many digits as the largest number has.
+    line: [u8; StartTime::NAME.len() + 20 + 2],
     length: usize,
 }
 
 impl StartTime {
+    const NAME: &[u8] = b"x-start-time: ";
+
     /// Now.
     pub(crate) fn now() -> StartTime {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let nanos = u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
         let mut buffer = itoa::Buffer::new();
-        let text = buffer.format(nanos).as_bytes();
-        let mut digits = [0; 20];
-        digits[..text.len()].copy_from_slice(text);
-        StartTime {
-            digits,
-            length: text.len(),
+        let mut line = [0; Self::NAME.len() + 20 + 2];
+        let mut length = 0;
+        for part in [Self::NAME, buffer.format(nanos).as_bytes(), b"\r\n"] {
+            line[length..][..part.len()].copy_from_slice(part);
+            length += part.len();
         }
+        StartTime { line, length }
     }
 
     /// Its digits.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.digits[..self.length]
+        &self.line[Self::NAME.len()..self.length - 2]
+    }
+
+    /// Its line.
+    pub(crate) fn line(&self) -> &[u8] {
+        &self.line[..self.length]
     }
 }
 
@@ -87,6 +110,16 @@ mod tests {
         let bits: [u8; 16] = std::array::from_fn(|n| n as u8 * 17);
         let expected = b"00112233-4455-6677-8899-aabbccddeeff";
         assert_eq!(&text(bits), expected);
+    }
+
+    #[test]
+    fn stamps_are_lines_of_a_head() {
+        let time = StartTime::now();
+        let digits = std::str::from_utf8(time.as_bytes()).unwrap();
+        assert_eq!(
+            time.line(),
+            format!("x-start-time: {digits}\r\n").as_bytes()
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use dfaas_protocol::Headroom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::datapath::{Line, Lines, READ, TrunkCall, others_first};
+use crate::datapath::{Line, Lines, READ, TrunkCall};
 
 use super::answer::{Body, Found, Head};
 use super::left::Left;
@@ -49,9 +49,7 @@ impl Source {
         match self {
             Source::Line(line) => {
                 input.reserve(READ);
-                let read = line.io.read_buf(input).await?;
-                others_first().await;
-                Ok(read > 0)
+                Ok(line.io.read_buf(input).await? > 0)
             }
             Source::Trunk(call) => call.more(input).await.map_err(io::Error::other),
         }
@@ -93,7 +91,6 @@ pub(crate) async fn exchange(
         against: line.speaks_for_platform(),
         why,
     };
-    others_first().await;
     // One write that takes nothing at all has sent nothing: the line ended while it was idle.
     let mut sent = match line.io.write(request).await {
         Ok(sent) if sent > 0 => sent,

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use tokio::time::Instant;
 
 use crate::datapath::plain::{Added, Answer, Failed, Head, Source, exchange, exchange_over};
-use crate::datapath::{Context, Target, refuse, text};
+use crate::datapath::{Context, Target, others_first, refuse, text};
 use crate::explain::{Missed, TOO_LONG};
 use crate::health::{Sent, tell};
 use crate::routing::{Outcome, Served, Slot};
@@ -146,6 +146,7 @@ pub(super) async fn deliver(
                 };
                 let target = Target::Platform;
                 call.sent_here();
+                others_first().await;
                 let since = context.shared.clock.at(slot.since());
                 let tried = attempt(
                     context,

@@ -26,6 +26,10 @@ pub(super) struct ClientStream {
     deadline: Instant,
     /// Fires at the deadline or before it: it is set anew only when it fires too early, or would fire too late.
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer will wake this connection's task, so that it need not be asked before it has fired.
+    timed: bool,
+    /// Whether `stop` will wake it, so that it need not be asked before the node drains.
+    told: bool,
     /// How long it may take no bytes.
     idle: Duration,
 }
@@ -48,6 +52,8 @@ impl ClientStream {
             buffers,
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
+            timed: false,
+            told: false,
             idle,
         }
     }
@@ -56,7 +62,7 @@ impl ClientStream {
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if deadline < self.timer.deadline() {
-            self.timer.as_mut().reset(deadline);
+            self.set_timer(deadline);
         }
     }
 
@@ -69,33 +75,54 @@ impl ClientStream {
         }
     }
 
+    fn set_timer(&mut self, deadline: Instant) {
+        self.timer.as_mut().reset(deadline);
+        self.timed = false;
+    }
+
     /// Ready when the deadline has passed.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timed && !self.timer.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
+            self.timed = true;
             ready!(self.timer.as_mut().poll(cx));
             if Instant::now() >= self.deadline {
                 return Poll::Ready(());
             }
-            self.timer.as_mut().reset(self.deadline);
+            self.set_timer(self.deadline);
         }
     }
 
-    /// Waits until the client sent something, the deadline passes, or `stop` is done. Returns whether something came. An
-    /// idle connection holds no buffer.
-    pub(super) async fn wait(&mut self, mut stop: Pin<&mut impl Future>) -> bool {
+    /// Waits until the client sent something, the deadline passes, or `stop` is done, which it is only after `drains` says that
+    /// the node drains. Returns whether something came. An idle connection holds no buffer.
+    pub(super) async fn wait(
+        &mut self,
+        mut stop: Pin<&mut impl Future>,
+        drains: impl Fn() -> bool,
+    ) -> bool {
         if self.input.is_empty() {
             self.buffers.give_back(std::mem::take(&mut self.input));
         }
         poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
+                self.make_room();
                 return Poll::Ready(true);
             }
-            if stop.as_mut().poll(cx).is_ready() || self.poll_late(cx).is_ready() {
+            if (drains() || !self.told) && stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            Poll::Pending
+            self.told = true;
+            self.poll_late(cx).map(|()| false)
         })
         .await
+    }
+
+    fn make_room(&mut self) {
+        if self.input.capacity() == 0 {
+            self.input = self.buffers.take();
+        }
     }
 
     /// Reads more from the client until the deadline.
@@ -164,10 +191,10 @@ impl ClientStream {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // No buffer for what has not come.
-        ready!(self.stream.poll_read_ready(cx))?;
         if self.input.capacity() == 0 {
-            self.input = self.buffers.take();
+            // No buffer for what has not come.
+            ready!(self.stream.poll_read_ready(cx))?;
+            self.make_room();
         }
         self.input.reserve(READ / 2);
         let mut read = pin!(tokio::io::AsyncReadExt::read_buf(

@@ -59,7 +59,8 @@ pub(super) async fn serve(
     });
     let mut client = ClientStream::new(stream, Rc::clone(&context.buffers), patience.idle);
     loop {
-        if client.input.is_empty() && !client.wait(stop.as_mut()).await {
+        let drains = || context.shared.is_draining();
+        if client.input.is_empty() && !client.wait(stop.as_mut(), drains).await {
             return End::Closed;
         }
         let mut began = false;

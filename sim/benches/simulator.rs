@@ -13,6 +13,10 @@ use dfaas_sim::engine::run;
 use dfaas_sim::policy::Policy;
 use dfaas_sim::scenario::{Experiment, Scenario};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 struct Arguments {
     /// How often each case runs

@@ -1,9 +1,10 @@
 //! A function at a neighbour, as the data path sees it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use crate::health::Follower;
 use crate::offer::{FunctionOffer, ServiceTime};
 use crate::{Capacity, Headroom, Health, HealthState, Time};
 
@@ -19,24 +20,30 @@ const MAX_DOUBLINGS: u32 = 1;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
+///
+/// A decision looks at this of every candidate, so what it reads is in one line of the cache, the first.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Remote {
     free: AtomicI32,
     size: AtomicU32,
     queue: AtomicU32,
+    /// Refusals since the last call that was taken, and until when it is left alone.
+    refusals: AtomicU32,
+    rests_until: AtomicU64,
     round_trip: AtomicTime,
+    /// How far its word is taken, once it has broken a promise.
+    trust: OnceLock<Arc<Trust>>,
+    health: Arc<Health>,
+    /// Whether the health admits every call: it tells.
+    is_well: AtomicBool,
+    /// Calls that are there now, and how many have ended.
+    open: AtomicU32,
+    ended: AtomicU64,
     service: AtomicTime,
     unit: AtomicTime,
     sent: AtomicU64,
     returned: AtomicU64,
-    /// Refusals since the last call that was taken, and until when it is left alone.
-    refusals: AtomicU32,
-    rests_until: AtomicU64,
-    health: Arc<Health>,
-    trust: Arc<Trust>,
-    /// Calls that are there now, and how many have ended.
-    open: AtomicU32,
-    ended: AtomicU64,
     /// How many had ended when that was last looked at and was news, and when.
     seen_ended: AtomicU64,
     seen_at: AtomicU64,
@@ -95,34 +102,37 @@ pub fn unit_time(capacity: Capacity, service: Option<Duration>) -> Option<Durati
 
 impl Remote {
     /// A function as a neighbour offers it, over that round trip if it was measured, with the health that all functions
-    /// of the neighbour share.
-    pub fn new(offer: &FunctionOffer, round_trip: Option<Duration>, health: Arc<Health>) -> Remote {
-        let remote = Remote {
+    /// of the neighbour share, and what is remembered of how far its word is taken.
+    pub fn new(
+        offer: &FunctionOffer,
+        round_trip: Option<Duration>,
+        health: Arc<Health>,
+        remembered: Option<Arc<Trust>>,
+    ) -> Arc<Remote> {
+        let remote = Arc::new(Remote {
             free: AtomicI32::default(),
             size: AtomicU32::default(),
             queue: AtomicU32::default(),
+            refusals: AtomicU32::default(),
+            rests_until: AtomicU64::default(),
             round_trip: AtomicTime::default(),
+            trust: remembered.map_or_else(OnceLock::new, OnceLock::from),
+            health,
+            is_well: AtomicBool::default(),
+            open: AtomicU32::default(),
+            ended: AtomicU64::default(),
             service: AtomicTime::default(),
             unit: AtomicTime::default(),
             sent: AtomicU64::default(),
             returned: AtomicU64::default(),
-            refusals: AtomicU32::default(),
-            rests_until: AtomicU64::default(),
-            health,
-            trust: Arc::default(),
-            open: AtomicU32::default(),
-            ended: AtomicU64::default(),
             seen_ended: AtomicU64::default(),
             seen_at: AtomicU64::default(),
-        };
+        });
         remote.offered(offer);
         remote.measured(round_trip);
+        let told: Weak<Remote> = Arc::downgrade(&remote);
+        remote.health.follow(told);
         remote
-    }
-
-    /// With what is known of how far the neighbour's word is taken.
-    pub(super) fn trusted(self, trust: Arc<Trust>) -> Remote {
-        Remote { trust, ..self }
     }
 
     /// The neighbour offers it anew.
@@ -193,7 +203,7 @@ impl Remote {
         }
         let silent = now.since(Time::from_nanos(self.seen_at.load(Relaxed)));
         if self.is_late(silent) == Some(true) {
-            (0..open.min(MOST_STUCK)).for_each(|_| self.trust.broken(Breach::Missed, now));
+            (0..open.min(MOST_STUCK)).for_each(|_| self.trust().broken(Breach::Missed, now));
         }
     }
 
@@ -206,20 +216,24 @@ impl Remote {
             .fetch_update(Relaxed, Relaxed, |open| Some(open.saturating_sub(1)));
         match promise {
             Promise::Answered(took) if self.is_late(took) == Some(true) => {
-                self.trust.broken(Breach::Missed, now());
+                self.trust().broken(Breach::Missed, now());
             }
-            Promise::Answered(_) => self.trust.kept(now),
+            Promise::Answered(_) => {
+                if let Some(trust) = self.trust.get() {
+                    trust.kept(now);
+                }
+            }
             Promise::Refused(Some(says)) if says.free > 0 => {
-                self.trust.broken(Breach::Plain, now());
+                self.trust().broken(Breach::Plain, now());
             }
             // Where it had no room left as far as was known here, there was no promise.
             Promise::Refused(_) if self.reported().is_full(self.queue()) => {}
-            Promise::Refused(_) | Promise::Broke => self.trust.broken(Breach::Missed, now()),
+            Promise::Refused(_) | Promise::Broke => self.trust().broken(Breach::Missed, now()),
             Promise::Void => {}
             Promise::Stalled(took) => match self.is_late(took) {
-                Some(true) => self.trust.broken(Breach::Plain, now()),
+                Some(true) => self.trust().broken(Breach::Plain, now()),
                 Some(false) => {}
-                None => self.trust.broken(Breach::Missed, now()),
+                None => self.trust().broken(Breach::Missed, now()),
             },
         }
     }
@@ -234,8 +248,13 @@ impl Remote {
     }
 
     /// How far the neighbour's word is taken.
-    pub const fn trust(&self) -> &Arc<Trust> {
-        &self.trust
+    pub fn trust(&self) -> &Arc<Trust> {
+        self.trust.get_or_init(Arc::default)
+    }
+
+    /// The same, if it ever broke a promise.
+    pub(super) fn known_trust(&self) -> Option<&Arc<Trust>> {
+        self.trust.get()
     }
 
     /// Counts one call down that is about to be sent there.
@@ -307,7 +326,9 @@ impl Remote {
     /// What is left there for this call as far as this node knows; nothing if it may not be sent there. On
     /// [probation](HealthState::Probation), and below full [standing](Trust), each question counts as a call.
     pub fn headroom(&self) -> Option<Headroom> {
-        (self.health.admits() && self.trust.admits()).then(|| self.reported())
+        let may = self.is_well.load(Relaxed) || self.health.admits();
+        let is_trusted = || self.trust.get().is_none_or(|trust| trust.admits());
+        (may && is_trusted()).then(|| self.reported())
     }
 
     /// What is left there for a call that has nowhere else to go; nothing while the neighbour is ejected.
@@ -321,6 +342,12 @@ impl Remote {
             free: self.free.load(Relaxed),
             size: self.size.load(Relaxed),
         }
+    }
+}
+
+impl Follower for Remote {
+    fn admits_all(&self, all: bool) {
+        self.is_well.store(all, Relaxed);
     }
 }
 
@@ -340,8 +367,14 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_reads_one_line_of_the_cache() {
+        assert_eq!(std::mem::offset_of!(Remote, ended), 64);
+        assert_eq!((size_of::<Remote>(), align_of::<Remote>()), (128, 64));
+    }
+
+    #[test]
     fn times_are_unknown_until_they_are_told() {
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        let remote = Remote::new(&offer(1, None), None, Arc::default(), None);
         assert_eq!(
             (remote.round_trip(), remote.service(), remote.unit()),
             (None, None, None)
@@ -366,7 +399,7 @@ mod tests {
     fn who_refuses_is_left_alone_for_longer_each_time_and_tried_with_one_call() {
         let at = |ms| Time::ZERO + Duration::from_millis(ms);
         // 100 ms on four slots: a place comes free every 25 ms.
-        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default(), None);
         assert!(!remote.rests(at(0)));
         remote.try_one(at(0));
         assert!(!remote.rests(at(0)), "it never refused");
@@ -394,7 +427,7 @@ mod tests {
 
     #[test]
     fn counts_down_until_the_neighbour_reports() {
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        let remote = Remote::new(&offer(1, None), None, Arc::default(), None);
         remote.take_one();
         remote.take_one();
         assert_eq!(remote.headroom(), Some(Headroom { free: -1, size: 4 }));
@@ -407,8 +440,8 @@ mod tests {
         let health = Arc::new(Health::default());
         let idle = Headroom { free: 4, size: 4 };
         let (a, b) = (
-            Remote::new(&offer(4, None), None, Arc::clone(&health)),
-            Remote::new(&offer(4, None), None, Arc::clone(&health)),
+            Remote::new(&offer(4, None), None, Arc::clone(&health), None),
+            Remote::new(&offer(4, None), None, Arc::clone(&health), None),
         );
         (0..3).for_each(|_| {
             assert_ne!(
@@ -427,7 +460,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_free_places_is_bounded() {
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        let remote = Remote::new(&offer(1, None), None, Arc::default(), None);
         let headroom = |free, size| Headroom { free, size };
         remote.report(headroom(i32::MAX, 8));
         assert_eq!(remote.reported(), headroom(8, 8));
@@ -440,7 +473,7 @@ mod tests {
     #[test]
     fn a_refusal_breaks_a_promise_only_where_there_was_one() {
         let now = || Time::ZERO;
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
+        let remote = Remote::new(&offer(1, None), None, Arc::default(), None);
         let full = Headroom { free: -8, size: 4 };
         remote.report(full);
         (0..100).for_each(|_| remote.judge(Promise::Refused(Some(full)), now));
@@ -453,7 +486,7 @@ mod tests {
     #[test]
     fn who_refuses_and_says_in_the_same_breath_that_it_is_free_lies() {
         let now = || Time::ZERO;
-        let remote = Remote::new(&offer(-8, None), None, Arc::default());
+        let remote = Remote::new(&offer(-8, None), None, Arc::default(), None);
         let free = Headroom { free: 1, size: 4 };
         (0..12).for_each(|_| remote.judge(Promise::Refused(Some(free)), now));
         assert!(remote.trust().standing() < 0.1);
@@ -465,7 +498,7 @@ mod tests {
     fn an_answer_is_late_by_what_the_neighbour_itself_says() {
         let (now, ms) = (|| Time::ZERO, Duration::from_millis);
         // 100 ms, and a queue of 8 behind four slots: 300 ms at worst.
-        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default(), None);
         for took in [10, 300, 1300] {
             (0..100).for_each(|_| remote.judge(Promise::Answered(ms(took)), now));
             assert!(remote.trust().is_clean(), "{took}");
@@ -475,7 +508,7 @@ mod tests {
         (0..100).for_each(|_| remote.judge(Promise::Answered(ms(1301)), now));
         assert!(remote.trust().standing() < 0.05);
         // One that says nothing of how long it takes is never late.
-        let silent = Remote::new(&offer(1, None), None, Arc::default());
+        let silent = Remote::new(&offer(1, None), None, Arc::default(), None);
         silent.judge(Promise::Answered(Duration::from_secs(100)), now);
         assert!(silent.trust().is_clean());
     }
@@ -483,7 +516,7 @@ mod tests {
     #[test]
     fn calls_that_are_stuck_are_held_against_it_before_they_end() {
         let at = |ms| Time::ZERO + Duration::from_millis(ms);
-        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
+        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default(), None);
         (1..20).for_each(|second| remote.look_for_stuck(at(second * 1000)));
         (0..8).for_each(|_| remote.begins());
         // One ends a second: that is slow, and goes on.

@@ -31,7 +31,7 @@ use crate::report::{Ledger, Report};
 use crate::scenario::random::Stream;
 use crate::scenario::{Experiment, Link};
 
-use ahead::Visit;
+use ahead::Ahead;
 pub use arrivals::Brings;
 use calendar::Calendar;
 use calls::{Call, Calls, Way};
@@ -117,8 +117,8 @@ struct World<'a> {
     waits: u32,
     /// How many events were looked ahead to.
     looked: u64,
-    /// The nodes that those ask, while they are looked for.
-    visits: Vec<Visit>,
+    /// The ways of those, while they are looked for.
+    ahead: Ahead,
 }
 
 impl<'a> World<'a> {
@@ -160,7 +160,7 @@ impl<'a> World<'a> {
             ledger: Ledger::new(experiment),
             waits: 0,
             looked: 0,
-            visits: Vec::new(),
+            ahead: Ahead::default(),
         };
         world.schedule_faults();
         // Every node offers as it starts and then ticks at its own pace, so that they do not all plan at once.

@@ -93,6 +93,15 @@ impl Sources {
         }
     }
 
+    /// Reads a source ahead, and what it draws its next calls with where it is about to.
+    pub(super) fn glance(&self, index: usize) -> u64 {
+        let drawn = &self.drawn[index];
+        let (_, service) = drawn.calls[AHEAD - 1];
+        let draws = drawn.arrived + 1 == drawn.count;
+        let brings = draws.then(|| self.brings[index].glance());
+        service.to_bits().wrapping_add(brings.unwrap_or_default())
+    }
+
     /// The node and the function of a source.
     pub(super) fn of(&self, index: usize) -> (u32, u16) {
         let drawn = &self.drawn[index];

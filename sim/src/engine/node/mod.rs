@@ -62,6 +62,10 @@ pub(crate) struct Node {
     pub(crate) cordoned: bool,
     /// What can be planned with has changed since the last plan.
     stale: bool,
+    /// What it heard of its neighbours: behind the first line, as what is heard is read by fewer events.
+    neighbours: Neighbours,
+    /// When the last tick was.
+    measured: Time,
     rng: ChaCha8Rng,
     /// Those who wait for the slots that functions share.
     together: Waiting,
@@ -70,10 +74,7 @@ pub(crate) struct Node {
     strategy: Box<dyn Strategy>,
     /// What it says of itself.
     labels: NodeLabels,
-    neighbours: Neighbours,
     period: Period,
-    /// When the last tick was.
-    measured: Time,
     sequence: u64,
 }
 
@@ -244,7 +245,7 @@ impl Node {
             .neighbours(self.index as usize)
             .binary_search(&(from as u32));
         if let (Ok(place), Some(local)) = (place, &mut self.functions[function]) {
-            local.for_peers[place].count += 1;
+            local.for_peers[place] += 1;
         }
         step
     }

@@ -53,6 +53,11 @@ impl<T: Named> Sorted<T> {
 }
 
 impl<T> Sorted<T> {
+    /// Makes room for so many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.0.reserve_exact(more);
+    }
+
     /// All of them, to be changed, but not in their names.
     pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.0.iter_mut()

@@ -12,8 +12,9 @@ use crate::trade::{Bid, Margin, Price};
 use crate::{Capacity, FunctionName, Health, NodeId, NodeLabels, Sorted, Time};
 
 use super::boots::Boots;
+use super::places::Places;
 use super::suspicion::Suspicion;
-use super::{Remote, Trust};
+use super::{Policies, Remote, Trust};
 
 /// Of how many functions that a neighbour does not offer any more something is remembered against it.
 const MOST_RECORDS: usize = 64;
@@ -60,6 +61,21 @@ pub struct Neighbour {
     pub(super) records: Records,
 }
 
+/// What a node that hears has at hand for who is heard.
+pub(super) struct Here<'a> {
+    /// Of its own functions.
+    pub(super) policies: &'a Policies,
+    pub(super) places: &'a mut Places,
+}
+
+impl Here<'_> {
+    /// The name of a function as its own functions have it, so that it is in memory once.
+    fn name(&self, name: FunctionName) -> FunctionName {
+        let known = self.policies.get_key_value(&name);
+        known.map_or(name, |(known, _)| known.clone())
+    }
+}
+
 /// How far the word of a node is taken, by function.
 pub(super) type Records = BTreeMap<FunctionName, Arc<Trust>>;
 
@@ -93,14 +109,13 @@ impl Named for Offered {
 }
 
 impl Neighbour {
-    /// One that offers for the first time, or the first time after it left. `known` is the name by which a function that it offers
-    /// is known here already.
+    /// One that offers for the first time, or the first time after it left.
     pub(super) fn new(
         node: NodeId,
         seen_at: IpAddr,
         offer: Offer,
         (health, boots, records): (Arc<Health>, Boots, Records),
-        known: impl Fn(&FunctionName) -> Option<FunctionName>,
+        here: &mut Here<'_>,
         now: Time,
     ) -> Neighbour {
         let mut new = Neighbour {
@@ -122,7 +137,7 @@ impl Neighbour {
             suspicion: Suspicion::new(now),
             records,
         };
-        new.merge(offer.functions, known);
+        new.merge(offer.functions, here);
         new
     }
 
@@ -147,11 +162,7 @@ impl Neighbour {
 
     /// Brings the functions up to what the offer says and keeps the counters of those that stay. Returns whether the set
     /// or a capacity changed.
-    pub(super) fn merge(
-        &mut self,
-        offers: Vec<FunctionOffer>,
-        known: impl Fn(&FunctionName) -> Option<FunctionName>,
-    ) -> bool {
+    pub(super) fn merge(&mut self, offers: Vec<FunctionOffer>, here: &mut Here<'_>) -> bool {
         let before = self.functions.len();
         let named = |name: &FunctionName| {
             offers
@@ -181,8 +192,13 @@ impl Neighbour {
                     self.functions.insert(Offered {
                         capacity: offer.capacity,
                         service: offer.service,
-                        remote: Remote::new(&offer, self.round_trip, health, remembered),
-                        function: known(&offer.function).unwrap_or(offer.function),
+                        remote: match here.places.remotes.pop() {
+                            Some(at) => {
+                                Remote::new_in(at, &offer, self.round_trip, health, remembered)
+                            }
+                            None => Remote::new(&offer, self.round_trip, health, remembered),
+                        },
+                        function: here.name(offer.function),
                     });
                 }
             }

@@ -109,14 +109,37 @@ impl Remote {
         health: Arc<Health>,
         remembered: Option<Arc<Trust>>,
     ) -> Arc<Remote> {
-        let remote = Arc::new(Remote {
+        let mut remote = Remote::blank(health);
+        remote.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
+        Arc::new(remote).begin(offer, round_trip)
+    }
+
+    /// The same in a place that was [set aside](Remote::blank) for one.
+    pub(super) fn new_in(
+        mut place: Arc<Remote>,
+        offer: &FunctionOffer,
+        round_trip: Option<Duration>,
+        health: Arc<Health>,
+        remembered: Option<Arc<Trust>>,
+    ) -> Arc<Remote> {
+        let Some(remote) = Arc::get_mut(&mut place) else {
+            return Remote::new(offer, round_trip, health, remembered);
+        };
+        remote.health = health;
+        remote.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
+        place.begin(offer, round_trip)
+    }
+
+    /// Of nothing that is offered yet.
+    pub(super) fn blank(health: Arc<Health>) -> Remote {
+        Remote {
             free: AtomicI32::default(),
             size: AtomicU32::default(),
             queue: AtomicU32::default(),
             refusals: AtomicU32::default(),
             rests_until: AtomicU64::default(),
             round_trip: AtomicTime::default(),
-            trust: remembered.map_or_else(OnceLock::new, OnceLock::from),
+            trust: OnceLock::new(),
             health,
             is_well: AtomicBool::default(),
             open: AtomicU32::default(),
@@ -127,12 +150,19 @@ impl Remote {
             returned: AtomicU64::default(),
             seen_ended: AtomicU64::default(),
             seen_at: AtomicU64::default(),
-        });
-        remote.offered(offer);
-        remote.measured(round_trip);
-        let told: Weak<Remote> = Arc::downgrade(&remote);
-        remote.health.follow(told);
-        remote
+        }
+    }
+
+    fn begin(
+        self: Arc<Remote>,
+        offer: &FunctionOffer,
+        round_trip: Option<Duration>,
+    ) -> Arc<Remote> {
+        self.offered(offer);
+        self.measured(round_trip);
+        let told: Weak<Remote> = Arc::downgrade(&self);
+        self.health.follow(told);
+        self
     }
 
     /// The neighbour offers it anew.

@@ -14,7 +14,8 @@ use crate::{FunctionName, Health, NodeId, Sorted, Time};
 use super::OfferCounts;
 use super::board::Board;
 use super::boots::{Boots, Order};
-use super::neighbour::{Neighbour, Offered, Records};
+use super::neighbour::{Here, Neighbour, Offered, Records};
+use super::places::Places;
 
 /// What a message changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +30,20 @@ pub enum Heard {
     Refused,
 }
 
+/// What the functions of a node ask of its neighbours, by their names.
+pub type Policies = BTreeMap<FunctionName, Policy>;
+
 /// The neighbours that were heard lately. An entry expires when its node was silent for three of its own periods.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Neighbours {
     pub(super) entries: Sorted<Neighbour>,
     /// What this node's functions ask of a neighbour.
-    policies: BTreeMap<FunctionName, Policy>,
+    policies: Arc<Policies>,
     /// All that is offered and told, by function; made when it is asked for and who offers what has changed.
     board: OnceLock<Board>,
     departed: BTreeMap<NodeId, Departed>,
+    places: Places,
     /// What is believed of an offer.
     claims: Option<ClaimLimits>,
     counts: OfferCounts,
@@ -65,17 +70,17 @@ const MOST_DEPARTED: usize = 1024;
 /// One that was gone for so long was away, and is let in step by step.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// A function's name as this node's functions have it, so that it is in memory once.
-fn name_of(
-    policies: &BTreeMap<FunctionName, Policy>,
-) -> impl Fn(&FunctionName) -> Option<FunctionName> {
-    |name| Some(policies.get_key_value(name)?.0.clone())
-}
-
 impl Neighbours {
     /// An empty table.
     pub fn new() -> Neighbours {
         Neighbours::default()
+    }
+
+    /// Sets places aside for so many neighbours, and so many functions of all of them together, so that what is read at one time
+    /// of them is close together. Those that come without are taken in as well.
+    pub fn set_aside(&mut self, neighbours: usize, functions: usize) {
+        self.entries.reserve(neighbours);
+        self.places.set_aside(neighbours, functions);
     }
 
     /// A neighbour's offer arrived at `now` over a connection from `seen_at`.
@@ -122,7 +127,11 @@ impl Neighbours {
             entry.begin_anew();
             let _ = entry.health.is_back(now);
         }
-        let changed = entry.merge(offer.functions, name_of(&self.policies));
+        let mut here = Here {
+            policies: &self.policies,
+            places: &mut self.places,
+        };
+        let changed = entry.merge(offer.functions, &mut here);
         if changed || moved || says_other || order == Order::Anew {
             self.board.take();
             Heard::Changed
@@ -143,14 +152,17 @@ impl Neighbours {
                 (departed.health, departed.boots, departed.records)
             }
             None => (
-                Arc::default(),
+                self.places.health(),
                 Boots::new(offer.boot, offer.sequence),
                 Records::new(),
             ),
         };
-        let known = name_of(&self.policies);
+        let mut here = Here {
+            policies: &self.policies,
+            places: &mut self.places,
+        };
         let before = (health, boots, records);
-        let entry = Neighbour::new(node, seen_at, offer, before, known, now);
+        let entry = Neighbour::new(node, seen_at, offer, before, &mut here, now);
         self.entries.insert(entry);
         self.board.take();
     }
@@ -301,7 +313,12 @@ impl Neighbours {
     }
 
     /// What this node's functions ask of a neighbour, from now on. Returns whether that is news.
-    pub fn set_policies(&mut self, policies: BTreeMap<FunctionName, Policy>) -> bool {
+    pub fn set_policies(&mut self, policies: Policies) -> bool {
+        self.share_policies(Arc::new(policies))
+    }
+
+    /// The same, for nodes in one program whose functions are alike.
+    pub fn share_policies(&mut self, policies: Arc<Policies>) -> bool {
         let changed = self.policies != policies;
         if changed {
             self.policies = policies;

@@ -11,18 +11,26 @@ use std::hint::black_box;
 use super::World;
 use super::event::{CallId, Came, Event};
 
-/// So many events at one time: more than memory can be asked at one time, and no more than the nearest cache holds.
-const AT_ONCE: usize = 32;
+/// So many events at one time: far more than memory can be asked at one time, as each step waits for its last answer.
+const AT_ONCE: usize = 64;
 
 /// The ways of the events that are looked ahead to, as they are looked for.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    /// Calls that arrive or end at a node.
-    calls: Vec<Visit>,
+    /// Calls that clients bring.
+    arrivals: Vec<Visit>,
     /// Calls that a node decides on, if nothing is free there.
     choices: Vec<Visit>,
-    /// Answers of neighbours to calls.
+    /// Calls that end at a node.
+    ends: Vec<Visit>,
+    /// Calls that wait there.
+    next: Vec<CallId>,
+    /// Calls of neighbours.
+    forwarded: Vec<Visit>,
+    /// Answers of neighbours, by whom.
     answers: Vec<(Visit, u32)>,
+    /// Nodes over whose links something is sent.
+    senders: Vec<u32>,
     /// Nodes that look at all their neighbours.
     looks: Vec<u32>,
     /// Nodes that hear a neighbour.
@@ -48,11 +56,26 @@ impl Visit {
 
 impl Ahead {
     fn clear(&mut self) {
-        self.calls.clear();
+        self.arrivals.clear();
         self.choices.clear();
+        self.ends.clear();
+        self.next.clear();
+        self.forwarded.clear();
         self.answers.clear();
+        self.senders.clear();
         self.looks.clear();
         self.hears.clear();
+    }
+
+    /// All calls that ask for something free.
+    fn calls(&self) -> impl Iterator<Item = &Visit> {
+        self.arrivals.iter().chain(&self.forwarded)
+    }
+
+    fn control(&self) -> impl Iterator<Item = usize> + '_ {
+        let looks = self.looks.iter();
+        let nodes = looks.chain(self.hears.iter().map(|(to, _)| to));
+        nodes.map(|node| *node as usize)
     }
 }
 
@@ -69,34 +92,53 @@ impl World<'_> {
         }
         self.looked = self.events + events;
         let mut sum = |glance: u64| read = read.wrapping_add(glance);
-        for visit in &ahead.calls {
+        // The nodes.
+        for visit in &ahead.arrivals {
+            sum(self.glance(visit.node()));
+        }
+        for visit in &ahead.ends {
+            sum(self.glance(visit.node()));
+        }
+        for visit in &ahead.forwarded {
             sum(self.glance(visit.node()));
         }
         for (visit, _) in &ahead.answers {
             sum(self.glance(visit.node()));
         }
-        for node in ahead
-            .looks
-            .iter()
-            .chain(ahead.hears.iter().map(|(to, _)| to))
-        {
-            sum(self.nodes[*node as usize].glance_control());
+        for node in ahead.control() {
+            sum(self.nodes[node].glance_control());
         }
-        for visit in &ahead.calls {
+        // Their functions, their links and their neighbours.
+        for visit in ahead.calls() {
+            let node = &self.nodes[visit.node()];
+            sum(node.glance_function(visit.function()));
+            sum(node.glance_route(visit.function()));
+        }
+        for visit in &ahead.ends {
             sum(self.nodes[visit.node()].glance_function(visit.function()));
         }
         for (visit, _) in &ahead.answers {
             sum(self.nodes[visit.node()].glance_route(visit.function()));
         }
-        for node in ahead
-            .looks
-            .iter()
-            .chain(ahead.hears.iter().map(|(to, _)| to))
-        {
-            sum(self.nodes[*node as usize].glance_neighbours());
+        for node in &ahead.senders {
+            sum(self.experiment.links.glance(*node as usize));
         }
-        for visit in &ahead.calls {
+        for node in ahead.control() {
+            sum(self.nodes[node].glance_neighbours());
+        }
+        // What is left of the functions, and who else has them.
+        for visit in &ahead.arrivals {
             sum(self.nodes[visit.node()].glance_gate(visit.function()));
+        }
+        for visit in &ahead.forwarded {
+            let node = &self.nodes[visit.node()];
+            sum(node.glance_gate(visit.function()));
+            sum(node.glance_for_peers(visit.function()));
+        }
+        for visit in &ahead.ends {
+            let node = &self.nodes[visit.node()];
+            sum(node.glance_gate(visit.function()));
+            ahead.next.extend(node.waits_first(visit.function()));
         }
         for (visit, _) in &ahead.answers {
             sum(self.nodes[visit.node()].glance_candidates(visit.function()));
@@ -113,7 +155,12 @@ impl World<'_> {
         });
         for visit in &ahead.choices {
             sum(self.nodes[visit.node()].glance_candidates(visit.function()));
+            sum(self.experiment.links.glance(visit.node()));
         }
+        for call in &ahead.next {
+            sum(self.calls[*call].service.to_bits());
+        }
+        // What is known of those.
         for (visit, from) in &ahead.answers {
             let node = &self.nodes[visit.node()];
             sum(node.glance_remote(visit.function(), *from as usize));
@@ -134,33 +181,53 @@ impl World<'_> {
             Event::Arrival { source } => {
                 let (node, function) = self.sources.of(source as usize);
                 let visit = Visit { node, function };
-                ahead.calls.push(visit);
+                ahead.arrivals.push(visit);
                 ahead.choices.push(visit);
-                self.sources.glance(source as usize)
+                self.sources.glance(self.experiment, source as usize)
             }
             Event::Done { call } => {
                 let call = &self.calls[call];
                 let (node, function) = (call.at, call.function);
-                ahead.calls.push(Visit { node, function });
+                ahead.ends.push(Visit { node, function });
+                if call.at != call.origin {
+                    ahead.senders.push(node);
+                }
                 0
             }
             Event::Forwarded { call: id } => {
                 let call = &self.calls[id];
                 let (node, function) = (call.at, call.function);
-                ahead.calls.push(Visit { node, function });
+                ahead.forwarded.push(Visit { node, function });
+                ahead.senders.push(node);
                 self.calls.glance(id)
             }
-            Event::Answer { call: id, came } => self.first_of_answer(id, came, ahead),
+            Event::Answer { call: id, came } => {
+                let call = &self.calls[id];
+                let (node, function) = (call.origin, call.function);
+                let visit = Visit { node, function };
+                ahead.answers.push((visit, call.at));
+                if came != Came::Served {
+                    // It is decided anew.
+                    ahead.arrivals.push(visit);
+                    ahead.choices.push(visit);
+                }
+                self.calls.glance(id)
+            }
             Event::Message { to, from, message } => {
                 ahead.hears.push((to, from));
                 self.messages.glance(message)
             }
-            Event::Watch { node, .. } | Event::Tick { node, .. } => {
+            Event::Watch { node, .. } => {
                 ahead.looks.push(node);
                 0
             }
+            Event::Tick { node, .. } => {
+                ahead.looks.push(node);
+                ahead.senders.push(node);
+                0
+            }
             Event::Token { node, function } => {
-                ahead.calls.push(Visit { node, function });
+                ahead.ends.push(Visit { node, function });
                 0
             }
             Event::Late { .. }
@@ -170,26 +237,9 @@ impl World<'_> {
         }
     }
 
-    fn first_of_answer(&self, id: CallId, came: Came, ahead: &mut Ahead) -> u64 {
-        let call = &self.calls[id];
-        let (node, function) = (call.origin, call.function);
-        let visit = Visit { node, function };
-        ahead.answers.push((visit, call.at));
-        if came != Came::Served {
-            // It is decided anew.
-            ahead.calls.push(visit);
-            ahead.choices.push(visit);
-        }
-        self.calls.glance(id)
-    }
-
-    /// Reads a node, and what is held of it elsewhere.
+    /// Reads a node, and what is counted of it.
     fn glance(&self, node: usize) -> u64 {
-        self.nodes[node]
-            .glance()
-            .wrapping_add(self.experiment.links.glance(node))
-            .wrapping_add(self.ledger.glance(node))
-            .wrapping_add(self.speeds[node].to_bits())
-            .wrapping_add(u64::from(self.cores[node].is_some()))
+        let own = self.nodes[node].glance();
+        own.wrapping_add(self.ledger.glance(node))
     }
 }

@@ -89,14 +89,6 @@ impl Local {
         self.brought + u64::from(self.services.1) + u64::from(self.waiting.is_empty())
     }
 
-    /// Reads what is left of it, who waits, and for whom it ran calls.
-    pub(super) fn glance_gate(&self) -> u64 {
-        let first = self.waiting.first().map(|(_, (_, call))| u64::from(*call));
-        let ran = self.for_peers.first().copied();
-        let gate = u64::from(self.gate.running());
-        gate + first.unwrap_or_default() + ran.unwrap_or_default()
-    }
-
     /// The terms of a call that comes now.
     pub(super) fn terms(&self, now: Time) -> Terms {
         let patience = self.policy.patience(self.tail.get());

@@ -180,10 +180,9 @@ impl Node {
             let place = routes.iter().position(|route| route.function == *name)?;
             Some(routes.swap_remove(place))
         };
-        let functions = experiment.functions.iter();
-        self.routes.clear();
-        self.routes
-            .extend(functions.map(|function| route_of(&function.name)));
+        for (way, function) in self.routes.iter_mut().zip(&experiment.functions) {
+            *way = route_of(&function.name);
+        }
         plan.told
     }
 }

@@ -4,7 +4,7 @@ use dfaas_protocol::neighbours::Candidate;
 
 use crate::engine::local::Local;
 
-use super::{Node, id_of};
+use super::{CallId, Node, id_of};
 
 impl Node {
     /// Reads the node itself.
@@ -12,11 +12,10 @@ impl Node {
         u64::from(self.boot)
     }
 
-    /// Reads a function and the way of its calls.
+    /// Reads a function.
     pub(in crate::engine) fn glance_function(&self, function: usize) -> u64 {
-        let own = self.functions[function].as_ref().map(Local::glance);
-        own.unwrap_or_default()
-            .wrapping_add(self.glance_route(function))
+        let own = self.functions[function].as_ref();
+        own.map_or(0, Local::glance)
     }
 
     /// Reads the way of a function's calls.
@@ -24,11 +23,23 @@ impl Node {
         self.there(function).len() as u64
     }
 
-    /// Reads what is left of a function, who waits for it, and who else has it.
+    /// Reads what is left of a function.
     pub(in crate::engine) fn glance_gate(&self, function: usize) -> u64 {
-        let own = self.functions[function].as_ref().map(Local::glance_gate);
-        own.unwrap_or_default()
-            .wrapping_add(self.glance_candidates(function))
+        let own = self.functions[function].as_ref();
+        own.map_or(0, |local| u64::from(local.gate.running()))
+    }
+
+    /// Reads for whom it ran calls of a function.
+    pub(in crate::engine) fn glance_for_peers(&self, function: usize) -> u64 {
+        let own = self.functions[function].as_ref();
+        own.and_then(|local| local.for_peers.first().copied())
+            .unwrap_or_default()
+    }
+
+    /// The call that waits first for a slot of a function, of those that wait for no other slot.
+    pub(in crate::engine) fn waits_first(&self, function: usize) -> Option<CallId> {
+        let (_, (_, call)) = self.functions[function].as_ref()?.waiting.first()?;
+        Some(*call)
     }
 
     /// Reads who else has a function.

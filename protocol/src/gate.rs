@@ -18,15 +18,16 @@ const BURST_SECONDS: f64 = 0.1;
 
 /// Counts what a function runs and what waits for it. Lock-free; the driver owns the waiting itself: it holds those who wait in a
 /// [`Queue`](crate::queue::Queue), one for all gates that share their node's slots, and asks it for the next one when the
-/// gate says so.
+/// gate says so. What a call reads and changes of a gate with slots is in one line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Gate {
-    /// How many calls may wait.
-    queue: u32,
-    state: State,
     platform: Arc<Health>,
     /// What it shares with the node's other functions.
     node: Option<Arc<NodeSlots>>,
+    /// How many calls may wait.
+    queue: u32,
+    state: State,
 }
 
 #[derive(Debug)]

@@ -2,16 +2,25 @@
 //!
 //! `cargo bench -p dfaas-sim --bench simulator -- [--rounds N] [--large]`; `--large` adds the runs of ten million calls and of
 //! a hundred thousand nodes. A figure is the median over the rounds, of which each runs every case once.
+//!
+//! The seconds of a run are all of it. A call in the run is what it costs once each node has heard its neighbours, until the last
+//! telling of the progress: so without the time in which the nodes are made, hear each other for the first time and are taken down again, which
+//! a longer run has once, too.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
 use comfy_table::{Table, presets};
+use dfaas_protocol::Time;
 use dfaas_protocol::strategy::StrategyName;
-use dfaas_sim::engine::run;
+use dfaas_sim::engine::{PROGRESS_EVENTS, run};
 use dfaas_sim::policy::Policy;
 use dfaas_sim::scenario::{Experiment, Scenario};
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {
@@ -26,10 +35,15 @@ struct Arguments {
     bench: bool,
 }
 
+/// By then each node has heard the first offers of its neighbours, which take ten milliseconds at most.
+const HEARD: Time = Time::from_nanos(20_000_000);
+
 struct Case {
     name: &'static str,
     experiment: Experiment,
     took: Vec<Duration>,
+    /// Seconds that an event took of those after the first offers.
+    event: Vec<f64>,
     events: u64,
     calls: u64,
 }
@@ -45,6 +59,7 @@ fn case(name: &'static str, nodes: usize, seconds: f64) -> anyhow::Result<Case> 
         name,
         experiment: Scenario::load("grid", &changes)?.draw()?,
         took: Vec::new(),
+        event: Vec::new(),
         events: 0,
         calls: 0,
     })
@@ -54,26 +69,41 @@ impl Case {
     fn measure(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         let policy = Policy::Strategy(StrategyName::Headroom);
-        let report = run(&self.experiment, policy, &mut |_| {})?;
+        let mut tellings: Vec<Duration> = Vec::new();
+        let mut told = |now| {
+            if now >= HEARD {
+                tellings.push(began.elapsed());
+            }
+        };
+        let report = run(&self.experiment, policy, &mut told)?;
         self.took.push(began.elapsed());
+        if let [first, .., last] = tellings[..] {
+            let events = (tellings.len() - 1) as f64 * PROGRESS_EVENTS as f64;
+            self.event.push((last - first).as_secs_f64() / events);
+        }
         (self.events, self.calls) = (report.events, report.totals.offered);
         Ok(())
     }
 
-    fn row(&mut self) -> anyhow::Result<[String; 6]> {
+    fn row(&mut self) -> anyhow::Result<[String; 7]> {
         self.took.sort();
         let took = self
             .took
             .get(self.took.len() / 2)
             .context("give at least one round")?;
         let seconds = took.as_secs_f64();
+        self.event.sort_by(f64::total_cmp);
+        let event = self.event.get(self.event.len() / 2);
+        let event = event.context("a run is too short to be told of twice")?;
+        let calls = self.calls.max(1) as f64;
         Ok([
             self.name.to_owned(),
             self.calls.to_string(),
             self.events.to_string(),
             format!("{seconds:.3}"),
             format!("{:.2}", self.events as f64 / seconds / 1e6),
-            format!("{:.2}", seconds * 1e6 / self.calls.max(1) as f64),
+            format!("{:.2}", seconds * 1e6 / calls),
+            format!("{:.2}", event * 1e6 * self.events as f64 / calls),
         ])
     }
 }
@@ -109,6 +139,7 @@ fn main() -> anyhow::Result<()> {
         "seconds",
         "million events/s",
         "µs a call",
+        "µs a call in the run",
     ]);
     for case in &mut cases {
         table.add_row(case.row()?);

@@ -92,11 +92,12 @@ impl Observer {
 impl Source for Observer {
     fn status(&self) -> Status {
         let control = self.events.control();
+        let offered = control.neighbours.iter().flat_map(|n| n.functions.iter());
         let known: BTreeSet<&FunctionName> = control
             .functions
             .keys()
             .chain(control.counters.keys())
-            .chain(control.neighbours.iter().flat_map(|n| n.functions.keys()))
+            .chain(offered.map(|offered| &offered.function))
             .collect();
         let functions: Vec<FunctionStatus> = known
             .into_iter()
@@ -138,10 +139,10 @@ impl Source for Observer {
                 functions: neighbour
                     .functions
                     .iter()
-                    .map(|(name, offered)| {
+                    .map(|offered| {
                         let headroom = offered.remote.last_resort();
                         PeerFunction {
-                            name: name.to_string(),
+                            name: offered.function.to_string(),
                             free: headroom.map(|h| h.free),
                             size: headroom.map(|h| h.size),
                             service_ms: offered.service.map(|s| milliseconds(s.as_duration())),

@@ -15,18 +15,25 @@
 //! the state takes the lock.
 
 use crate::Time;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 mod state;
 
 use state::{ALL, Inner, NONE, State, TRIAL};
 pub use state::{HealthLimits, HealthState};
 
-/// The health of one thing that calls are sent to.
+/// Something that is told whether a health admits every call, so that calls need not ask for that.
+pub(crate) trait Follower: Debug + Send + Sync {
+    /// Whether every call is admitted, from now on.
+    fn admits_all(&self, all: bool);
+}
+
+/// The health of one thing that calls are sent to. What calls and looks read of it is in its first line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Health {
-    limits: HealthLimits,
     /// [`ALL`], [`NONE`], [`TRIAL`], or a share of a hundred calls.
     open: AtomicU32,
     /// The shares of all that asked on probation, added up: a call is admitted when the sum passes a hundred.
@@ -41,7 +48,9 @@ pub struct Health {
     answered: AtomicBool,
     /// How often it stopped being well, or let in.
     absences: AtomicU32,
+    limits: HealthLimits,
     inner: Mutex<Inner>,
+    followers: Mutex<Vec<Weak<dyn Follower>>>,
 }
 
 impl Default for Health {
@@ -54,7 +63,6 @@ impl Health {
     /// Something that is healthy.
     pub const fn new(limits: HealthLimits) -> Health {
         Health {
-            limits,
             open: AtomicU32::new(ALL),
             asked: AtomicU32::new(0),
             state: AtomicU8::new(HealthState::Healthy as u8),
@@ -62,7 +70,9 @@ impl Health {
             passed: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             absences: AtomicU32::new(0),
+            limits,
             inner: Mutex::new(Inner::new()),
+            followers: Mutex::new(Vec::new()),
         }
     }
 
@@ -204,6 +214,7 @@ impl Health {
         // A trial that was taken stays taken as long as the step is the same.
         if open != step {
             self.open.store(open, Relaxed);
+            self.tell(open == ALL);
         }
         let after = inner.state.name();
         self.state.store(after as u8, Relaxed);
@@ -216,10 +227,33 @@ impl Health {
         (after != before).then_some(after)
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Whoever panicked with the lock left numbers that are whole.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells this one from now on whether every call is admitted.
+    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
+        // Nothing changes meanwhile.
+        let inner = self.inner();
+        if let Some(follower) = follower.upgrade() {
+            follower.admits_all(inner.state.open() == ALL);
+        }
+        let mut followers = whole(&self.followers);
+        followers.retain(|other| other.strong_count() > 0);
+        followers.push(follower);
     }
+
+    fn tell(&self, all: bool) {
+        let followers = whole(&self.followers);
+        for follower in followers.iter().filter_map(Weak::upgrade) {
+            follower.admits_all(all);
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        whole(&self.inner)
+    }
+}
+
+fn whole<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked with the lock left what is in it whole.
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ use crate::policy::Policy;
 use crate::trade::{Bid, Price};
 use crate::{FunctionName, NodeId};
 
-use super::Candidate;
-use super::table::Neighbour;
+use super::{Candidate, Neighbour};
 
 /// A row for each function that a neighbour offers or bids for, in the order of their names.
 #[derive(Debug, Default)]
@@ -90,8 +89,8 @@ impl Board {
         };
         for (column, neighbour) in neighbours.clone().enumerate() {
             let mut at = 0;
-            for (function, offered) in &neighbour.functions {
-                at = place(&mut rows, at, function, row);
+            for offered in neighbour.functions.iter() {
+                at = place(&mut rows, at, &offered.function, row);
                 rows[at].is_offered = true;
                 if neighbour.may_take(rows[at].policy) {
                     rows[at].columns.push(column as u32);

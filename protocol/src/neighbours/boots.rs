@@ -7,13 +7,14 @@
 const PAST: usize = 8;
 
 /// The starts of a node, as far as they were heard of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Boots {
     boot: u64,
     sequence: u64,
     /// It said farewell: nothing more is to come from this start.
     over: bool,
-    past: [Option<u64>; PAST],
+    /// Those before it, the newest first, if there were any.
+    past: Vec<u64>,
 }
 
 /// What an offer is among those before it.
@@ -33,7 +34,7 @@ impl Boots {
             boot,
             sequence,
             over: false,
-            past: [None; PAST],
+            past: Vec::new(),
         }
     }
 
@@ -46,13 +47,13 @@ impl Boots {
             self.sequence = sequence;
             return Order::Next;
         }
-        if self.past.contains(&Some(boot)) {
+        if self.past.contains(&boot) {
             return Order::Stale;
         }
-        self.past.rotate_right(1);
-        self.past[0] = Some(self.boot);
+        self.past.truncate(PAST - 1);
+        self.past.insert(0, self.boot);
         *self = Boots {
-            past: self.past,
+            past: std::mem::take(&mut self.past),
             ..Boots::new(boot, sequence)
         };
         Order::Anew

@@ -1,9 +1,10 @@
 //! A function at a neighbour, as the data path sees it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use crate::health::Follower;
 use crate::offer::{FunctionOffer, ServiceTime};
 use crate::{Capacity, Headroom, Health, HealthState, Time};
 
@@ -19,24 +20,30 @@ const MAX_DOUBLINGS: u32 = 1;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
+///
+/// A decision looks at this of every candidate, so what it reads is in one line of the cache, the first.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Remote {
     free: AtomicI32,
     size: AtomicU32,
     queue: AtomicU32,
+    /// Refusals since the last call that was taken, and until when it is left alone.
+    refusals: AtomicU32,
+    rests_until: AtomicU64,
     round_trip: AtomicTime,
+    /// How far its word is taken, once it has broken a promise.
+    trust: OnceLock<Arc<Trust>>,
+    health: Arc<Health>,
+    /// Whether the health admits every call: it tells.
+    is_well: AtomicBool,
+    /// Calls that are there now, and how many have ended.
+    open: AtomicU32,
+    ended: AtomicU64,
     service: AtomicTime,
     unit: AtomicTime,
     sent: AtomicU64,
     returned: AtomicU64,
-    /// Refusals since the last call that was taken, and until when it is left alone.
-    refusals: AtomicU32,
-    rests_until: AtomicU64,
-    health: Arc<Health>,
-    trust: Arc<Trust>,
-    /// Calls that are there now, and how many have ended.
-    open: AtomicU32,
-    ended: AtomicU64,
     /// How many had ended when that was last looked at and was news, and when.
     seen_ended: AtomicU64,
     seen_at: AtomicU64,
@@ -95,34 +102,67 @@ pub fn unit_time(capacity: Capacity, service: Option<Duration>) -> Option<Durati
 
 impl Remote {
     /// A function as a neighbour offers it, over that round trip if it was measured, with the health that all functions
-    /// of the neighbour share.
-    pub fn new(offer: &FunctionOffer, round_trip: Option<Duration>, health: Arc<Health>) -> Remote {
-        let remote = Remote {
+    /// of the neighbour share, and what is remembered of how far its word is taken.
+    pub fn new(
+        offer: &FunctionOffer,
+        round_trip: Option<Duration>,
+        health: Arc<Health>,
+        remembered: Option<Arc<Trust>>,
+    ) -> Arc<Remote> {
+        let mut remote = Remote::blank(health);
+        remote.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
+        Arc::new(remote).begin(offer, round_trip)
+    }
+
+    /// The same in a place that was [set aside](Remote::blank) for one.
+    pub(super) fn new_in(
+        mut place: Arc<Remote>,
+        offer: &FunctionOffer,
+        round_trip: Option<Duration>,
+        health: Arc<Health>,
+        remembered: Option<Arc<Trust>>,
+    ) -> Arc<Remote> {
+        let Some(remote) = Arc::get_mut(&mut place) else {
+            return Remote::new(offer, round_trip, health, remembered);
+        };
+        remote.health = health;
+        remote.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
+        place.begin(offer, round_trip)
+    }
+
+    /// Of nothing that is offered yet.
+    pub(super) fn blank(health: Arc<Health>) -> Remote {
+        Remote {
             free: AtomicI32::default(),
             size: AtomicU32::default(),
             queue: AtomicU32::default(),
+            refusals: AtomicU32::default(),
+            rests_until: AtomicU64::default(),
             round_trip: AtomicTime::default(),
+            trust: OnceLock::new(),
+            health,
+            is_well: AtomicBool::default(),
+            open: AtomicU32::default(),
+            ended: AtomicU64::default(),
             service: AtomicTime::default(),
             unit: AtomicTime::default(),
             sent: AtomicU64::default(),
             returned: AtomicU64::default(),
-            refusals: AtomicU32::default(),
-            rests_until: AtomicU64::default(),
-            health,
-            trust: Arc::default(),
-            open: AtomicU32::default(),
-            ended: AtomicU64::default(),
             seen_ended: AtomicU64::default(),
             seen_at: AtomicU64::default(),
-        };
-        remote.offered(offer);
-        remote.measured(round_trip);
-        remote
+        }
     }
 
-    /// With what is known of how far the neighbour's word is taken.
-    pub(super) fn trusted(self, trust: Arc<Trust>) -> Remote {
-        Remote { trust, ..self }
+    fn begin(
+        self: Arc<Remote>,
+        offer: &FunctionOffer,
+        round_trip: Option<Duration>,
+    ) -> Arc<Remote> {
+        self.offered(offer);
+        self.measured(round_trip);
+        let told: Weak<Remote> = Arc::downgrade(&self);
+        self.health.follow(told);
+        self
     }
 
     /// The neighbour offers it anew.
@@ -193,7 +233,7 @@ impl Remote {
         }
         let silent = now.since(Time::from_nanos(self.seen_at.load(Relaxed)));
         if self.is_late(silent) == Some(true) {
-            (0..open.min(MOST_STUCK)).for_each(|_| self.trust.broken(Breach::Missed, now));
+            (0..open.min(MOST_STUCK)).for_each(|_| self.trust().broken(Breach::Missed, now));
         }
     }
 
@@ -206,20 +246,24 @@ impl Remote {
             .fetch_update(Relaxed, Relaxed, |open| Some(open.saturating_sub(1)));
         match promise {
             Promise::Answered(took) if self.is_late(took) == Some(true) => {
-                self.trust.broken(Breach::Missed, now());
+                self.trust().broken(Breach::Missed, now());
             }
-            Promise::Answered(_) => self.trust.kept(now),
+            Promise::Answered(_) => {
+                if let Some(trust) = self.trust.get() {
+                    trust.kept(now);
+                }
+            }
             Promise::Refused(Some(says)) if says.free > 0 => {
-                self.trust.broken(Breach::Plain, now());
+                self.trust().broken(Breach::Plain, now());
             }
             // Where it had no room left as far as was known here, there was no promise.
             Promise::Refused(_) if self.reported().is_full(self.queue()) => {}
-            Promise::Refused(_) | Promise::Broke => self.trust.broken(Breach::Missed, now()),
+            Promise::Refused(_) | Promise::Broke => self.trust().broken(Breach::Missed, now()),
             Promise::Void => {}
             Promise::Stalled(took) => match self.is_late(took) {
-                Some(true) => self.trust.broken(Breach::Plain, now()),
+                Some(true) => self.trust().broken(Breach::Plain, now()),
                 Some(false) => {}
-                None => self.trust.broken(Breach::Missed, now()),
+                None => self.trust().broken(Breach::Missed, now()),
             },
         }
     }
@@ -234,8 +278,13 @@ impl Remote {
     }
 
     /// How far the neighbour's word is taken.
-    pub const fn trust(&self) -> &Arc<Trust> {
-        &self.trust
+    pub fn trust(&self) -> &Arc<Trust> {
+        self.trust.get_or_init(Arc::default)
+    }
+
+    /// The same, if it ever broke a promise.
+    pub(super) fn known_trust(&self) -> Option<&Arc<Trust>> {
+        self.trust.get()
     }
 
     /// Counts one call down that is about to be sent there.
@@ -307,7 +356,9 @@ impl Remote {
     /// What is left there for this call as far as this node knows; nothing if it may not be sent there. On
     /// [probation](HealthState::Probation), and below full [standing](Trust), each question counts as a call.
     pub fn headroom(&self) -> Option<Headroom> {
-        (self.health.admits() && self.trust.admits()).then(|| self.reported())
+        let may = self.is_well.load(Relaxed) || self.health.admits();
+        let is_trusted = || self.trust.get().is_none_or(|trust| trust.admits());
+        (may && is_trusted()).then(|| self.reported())
     }
 
     /// What is left there for a call that has nowhere else to go; nothing while the neighbour is ejected.
@@ -324,176 +375,11 @@ impl Remote {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{CallRate, FunctionName, Slots, Time};
-
-    fn offer(free: i32, service_ms: Option<u64>) -> FunctionOffer {
-        FunctionOffer {
-            function: FunctionName::parse("f").unwrap(),
-            capacity: Capacity::Slots(Slots::new(4).unwrap()),
-            headroom: Headroom { free, size: 4 },
-            queue: 8,
-            service: service_ms.map(|ms| ServiceTime::from_duration(Duration::from_millis(ms))),
-        }
-    }
-
-    #[test]
-    fn times_are_unknown_until_they_are_told() {
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
-        assert_eq!(
-            (remote.round_trip(), remote.service(), remote.unit()),
-            (None, None, None)
-        );
-        remote.measured(Some(Duration::from_millis(7)));
-        remote.offered(&offer(2, Some(100)));
-        assert_eq!(remote.round_trip(), Some(Duration::from_millis(7)));
-        assert_eq!(remote.service(), Some(Duration::from_millis(100)));
-        assert_eq!(remote.unit(), Some(Duration::from_millis(25)));
-        assert_eq!((remote.queue(), remote.headroom().unwrap().free), (8, 2));
-    }
-
-    #[test]
-    fn a_rate_brings_a_token_back_however_long_a_call_takes() {
-        let rate = Capacity::Rate(CallRate::new(50.0).unwrap());
-        assert_eq!(unit_time(rate, None), Some(Duration::from_millis(20)));
-        let long = Some(Duration::from_secs(9));
-        assert_eq!(unit_time(rate, long), Some(Duration::from_millis(20)));
-    }
-
-    #[test]
-    fn who_refuses_is_left_alone_for_longer_each_time_and_tried_with_one_call() {
-        let at = |ms| Time::ZERO + Duration::from_millis(ms);
-        // 100 ms on four slots: a place comes free every 25 ms.
-        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
-        assert!(!remote.rests(at(0)));
-        remote.try_one(at(0));
-        assert!(!remote.rests(at(0)), "it never refused");
-        remote.refused(at(0));
-        assert!(remote.rests(at(24)) && !remote.rests(at(25)));
-        remote.try_one(at(25));
-        assert!(
-            remote.rests(at(74)) && !remote.rests(at(75)),
-            "one call tries it"
-        );
-        remote.refused(at(30));
-        assert!(remote.rests(at(79)) && !remote.rests(at(80)));
-        for _ in 0..40 {
-            remote.refused(at(100));
-        }
-        assert!(remote.rests(at(149)) && !remote.rests(at(150)));
-        remote.took();
-        assert!(!remote.rests(at(100)));
-        remote.refused(at(200));
-        assert!(!remote.rests(at(225)), "it begins anew");
-        assert_eq!(remote.calls_refused(), 43);
-        remote.unreached();
-        assert_eq!(remote.calls_refused(), 44);
-    }
-
-    #[test]
-    fn counts_down_until_the_neighbour_reports() {
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
-        remote.take_one();
-        remote.take_one();
-        assert_eq!(remote.headroom(), Some(Headroom { free: -1, size: 4 }));
-        remote.report(Headroom { free: 4, size: 4 });
-        assert_eq!(remote.headroom().unwrap().share(), 1.0);
-    }
-
-    #[test]
-    fn a_report_does_not_let_in_a_neighbour_that_is_ejected() {
-        let health = Arc::new(Health::default());
-        let idle = Headroom { free: 4, size: 4 };
-        let (a, b) = (
-            Remote::new(&offer(4, None), None, Arc::clone(&health)),
-            Remote::new(&offer(4, None), None, Arc::clone(&health)),
-        );
-        (0..3).for_each(|_| {
-            assert_ne!(
-                health.call_failed(Time::ZERO, Time::ZERO),
-                Some(HealthState::Healthy)
-            )
-        });
-        a.report(idle);
-        assert_eq!((a.headroom(), b.headroom()), (None, None));
-        assert_eq!(a.last_resort(), None);
-        let _ = health.check_passed(Time::ZERO + Duration::from_secs(1));
-        assert_eq!(a.headroom(), Some(idle), "the trial call");
-        assert_eq!(b.headroom(), None);
-        assert_eq!(b.last_resort(), Some(idle));
-    }
-
-    #[test]
-    fn what_is_said_of_free_places_is_bounded() {
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
-        let headroom = |free, size| Headroom { free, size };
-        remote.report(headroom(i32::MAX, 8));
-        assert_eq!(remote.reported(), headroom(8, 8));
-        remote.report(headroom(i32::MAX, u32::MAX));
-        assert_eq!(remote.reported(), headroom(1_000_000, 1_000_000));
-        remote.report(headroom(-9, 8));
-        assert_eq!(remote.reported(), headroom(-9, 8));
-    }
-
-    #[test]
-    fn a_refusal_breaks_a_promise_only_where_there_was_one() {
-        let now = || Time::ZERO;
-        let remote = Remote::new(&offer(1, None), None, Arc::default());
-        let full = Headroom { free: -8, size: 4 };
-        remote.report(full);
-        (0..100).for_each(|_| remote.judge(Promise::Refused(Some(full)), now));
-        assert!(remote.trust().is_clean(), "it never said that it had room");
-        remote.report(Headroom { free: 4, size: 4 });
-        (0..100).for_each(|_| remote.judge(Promise::Refused(Some(full)), now));
-        assert!(remote.trust().standing() < 0.05);
-    }
-
-    #[test]
-    fn who_refuses_and_says_in_the_same_breath_that_it_is_free_lies() {
-        let now = || Time::ZERO;
-        let remote = Remote::new(&offer(-8, None), None, Arc::default());
-        let free = Headroom { free: 1, size: 4 };
-        (0..12).for_each(|_| remote.judge(Promise::Refused(Some(free)), now));
-        assert!(remote.trust().standing() < 0.1);
-        assert_eq!((0..100).filter_map(|_| remote.headroom()).count() / 10, 0);
-        assert!(remote.last_resort().is_some(), "it may be the only one");
-    }
-
-    #[test]
-    fn an_answer_is_late_by_what_the_neighbour_itself_says() {
-        let (now, ms) = (|| Time::ZERO, Duration::from_millis);
-        // 100 ms, and a queue of 8 behind four slots: 300 ms at worst.
-        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
-        for took in [10, 300, 1300] {
-            (0..100).for_each(|_| remote.judge(Promise::Answered(ms(took)), now));
-            assert!(remote.trust().is_clean(), "{took}");
-        }
-        remote.judge(Promise::Stalled(ms(1300)), now);
-        assert!(remote.trust().is_clean());
-        (0..100).for_each(|_| remote.judge(Promise::Answered(ms(1301)), now));
-        assert!(remote.trust().standing() < 0.05);
-        // One that says nothing of how long it takes is never late.
-        let silent = Remote::new(&offer(1, None), None, Arc::default());
-        silent.judge(Promise::Answered(Duration::from_secs(100)), now);
-        assert!(silent.trust().is_clean());
-    }
-
-    #[test]
-    fn calls_that_are_stuck_are_held_against_it_before_they_end() {
-        let at = |ms| Time::ZERO + Duration::from_millis(ms);
-        let remote = Remote::new(&offer(1, Some(100)), None, Arc::default());
-        (1..20).for_each(|second| remote.look_for_stuck(at(second * 1000)));
-        (0..8).for_each(|_| remote.begins());
-        // One ends a second: that is slow, and goes on.
-        for second in 20..26 {
-            remote.look_for_stuck(at(second * 1000));
-            remote.judge(Promise::Void, || at(second * 1000));
-            remote.begins();
-        }
-        assert!(remote.trust().is_clean());
-        (26..32).for_each(|second| remote.look_for_stuck(at(second * 1000)));
-        assert!(remote.trust().standing() < 0.6, "{:?}", remote.trust());
+impl Follower for Remote {
+    fn admits_all(&self, all: bool) {
+        self.is_well.store(all, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

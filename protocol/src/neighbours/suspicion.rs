@@ -27,7 +27,7 @@ pub(super) const ASKED: usize = 3;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is known of a neighbour's signs of life.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Suspicion {
     /// The last one: an offer or another message, an answer to a call, a check that passed.
     pub(super) alive: Time,
@@ -36,11 +36,12 @@ pub(super) struct Suspicion {
     /// Mean time between its offers and the mean deviation from it, in seconds.
     mean: f64,
     deviation: f64,
-    doubt: Option<Doubt>,
+    /// Seldom there, and then large.
+    doubt: Option<Box<Doubt>>,
 }
 
 /// A suspicion.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Doubt {
     since: Time,
     asked_at: Time,
@@ -120,7 +121,7 @@ impl Suspicion {
             if self.phi(period, now) < THRESHOLD {
                 return None;
             }
-            self.doubt = Some(Doubt {
+            self.doubt = Some(Box::new(Doubt {
                 since: now,
                 asked_at: now,
                 asked: [None; ASKED],
@@ -128,7 +129,7 @@ impl Suspicion {
                 silent: 0,
                 seen: None,
                 dead: false,
-            });
+            }));
             return Some(Finding::Suspected);
         };
         if self.alive > doubt.since {
@@ -147,7 +148,7 @@ impl Suspicion {
 
     /// Whether others are to be asked of it now: when the suspicion begins, and once a period as long as it lasts.
     pub(super) fn is_to_be_asked_of(&self, period: Duration, now: Time) -> bool {
-        self.doubt.is_some_and(|doubt| {
+        self.doubt.as_ref().is_some_and(|doubt| {
             let never = doubt.asked == [None; ASKED];
             !doubt.dead && (never || now.since(doubt.asked_at) >= period.max(PATIENCE))
         })
@@ -201,7 +202,7 @@ impl Suspicion {
 
     /// When somebody else was last said to hear it.
     pub(super) fn seen(&self) -> Option<Time> {
-        self.doubt?.seen
+        self.doubt.as_ref()?.seen
     }
 }
 

@@ -41,7 +41,7 @@ impl Neighbours {
         let mut watched = Watched::default();
         let pause = self.watched.map_or(Duration::ZERO, |last| now.since(last));
         self.watched = Some(now);
-        for entry in self.entries.values_mut() {
+        for entry in self.entries.iter_mut() {
             if pause > STOOD_STILL {
                 entry.suspicion.stood_still(pause);
                 entry.heard = entry.heard + pause;
@@ -74,12 +74,12 @@ impl Neighbours {
     fn ask(&mut self, now: Time, rng: &mut dyn Rng, questions: &mut Vec<Question>) {
         let suspects: Vec<NodeId> = self
             .entries
-            .values()
+            .iter()
             .filter(|entry| entry.suspicion.is_to_be_asked_of(entry.period, now))
             .map(|entry| entry.node)
             .collect();
         for suspect in suspects {
-            let others = self.entries.values();
+            let others = self.entries.iter();
             let mut others: Vec<NodeId> = others
                 .filter(|other| !other.suspicion.is_suspected())
                 .map(|other| other.node)

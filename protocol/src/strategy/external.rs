@@ -195,7 +195,7 @@ impl External {
         for neighbour in seen.neighbours.iter() {
             let (mut sent, mut refused) = (0, 0);
             let (mut services, mut measured) = (0.0, 0u32);
-            for offered in neighbour.functions.values() {
+            for offered in neighbour.functions.iter() {
                 sent += offered.remote.calls_sent();
                 refused += offered.remote.calls_refused();
                 if let Some(service) = offered.service {

@@ -17,6 +17,7 @@
 //! waits here. Source: this project's own design; `docs/strategies.md` says what else was tried.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -52,12 +53,12 @@ impl HeadroomFirst {
 impl Strategy for HeadroomFirst {
     fn plan(&mut self, seen: &Observation<'_>, _: &mut dyn Rng) -> Plan {
         let routes = if self.costs.is_off() {
-            seen.routes(|_| Box::<LargestShare>::default())
+            seen.routes(|_| Box::new(LargestShare { gains: NoGains }))
         } else {
             let gains = seen.neighbours.iter().map(|n| self.costs.gain(&n.labels));
             let gains: Vec<f32> = gains.map(|gain| gain as f32).collect();
             seen.routes(|at| {
-                let gains = at.of(&gains).collect();
+                let gains: Box<[f32]> = at.of(&gains).collect();
                 Box::new(LargestShare { gains })
             })
         };
@@ -68,10 +69,42 @@ impl Strategy for HeadroomFirst {
     }
 }
 
-#[derive(Debug, Default)]
-struct LargestShare {
-    /// What each candidate gains; empty where costs are not weighed.
-    gains: Box<[f32]>,
+#[derive(Debug)]
+struct LargestShare<G> {
+    /// What each candidate gains.
+    gains: G,
+}
+
+/// What candidates gain.
+trait Gains: fmt::Debug + Send + Sync {
+    /// Whether any gains something.
+    fn are_weighed(&self) -> bool;
+
+    fn of(&self, index: usize) -> f32;
+}
+
+/// Costs are not weighed. A rule that has nothing to remember is nowhere in memory, and a decision need not read it.
+#[derive(Debug)]
+struct NoGains;
+
+impl Gains for NoGains {
+    fn are_weighed(&self) -> bool {
+        false
+    }
+
+    fn of(&self, _: usize) -> f32 {
+        0.0
+    }
+}
+
+impl Gains for Box<[f32]> {
+    fn are_weighed(&self) -> bool {
+        !self.is_empty()
+    }
+
+    fn of(&self, index: usize) -> f32 {
+        self.get(index).copied().unwrap_or(0.0)
+    }
 }
 
 /// What a call can do without a neighbour.
@@ -104,7 +137,7 @@ impl Here {
     }
 }
 
-impl Rule for LargestShare {
+impl<G: Gains> Rule for LargestShare<G> {
     fn decide(
         &self,
         route: &Route,
@@ -127,7 +160,7 @@ impl Rule for LargestShare {
             let remote = &*candidate.remote;
             let headroom = remote.headroom()?;
             let has_room = !headroom.is_full(remote.queue());
-            let score = headroom.share() + self.gain(index);
+            let score = headroom.share() + self.gains.of(index);
             let is_better = here.is_worse_than(score, has_room);
             let may_try = !remote.rests(now) && starts_in_time(remote, headroom, tried, now);
             (is_better && may_try).then_some((has_room, score))
@@ -152,11 +185,7 @@ impl Rule for LargestShare {
     }
 }
 
-impl LargestShare {
-    fn gain(&self, index: usize) -> f32 {
-        self.gains.get(index).copied().unwrap_or(0.0)
-    }
-
+impl<G: Gains> LargestShare<G> {
     /// Whoever is worth leaving a free slot for.
     fn cheaper(
         &self,
@@ -166,7 +195,7 @@ impl LargestShare {
         now: Time,
         rng: &mut dyn Rng,
     ) -> Option<usize> {
-        if self.gains.is_empty() {
+        if !self.gains.are_weighed() {
             return None;
         }
         let here = gate.headroom(now);
@@ -178,7 +207,7 @@ impl LargestShare {
             // Nobody is tried on probation for the sake of costs.
             let is_well = remote.health().state() == HealthState::Healthy;
             let headroom = remote.reported();
-            let gain = self.gain(index);
+            let gain = self.gains.of(index);
             let score = headroom.share() + gain;
             let is_better = gain > 0.0 && headroom.free > 0 && score > here.share() + MARGIN;
             let may_try = is_well && !remote.rests(now);

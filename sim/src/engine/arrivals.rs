@@ -66,6 +66,11 @@ impl Brings {
         }
     }
 
+    /// Reads it ahead.
+    pub(crate) fn glance(&self) -> u64 {
+        self.until.as_nanos() + self.place as u64
+    }
+
     /// How long the call that arrived takes, in seconds.
     pub fn service(&mut self, service: &Service) -> f64 {
         service.draw(&mut self.rng)

@@ -35,20 +35,21 @@ pub(crate) struct Call {
     pub(crate) live: bool,
 }
 
-/// What only those calls need that wait or go to a neighbour.
+/// What only those calls need that wait or go to a neighbour. What nearly each of these reads is in its first line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct Way {
-    pub(crate) delivery: Delivery,
-    /// What it asks for where it is.
-    pub(crate) terms: Terms,
     /// What it asks for of the node that it was sent to.
     pub(crate) asked: Asked,
-    /// Where it waits for a slot.
-    pub(crate) place: Option<Place>,
-    /// What is left where it was sent, as the answer that is on its way says.
-    pub(crate) left: Option<Headroom>,
     /// When it was last sent to a neighbour.
     pub(crate) sent_at: Time,
+    /// What is left where it was sent, as the answer that is on its way says.
+    pub(crate) left: Option<Headroom>,
+    /// What it asks for where it is.
+    pub(crate) terms: Terms,
+    /// Where it waits for a slot.
+    pub(crate) place: Option<Place>,
+    pub(crate) delivery: Delivery,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +95,12 @@ impl Calls {
 
     pub(crate) fn way_mut(&mut self, id: CallId) -> &mut Way {
         &mut self.ways[id as usize]
+    }
+
+    /// Reads the way of a call ahead.
+    pub(crate) fn glance(&self, id: CallId) -> u64 {
+        let way = self.way(id);
+        u64::from(way.left.is_some()) + u64::from(way.place.is_some())
     }
 
     /// How many are on their way.

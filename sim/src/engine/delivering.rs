@@ -60,7 +60,8 @@ impl World<'_> {
             usize::from(call.sent) <= MAX_ATTEMPTS,
             "a call is sent to neighbours so often at most"
         );
-        let policy = &self.experiment.functions[usize::from(call.function)].policy;
+        let function = usize::from(call.function);
+        let policy = &self.experiment.functions[function].policy;
         assert!(
             policy.is_offered_by(&self.experiment.nodes[to].labels),
             "a call stays where its function's fence keeps it"
@@ -77,11 +78,9 @@ impl World<'_> {
         let way = self.calls.way_mut(id);
         way.asked = way.delivery.tried().terms().asked(now, 2 * link.delay);
         way.sent_at = self.now;
-        let call = &mut self.calls[id];
-        call.at = to as u32;
-        call.at_boot = self.nodes[to].boot;
+        self.calls[id].at = to as u32;
         self.ledger.forward(origin, self.now);
-        let bytes = HEAD_BYTES + self.experiment.functions[usize::from(call.function)].body_bytes;
+        let bytes = HEAD_BYTES + self.experiment.functions[function].body_bytes;
         let arrives = self.wires.cross(self.experiment, link, bytes, self.now);
         if !self.wires.joins(origin, to) {
             let at = self.clocks.after(origin, self.now, CONNECT);

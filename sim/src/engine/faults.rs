@@ -33,7 +33,7 @@ impl World<'_> {
             Trouble::Partition(_) => self.wires.heal(id),
             Trouble::Slow(node, factor) => {
                 let speed = experiment.nodes[*node].speed;
-                self.speeds[*node] = if begins { speed / factor } else { speed };
+                self.nodes[*node].speed = if begins { speed / factor } else { speed };
             }
             Trouble::LoseMessages(node, share) => {
                 self.losses[*node] = if begins { *share } else { 0.0 };
@@ -59,26 +59,30 @@ impl World<'_> {
             warmth.forget(node);
         }
         let waiting = self.nodes[node].crash(self.clocks.shows(node, self.now));
-        let running = self.cores[node].as_mut().map(|cores| cores.clear());
+        let running = self.nodes[node].cores.as_mut().map(|cores| cores.clear());
         for call in waiting.into_iter().chain(running.into_iter().flatten()) {
             self.lose(call);
         }
     }
 
     fn come_back(&mut self, index: usize) -> Result<(), WireError> {
-        let before = &self.nodes[index];
+        let before = &mut self.nodes[index];
         if before.up {
             return Ok(());
         }
         let (boot, lies, cordoned) = (before.boot + 1, before.lies, before.cordoned);
+        // The machine is the same.
+        let (speed, cores) = (before.speed, before.cores.take());
         let mut node = Node::new(
             self.experiment,
             index,
             self.policy,
             &self.platform,
+            &self.policies,
             boot,
             self.clocks.shows(index, self.now),
         );
+        (node.speed, node.cores) = (speed, cores);
         node.lies = lies;
         node.cordoned = cordoned;
         self.nodes[index] = node;

@@ -47,28 +47,10 @@ pub(crate) struct Local {
     pub(super) service: Option<Duration>,
     /// When the next token comes that somebody waits for.
     pub(super) token_at: Option<Time>,
-    /// Calls run for each neighbour, by its place among the links of this node.
-    pub(super) for_peers: Vec<Counter>,
+    /// Calls run for each neighbour, by its place among the links of this node, and how fast they come.
+    pub(super) for_peers: Vec<u64>,
+    pub(super) peer_meters: Vec<RateMeter>,
     pub(super) from_clients: RateMeter,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Counter {
-    pub(super) count: u64,
-    meter: RateMeter,
-}
-
-impl Counter {
-    pub(super) fn new(now: Time) -> Counter {
-        Counter {
-            count: 0,
-            meter: RateMeter::new(0, now),
-        }
-    }
-
-    pub(super) fn rate(&mut self, now: Time) -> f64 {
-        self.meter.read(self.count, now)
-    }
 }
 
 impl Local {
@@ -94,7 +76,8 @@ impl Local {
             token_at: None,
             brought: 0,
             from_clients: RateMeter::new(0, now),
-            for_peers: vec![Counter::new(now); peers],
+            for_peers: vec![0; peers],
+            peer_meters: vec![RateMeter::new(0, now); peers],
             services: (Duration::ZERO, 0),
             service: None,
             tail: Tail::default(),

@@ -57,6 +57,19 @@ impl Messages {
         Ok(said)
     }
 
+    /// Reads a message ahead.
+    pub(super) fn glance(&self, id: u32) -> u64 {
+        let message = &self.places[id as usize];
+        match &message.said {
+            Some(wire::Message::Offer(offer)) => offer
+                .functions
+                .first()
+                .map_or(0, |function| u64::from(function.queue) + offer.sequence),
+            Some(_) => u64::from(message.left),
+            None => message.bytes.first().copied().unwrap_or_default().into(),
+        }
+    }
+
     /// It is no longer on its way to one of them.
     fn arrived(&mut self, id: u32) {
         let message = &mut self.places[id as usize];

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::Delivery;
+use dfaas_protocol::neighbours::Policies;
 use dfaas_protocol::wire::WireError;
 use dfaas_protocol::{Health, Time};
 use rand::RngExt;
@@ -31,12 +32,11 @@ use crate::report::{Ledger, Report};
 use crate::scenario::random::Stream;
 use crate::scenario::{Experiment, Link};
 
-use ahead::Visit;
+use ahead::Ahead;
 pub use arrivals::Brings;
 use calendar::Calendar;
 use calls::{Call, Calls, Way};
 use clocks::Clocks;
-use cores::Cores;
 use event::{CallId, Event};
 use messages::Messages;
 use node::Node;
@@ -51,7 +51,7 @@ const HEAD_BYTES: u32 = 200;
 /// What comes next after a time.
 const JUST_AFTER: Duration = Duration::from_nanos(1);
 /// How many events pass between two tellings of the progress.
-const PROGRESS_EVENTS: u64 = 1 << 16;
+pub const PROGRESS_EVENTS: u64 = 1 << 16;
 /// Why a call is refused whose node is gone.
 const NODE_DOWN: &str = "node-down";
 
@@ -101,12 +101,10 @@ struct World<'a> {
     clocks: Clocks,
     /// The health of all platforms: whenever a node is there, its platform answers.
     platform: Arc<Health>,
-    /// For each node, the cores that its calls share, if they do.
-    cores: Vec<Option<Box<Cores>>>,
+    /// What all nodes ask of their neighbours for each function.
+    policies: Arc<Policies>,
     /// What is warm, if any function goes to sleep.
     warmth: Option<Warmth>,
-    /// For each node, how fast it runs calls now.
-    speeds: Vec<f64>,
     /// For each node, the share of its messages that is lost now.
     losses: Vec<f64>,
     sources: Sources,
@@ -117,8 +115,8 @@ struct World<'a> {
     waits: u32,
     /// How many events were looked ahead to.
     looked: u64,
-    /// The nodes that those ask, while they are looked for.
-    visits: Vec<Visit>,
+    /// The ways of those, while they are looked for.
+    ahead: Ahead,
 }
 
 impl<'a> World<'a> {
@@ -128,10 +126,15 @@ impl<'a> World<'a> {
         let count = experiment.nodes.len();
         let end = Time::ZERO + experiment.duration;
         let platform = Arc::default();
+        let policies = experiment.functions.iter();
+        let policies = policies
+            .map(|function| (function.name.clone(), (*function.policy).clone()))
+            .collect();
+        let policies = Arc::new(policies);
         let clocks = Clocks::new(experiment);
         let start = |node| {
             let now = clocks.shows(node, Time::ZERO);
-            Node::new(experiment, node, policy, &platform, 1, now)
+            Node::new(experiment, node, policy, &platform, &policies, 1, now)
         };
         let nodes = (0..count).map(start).collect();
         let mut world = World {
@@ -146,13 +149,8 @@ impl<'a> World<'a> {
             nodes,
             clocks,
             platform,
-            cores: experiment
-                .nodes
-                .iter()
-                .map(|site| site.cores.map(|cores| Box::new(Cores::new(cores))))
-                .collect(),
+            policies,
             warmth: Warmth::new(experiment),
-            speeds: experiment.nodes.iter().map(|site| site.speed).collect(),
             losses: vec![0.0; count],
             sources: Sources::new(experiment, end),
             wires: Wires::new(experiment),
@@ -160,7 +158,7 @@ impl<'a> World<'a> {
             ledger: Ledger::new(experiment),
             waits: 0,
             looked: 0,
-            visits: Vec::new(),
+            ahead: Ahead::default(),
         };
         world.schedule_faults();
         // Every node offers as it starts and then ticks at its own pace, so that they do not all plan at once.

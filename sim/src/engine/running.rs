@@ -9,7 +9,7 @@ impl World<'_> {
     pub(super) fn start(&mut self, id: CallId) {
         let call = &self.calls[id];
         let node = call.at as usize;
-        let speed = self.speeds[node];
+        let speed = self.nodes[node].speed;
         let mut seconds = call.service / speed;
         if let Some(warmth) = &mut self.warmth {
             let (wait, starts) = warmth.begin(node, usize::from(call.function), speed, self.now);
@@ -19,7 +19,7 @@ impl World<'_> {
             }
         }
         self.ledger.busy(node, seconds);
-        match &mut self.cores[node] {
+        match &mut self.nodes[node].cores {
             None => {
                 let at = self.now + nanos(seconds);
                 self.calendar.schedule(at, Event::Done { call: id });
@@ -35,7 +35,8 @@ impl World<'_> {
 
     /// Schedules the end of the call that ends first on a node whose calls share cores.
     pub(super) fn foretell(&mut self, node: usize) {
-        let next = self.cores[node]
+        let next = self.nodes[node]
+            .cores
             .as_mut()
             .and_then(|cores| cores.next_end(self.now));
         if let Some((at, version)) = next {
@@ -46,7 +47,8 @@ impl World<'_> {
     }
 
     pub(super) fn shared_done(&mut self, node: usize, version: u32) {
-        let cores = self.cores[node]
+        let cores = self.nodes[node]
+            .cores
             .as_mut()
             .filter(|cores| cores.version == version);
         if let Some(call) = cores.and_then(|cores| cores.end(self.now)) {

@@ -93,6 +93,19 @@ impl Sources {
         }
     }
 
+    /// Reads a source ahead, and what it draws its next calls with where it is about to.
+    pub(super) fn glance(&self, experiment: &Experiment, index: usize) -> u64 {
+        let drawn = &self.drawn[index];
+        let (_, service) = drawn.calls[AHEAD - 1];
+        let draws = drawn.arrived + 1 == drawn.count;
+        let brings = draws.then(|| {
+            let rates = experiment.sources[index].rates.first();
+            let rate = rates.map_or(0, |rate| rate.per_second.to_bits());
+            rate.wrapping_add(self.brings[index].glance())
+        });
+        service.to_bits().wrapping_add(brings.unwrap_or_default())
+    }
+
     /// The node and the function of a source.
     pub(super) fn of(&self, index: usize) -> (u32, u16) {
         let drawn = &self.drawn[index];

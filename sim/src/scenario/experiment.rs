@@ -187,13 +187,20 @@ pub struct Links {
     /// Where the links of each node begin in the others; one more than there are nodes.
     starts: Vec<u32>,
     to: Vec<u32>,
-    delay: Vec<Duration>,
+    /// The same with what a crossing needs, in one piece: a crossing is looked up with each call and message.
+    roads: Vec<Road>,
     /// Up to so much more for each crossing.
     pub jitter: Duration,
     /// Bytes a second in each direction.
     pub bandwidth: Option<f64>,
     /// The probability that a crossing is lost and sent again.
     pub loss: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Road {
+    to: u32,
+    delay_nanos: u64,
 }
 
 /// One direction of a link.
@@ -228,33 +235,60 @@ impl Links {
         Links {
             starts,
             to: both.iter().map(|(_, to, _)| *to).collect(),
-            delay: both.iter().map(|(_, _, delay)| *delay).collect(),
+            roads: both
+                .iter()
+                .map(|(_, to, delay)| Road {
+                    to: *to,
+                    delay_nanos: delay.as_nanos() as u64,
+                })
+                .collect(),
             ..Links::default()
         }
     }
 
     /// Those that leave a node, by where they lead.
     pub fn of(&self, node: usize) -> impl ExactSizeIterator<Item = Link> + '_ {
-        let range = self.starts[node] as usize..self.starts[node + 1] as usize;
-        range.map(|index| self.at(index))
+        self.range(node).map(|index| self.at(index))
     }
 
     /// The neighbours of a node, in ascending order.
     pub fn neighbours(&self, node: usize) -> &[u32] {
-        &self.to[self.starts[node] as usize..self.starts[node + 1] as usize]
+        &self.to[self.range(node)]
+    }
+
+    /// The place of one node among the neighbours of another, if it is one.
+    pub fn place(&self, of: usize, node: usize) -> Option<usize> {
+        let roads = &self.roads[self.range(of)];
+        roads
+            .binary_search_by_key(&(node as u32), |road| road.to)
+            .ok()
     }
 
     /// The link from one node to another, if they are neighbours.
     pub fn between(&self, from: usize, to: usize) -> Option<Link> {
-        let place = self.neighbours(from).binary_search(&(to as u32)).ok()?;
+        let place = self.place(from, to)?;
         Some(self.at(self.starts[from] as usize + place))
     }
 
+    /// Reads ahead what there is of the links of a node. The sum means nothing.
+    pub(crate) fn glance(&self, node: usize) -> u64 {
+        let roads = &self.roads[self.range(node)];
+        let ends = roads.first().zip(roads.last());
+        ends.map_or(0, |(first, last)| {
+            first.delay_nanos.wrapping_add(last.delay_nanos)
+        })
+    }
+
+    fn range(&self, node: usize) -> std::ops::Range<usize> {
+        self.starts[node] as usize..self.starts[node + 1] as usize
+    }
+
     fn at(&self, index: usize) -> Link {
+        let Road { to, delay_nanos } = self.roads[index];
         Link {
             index,
-            to: self.to[index] as usize,
-            delay: self.delay[index],
+            to: to as usize,
+            delay: Duration::from_nanos(delay_nanos),
         }
     }
 

@@ -88,9 +88,11 @@ impl Node {
         let locals = self.functions.iter_mut().flatten();
         for (local, seen) in locals.zip(&mut self.seen) {
             seen.from_clients = local.from_clients.read(local.brought, now);
-            let counters = peers.iter().zip(&mut local.for_peers);
-            seen.for_peers = counters
-                .map(|(peer, counter)| (*peer, counter.rate(now)))
+            let counters = local.for_peers.iter().zip(&mut local.peer_meters);
+            seen.for_peers = peers
+                .iter()
+                .zip(counters)
+                .map(|(peer, (count, meter))| (*peer, meter.read(*count, now)))
                 .filter(|(_, rate)| *rate > 0.0)
                 .map(|(peer, rate)| (id_of(peer as usize), rate))
                 .collect();
@@ -178,10 +180,9 @@ impl Node {
             let place = routes.iter().position(|route| route.function == *name)?;
             Some(routes.swap_remove(place))
         };
-        let functions = experiment.functions.iter();
-        self.routes.clear();
-        self.routes
-            .extend(functions.map(|function| route_of(&function.name)));
+        for (way, function) in self.routes.iter_mut().zip(&experiment.functions) {
+            *way = route_of(&function.name);
+        }
         plan.told
     }
 }

@@ -1,8 +1,10 @@
 //! What is read of a node ahead of the events that ask it: see the module that looks ahead. The sums mean nothing.
 
+use dfaas_protocol::neighbours::Candidate;
+
 use crate::engine::local::Local;
 
-use super::{Node, id_of};
+use super::{CallId, Node, id_of};
 
 impl Node {
     /// Reads the node itself.
@@ -10,39 +12,64 @@ impl Node {
         u64::from(self.boot)
     }
 
-    /// Reads a function and the way of its calls.
+    /// Reads a function.
     pub(in crate::engine) fn glance_function(&self, function: usize) -> u64 {
-        let own = self.functions[function].as_ref().map(Local::glance);
-        let way = self.routes[function]
-            .as_ref()
-            .map(|route| route.there.len() as u64);
-        own.unwrap_or_default() + way.unwrap_or_default()
+        let own = self.functions[function].as_ref();
+        own.map_or(0, Local::glance)
     }
 
-    /// Reads what is left of a function, and who else has it.
+    /// Reads the way of a function's calls.
+    pub(in crate::engine) fn glance_route(&self, function: usize) -> u64 {
+        self.there(function).len() as u64
+    }
+
+    /// Reads what is left of a function.
     pub(in crate::engine) fn glance_gate(&self, function: usize) -> u64 {
-        let gate = self.functions[function].as_ref();
-        let gate = gate.map(|local| u64::from(local.gate.running()));
-        let there = self.routes[function]
-            .as_ref()
-            .map_or(&[][..], |route| &route.there);
-        let there = there
-            .iter()
-            .map(|candidate| u64::from(candidate.node.key()[7]));
-        gate.unwrap_or_default() + there.sum::<u64>()
+        let own = self.functions[function].as_ref();
+        own.map_or(0, |local| u64::from(local.gate.running()))
+    }
+
+    /// Reads for whom it ran calls of a function.
+    pub(in crate::engine) fn glance_for_peers(&self, function: usize) -> u64 {
+        let own = self.functions[function].as_ref();
+        own.and_then(|local| local.for_peers.first().copied())
+            .unwrap_or_default()
+    }
+
+    /// The call that waits first for a slot of a function, of those that wait for no other slot.
+    pub(in crate::engine) fn waits_first(&self, function: usize) -> Option<CallId> {
+        let (_, (_, call)) = self.functions[function].as_ref()?.waiting.first()?;
+        Some(*call)
+    }
+
+    /// Reads who else has a function.
+    pub(in crate::engine) fn glance_candidates(&self, function: usize) -> u64 {
+        let there = self.there(function).iter();
+        there
+            .map(|candidate| u64::from(candidate.node.key()[7]))
+            .sum()
     }
 
     /// Reads what is known of those who else have a function.
-    pub(in crate::engine) fn glance_candidates(&self, function: usize) -> u64 {
-        let there = self.routes[function]
+    pub(in crate::engine) fn glance_remotes(&self, function: usize) -> u64 {
+        let there = self.there(function).iter();
+        there
+            .map(|candidate| u64::from(candidate.remote.queue()))
+            .sum()
+    }
+
+    /// Reads what is known of one of them, and of its calls.
+    pub(in crate::engine) fn glance_remote(&self, function: usize, from: usize) -> u64 {
+        let remote = self.remote(function, from);
+        remote.map_or(0, |remote| {
+            remote.calls_sent() + u64::from(remote.health().absences())
+        })
+    }
+
+    fn there(&self, function: usize) -> &[Candidate] {
+        self.routes[function]
             .as_ref()
-            .map_or(&[][..], |route| &route.there);
-        let remotes = there.iter().map(|candidate| {
-            let remote = &candidate.remote;
-            let known = u64::from(remote.queue()) + u64::from(remote.round_trip().is_some());
-            known + remote.health().state() as u64
-        });
-        remotes.sum()
+            .map_or(&[], |route| &route.there)
     }
 
     /// Whether a call that comes now would not run at once.
@@ -51,17 +78,45 @@ impl Node {
         local.is_none_or(|local| local.gate.headroom(self.measured).free <= 0)
     }
 
-    /// Reads what is known of a neighbour.
+    /// Reads what it has of its neighbours.
+    pub(in crate::engine) fn glance_control(&self) -> u64 {
+        self.neighbours.len() as u64
+    }
+
+    /// Reads each neighbour.
+    pub(in crate::engine) fn glance_neighbours(&self) -> u64 {
+        let neighbours = self.neighbours.iter();
+        let known = neighbours.map(|neighbour| {
+            let heard = neighbour.heard.as_nanos();
+            heard.wrapping_add(neighbour.functions.len() as u64)
+        });
+        known.fold(0, u64::wrapping_add)
+    }
+
+    /// Reads the health of each neighbour.
+    pub(in crate::engine) fn glance_healths(&self) -> u64 {
+        let neighbours = self.neighbours.iter();
+        neighbours
+            .map(|neighbour| u64::from(neighbour.health.absences()))
+            .sum()
+    }
+
+    /// Reads the rest of what is known of a neighbour.
     pub(in crate::engine) fn glance_neighbour(&self, from: usize) -> u64 {
         let neighbour = self.neighbours.get(id_of(from));
-        let known = neighbour.map(|neighbour| {
-            let offered = neighbour.functions.values().next();
-            let queue = offered.map(|offered| u64::from(offered.remote.queue()));
-            neighbour
-                .heard
-                .as_nanos()
-                .wrapping_add(queue.unwrap_or_default())
-        });
-        known.unwrap_or_default()
+        neighbour.map_or(0, |neighbour| {
+            let offered = neighbour.functions.first();
+            let offered = offered.map(|offered| u64::from(offered.service.is_some()));
+            offered.unwrap_or_default() + u64::from(neighbour.endpoint.port)
+        })
+    }
+
+    /// Reads the counters of what a neighbour offers.
+    pub(in crate::engine) fn glance_offered(&self, from: usize) -> u64 {
+        let neighbour = self.neighbours.get(id_of(from));
+        let offered = neighbour.and_then(|neighbour| neighbour.functions.first());
+        offered.map_or(0, |offered| {
+            u64::from(offered.remote.queue()) + offered.remote.calls_sent()
+        })
     }
 }

@@ -4,12 +4,11 @@ mod control;
 mod glance;
 mod waiting;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::neighbours::{Neighbours, Promise, Remote};
+use dfaas_protocol::neighbours::{Neighbours, Policies, Promise, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::Period;
 use dfaas_protocol::policy::{Asked, Terms};
@@ -17,11 +16,13 @@ use dfaas_protocol::route::Route;
 use dfaas_protocol::strategy::{CostSettings, Seen, Settings, Strategy};
 use dfaas_protocol::{Headroom, Health, NodeId, NodeLabels, Time};
 use rand_chacha::ChaCha8Rng;
+use smallvec::SmallVec;
 
 use crate::policy::Policy;
 use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
 
+use super::cores::Cores;
 use super::event::{CallId, Came};
 use super::local::{Local, Waiting};
 
@@ -43,14 +44,11 @@ pub(crate) enum Step {
     Refuse(Rejection),
 }
 
-/// What every call reads is in its first line of the cache.
+/// What every call reads is in its first line of the cache, and one function is kept in place: what a call reads of a node is close
+/// together.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Node {
-    /// For each function of the experiment, what the node has of it.
-    functions: Vec<Option<Local>>,
-    /// For each function of the experiment, the way of its calls, if the node knows of one.
-    routes: Vec<Option<Route>>,
     index: u32,
     /// Grows with each start.
     pub(crate) boot: u32,
@@ -62,6 +60,18 @@ pub(crate) struct Node {
     pub(crate) cordoned: bool,
     /// What can be planned with has changed since the last plan.
     stale: bool,
+    /// How fast it runs calls now.
+    pub(crate) speed: f64,
+    /// The cores that its calls share, if they do.
+    pub(crate) cores: Option<Box<Cores>>,
+    /// When the last tick was.
+    measured: Time,
+    /// What it heard of its neighbours; where they are is in the first line, too.
+    neighbours: Neighbours,
+    /// For each function of the experiment, what the node has of it.
+    functions: SmallVec<[Option<Local>; 1]>,
+    /// For each function of the experiment, the way of its calls, if the node knows of one.
+    routes: SmallVec<[Option<Route>; 1]>,
     rng: ChaCha8Rng,
     /// Those who wait for the slots that functions share.
     together: Waiting,
@@ -70,10 +80,7 @@ pub(crate) struct Node {
     strategy: Box<dyn Strategy>,
     /// What it says of itself.
     labels: NodeLabels,
-    neighbours: Neighbours,
     period: Period,
-    /// When the last tick was.
-    measured: Time,
     sequence: u64,
 }
 
@@ -97,13 +104,14 @@ impl Node {
         index: usize,
         policy: Policy,
         platform: &Arc<Health>,
+        policies: &Arc<Policies>,
         boot: u32,
         now: Time,
     ) -> Node {
         let site = &experiment.nodes[index];
         let peers = experiment.links.neighbours(index).len();
         let slots = site.slots.map(|slots| Arc::new(NodeSlots::new(slots)));
-        let functions: Vec<Option<Local>> = site
+        let functions: SmallVec<[Option<Local>; 1]> = site
             .functions
             .iter()
             .zip(&experiment.functions)
@@ -133,10 +141,6 @@ impl Node {
             .collect();
         let strategy = policy.strategy();
         let period = experiment.periods.of(strategy);
-        let policies = experiment.functions.iter();
-        let policies: BTreeMap<_, _> = policies
-            .map(|function| (function.name.clone(), (*function.policy).clone()))
-            .collect();
         let [energy_weight, price_weight] = experiment.cost_weights;
         let settings = Settings {
             costs: CostSettings {
@@ -147,7 +151,10 @@ impl Node {
             ..Settings::default()
         };
         let mut neighbours = Neighbours::new();
-        neighbours.set_policies(policies);
+        neighbours.share_policies(Arc::clone(policies));
+        let peers = experiment.links.neighbours(index).iter();
+        let offered = peers.map(|peer| experiment.nodes[*peer as usize].functions.iter().flatten());
+        neighbours.set_aside(offered.len(), offered.map(Iterator::count).sum());
         let mut node = Node {
             index: index as u32,
             up: true,
@@ -162,7 +169,9 @@ impl Node {
             measured: now,
             neighbours,
             period: Period::from_duration(period),
-            routes: Vec::new(),
+            routes: experiment.functions.iter().map(|_| None).collect(),
+            speed: site.speed,
+            cores: site.cores.map(|cores| Box::new(Cores::new(cores))),
             stale: false,
             sequence: 0,
             rng: Stream::Decisions(index).rng(experiment.seed),
@@ -239,12 +248,9 @@ impl Node {
         if let Step::Refuse(_) = step {
             return step;
         }
-        let place = experiment
-            .links
-            .neighbours(self.index as usize)
-            .binary_search(&(from as u32));
-        if let (Ok(place), Some(local)) = (place, &mut self.functions[function]) {
-            local.for_peers[place].count += 1;
+        let place = experiment.links.place(self.index as usize, from);
+        if let (Some(place), Some(local)) = (place, &mut self.functions[function]) {
+            local.for_peers[place] += 1;
         }
         step
     }

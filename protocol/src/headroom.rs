@@ -27,6 +27,11 @@ impl Headroom {
         self.free as f32 / self.size.max(1) as f32
     }
 
+    /// What one call takes of it, as a share of the capacity.
+    pub fn place(self) -> f32 {
+        1.0 / self.size.max(1) as f32
+    }
+
     /// Whether there is no room left to wait either, where so many calls may.
     pub fn is_full(self, queue: u32) -> bool {
         i64::from(self.free) <= -i64::from(queue)

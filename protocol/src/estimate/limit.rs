@@ -8,7 +8,8 @@
 //! unloaded one, a minimum or a long mean, and add room for a queue. Here instead all that is remembered, by `k`, is fitted at once: of
 //! each `n` the likelihood is computed, with exponential times and the best service time for that `n`. So a service time that varies is
 //! no queue, and the fit also says which numbers are not excluded yet: only those are tried, the far ones first, by a gate that lets a
-//! few calls more or fewer run for a moment, and only while calls press.
+//! few calls more or fewer run for a moment, and only while calls press. A look above costs no throughput. One below does; what it costs is
+//! counted, and kept to a small share of what is served.
 //!
 //! Two accounts are kept, and the lesser number holds, as each errs upwards on one kind of platform. How many calls end while
 //! `k` run is exact for exponential times, and on shared cores for any, as processor sharing is insensitive to them (Kelly, "Reversibility and
@@ -27,14 +28,25 @@ use super::samples::Samples;
 /// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood, at each
 /// [`REACH`]. More where it is far, as one that is given up by mistake there is missed by much, and soon told if it is not.
 const EVIDENCE: [f64; 3] = [6.0, 4.0, 3.0];
+/// So many times that much above, as to look there costs nothing.
+const EVIDENCE_ABOVE: f64 = 1.5;
 /// A change to a number that is hardly likelier is not made.
 const HYSTERESIS: f64 = 0.5;
+/// While calls do not press, a lesser number is taken up only with so much more likelihood: more slots than are needed cost
+/// nothing then, and there is little to tell from.
+const HYSTERESIS_IDLE: f64 = 2.0;
 /// How far above and below is looked, one after the other, but by one slot at least: what is far is told soonest.
 const REACH: [f64; 3] = [2.0, 1.4, 1.1];
 /// For how long calls are remembered that began above the limit, where it costs nothing to look again.
 const MEMORY_ABOVE: f64 = 10.0;
 /// The same below it, where a look costs throughput.
 const MEMORY_BELOW: f64 = 100.0;
+/// That share of the throughput may be lost to trials of fewer slots, over [`LOSS_MEMORY`] seconds.
+const LOSS: f64 = 0.01;
+/// For so many seconds a loss is remembered.
+const LOSS_MEMORY: f64 = 20.0;
+/// What may be lost at first, when nothing is known, in seconds of full throughput. No more is saved up later.
+const LOSS_AT_FIRST: f64 = 2.0;
 /// At least so many calls are remembered, however long ago they were.
 const REMEMBERED: f64 = 1000.0;
 /// The platform is not the same any more when the calls of late are that unlikely.
@@ -72,6 +84,8 @@ pub struct Limiter {
     stepped: Time,
     /// The share of the time in which the gate is full.
     pressed: f64,
+    /// What trials of fewer slots have cost of late, in seconds of full throughput; below zero is what they may cost beyond [`LOSS`].
+    lost: f64,
     /// When the platform last refused a call, if that was not long ago.
     refused: Option<Time>,
     late: Late,
@@ -106,6 +120,7 @@ impl Limiter {
             ended: 0.0,
             stepped: now,
             pressed: 0.0,
+            lost: -LOSS_AT_FIRST,
             refused: None,
             late: Late::default(),
         }
@@ -127,6 +142,7 @@ impl Limiter {
         self.forget(seconds, taken);
         let share = 1.0 - (-seconds).exp();
         self.pressed += share * (f64::from(u8::from(full)) - self.pressed);
+        self.count_loss(seconds, taken);
         if samples.take_refused() > 0 {
             self.refused = Some(now);
             self.harmless = 0;
@@ -140,10 +156,10 @@ impl Limiter {
             BUSY
         };
         if self.pressed < least {
-            self.fit(self.learned);
+            self.fit(self.learned, HYSTERESIS_IDLE);
             self.enter(Phase::Hold);
         } else if turned {
-            self.fit(MAX_SLOTS);
+            self.fit(MAX_SLOTS, HYSTERESIS);
             let phase = self.next_phase(now);
             self.enter(phase);
         }
@@ -158,8 +174,17 @@ impl Limiter {
         if self.phase != phase {
             self.phase = phase;
             self.ended = 0.0;
-            self.late = Late::default();
         }
+    }
+
+    /// Counts what a trial of fewer slots costs: the calls that would have ended meanwhile at what was learned, less those that ended. If
+    /// fewer serve as much, it costs nothing.
+    fn count_loss(&mut self, seconds: f64, ended: f64) {
+        if let (Phase::Below(_), Some(service)) = (self.phase, self.meanwhile.service(self.learned))
+        {
+            self.lost += seconds - ended * service / f64::from(self.learned);
+        }
+        self.lost = (self.lost * (-seconds / LOSS_MEMORY).exp()).max(-LOSS_AT_FIRST);
     }
 
     fn forget(&mut self, seconds: f64, calls: f64) {
@@ -197,13 +222,14 @@ impl Limiter {
                 self.meanwhile.clear();
                 self.since.clear();
                 self.late = Late::default();
+                self.lost = -LOSS_AT_FIRST;
             }
         }
         calls
     }
 
     /// Takes up the likeliest number, but none above `most`: calls that do not press tell nothing of more.
-    fn fit(&mut self, most: u32) {
+    fn fit(&mut self, most: u32, hysteresis: f64) {
         if self.refused.is_some() {
             if let Phase::Above(slots) = self.phase {
                 self.learned = slots;
@@ -213,7 +239,7 @@ impl Limiter {
         if self.meanwhile.weigh(|_| true) < FEWEST {
             return;
         }
-        let likeliest = |levels: &Levels| levels.likeliest(self.learned, most, HYSTERESIS);
+        let likeliest = |levels: &Levels| levels.likeliest(self.learned, most, hysteresis);
         let best = likeliest(&self.meanwhile).min(likeliest(&self.since));
         let service = self.meanwhile.service(best);
         self.harmless = service.map_or(0, |s| (HARMLESS / s).round() as u32);
@@ -236,18 +262,19 @@ impl Limiter {
         let at_most = |most: u32| self.meanwhile.weigh(|level| level <= f64::from(most));
         let here = self.meanwhile.likelihood(n);
         let open = |other: u32, evidence: f64| here - self.meanwhile.likelihood(other) < evidence;
+        let may_lose = self.pressed >= PRESSED && self.lost < LOSS * LOSS_MEMORY;
         for (reach, evidence) in REACH.into_iter().zip(EVIDENCE) {
             let below = ((f64::from(n) / reach).round() as u32).min(n - 1);
             if below > 0 && open(below, evidence) {
-                return if self.pressed >= PRESSED && at_most(below) <= at_least(n) {
-                    Phase::Below(below)
-                } else {
-                    Phase::Hold
-                };
+                if may_lose && at_most(below) <= at_least(n) {
+                    return Phase::Below(below);
+                }
+                // While that has to wait, what is nearer may be looked at.
+                continue;
             }
             let above = (f64::from(n) * reach).round() as u32;
             let above = above.clamp(n + 1, MAX_SLOTS);
-            if open(above, evidence) {
+            if open(above, EVIDENCE_ABOVE * evidence) {
                 return if at_least(above) <= at_most(n) {
                     Phase::Above(above)
                 } else {

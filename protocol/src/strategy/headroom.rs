@@ -3,8 +3,9 @@
 //! Headroom of a function on a node is slots − running − waiting, or the tokens of its rate; it is signed. Its share is
 //! headroom over size. A call for which nothing is free here goes to the candidate with the largest share, ties to the
 //! nearest (in steps of [`AS_NEAR_MS`]) and then at random, if that exceeds the share here by [`MARGIN`], or if
-//! the queue here is full. Not a candidate is who has no room to wait either, who refused a moment ago, and who would start
-//! the call too late:
+//! the queue here is full. Where the call would have to wait there as well, the share must exceed ours by more than one place
+//! of theirs, the one that the call itself takes: else it gains nothing for its way, and often not even that, as what is known of
+//! there is old. Not a candidate is who has no room to wait either, who refused a moment ago, and who would start the call too late:
 //!
 //! start = now + round trip / 2 + wait, wait = 0 if headroom > 0, else (1 − headroom) × unit,
 //! unit = service time / slots, or 1 / rate.
@@ -129,9 +130,10 @@ impl Here {
 
     /// Whether a call is better off elsewhere with that score. One that cannot wait here is so even where there was no
     /// room when that was last heard of: a place may have come free since.
-    fn is_worse_than(self, score: f32, has_room: bool) -> bool {
+    fn is_worse_than(self, score: f32, there: Headroom, has_room: bool) -> bool {
         match self {
-            Here::Waits(share) => has_room && score > share + MARGIN,
+            Here::Waits(share) if there.free > 0 => has_room && score > share + MARGIN,
+            Here::Waits(share) => has_room && score > share + MARGIN.max(there.place()),
             Here::Full | Here::Nothing => true,
         }
     }
@@ -161,7 +163,7 @@ impl<G: Gains> Rule for LargestShare<G> {
             let headroom = remote.headroom()?;
             let has_room = !headroom.is_full(remote.queue());
             let score = headroom.share() + self.gains.of(index);
-            let is_better = here.is_worse_than(score, has_room);
+            let is_better = here.is_worse_than(score, headroom, has_room);
             let may_try = !remote.rests(now) && starts_in_time(remote, headroom, tried, now);
             (is_better && may_try).then_some((has_room, score))
         });

@@ -107,6 +107,34 @@ fn queues_are_compared_as_shares_too() {
 }
 
 #[test]
+fn from_one_queue_to_another_it_must_gain_more_than_its_own_place() {
+    // Three wait for eight slots here: -3/8. There are as many slots, or twice as many.
+    for (there, forwards) in [
+        ("-2/8", false),
+        ("-1/8", true),
+        ("-5/16", false),
+        ("-4/16", true),
+    ] {
+        let mut site = Site::new();
+        busy(&mut site, 8, 8, 3);
+        site.hears(1, &[("f", there)]);
+        let route = site.route(Headroom, "f");
+        let expected = if forwards {
+            Decision::Forward(0, Why::MoreHeadroomThere)
+        } else {
+            Decision::Wait(Why::WaitHere)
+        };
+        assert_eq!(next(&route), expected, "{there}");
+    }
+    // Where a slot is free, one place is enough.
+    let mut site = Site::new();
+    busy(&mut site, 8, 8, 0);
+    site.hears(1, &[("f", "1/8")]);
+    let route = site.route(Headroom, "f");
+    assert_eq!(next(&route), Decision::Forward(0, Why::MoreHeadroomThere));
+}
+
+#[test]
 fn equals_are_taken_equally_often() {
     let mut site = Site::new();
     busy(&mut site, 4, 4, 0);
@@ -277,7 +305,8 @@ fn tokens_are_headroom_too() {
     assert_eq!(gate.headroom(now).free, 0);
     assert_eq!(next(), Decision::Forward(0, Why::MoreHeadroomThere));
     assert_eq!(next(), Decision::Wait(Why::WaitHere));
-    // -1/10 here, 0/10 there.
+    // -1/10 here, 0/10 there: that is the call's own place. Then -2/10 here.
+    assert_eq!(next(), Decision::Wait(Why::WaitHere));
     assert_eq!(next(), Decision::Forward(0, Why::MoreHeadroomThere));
 }
 

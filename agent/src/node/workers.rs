@@ -21,6 +21,9 @@ use crate::{ingress, peer};
 const LOOK_OVER: Duration = Duration::from_secs(5);
 /// How long to wait after a connection could not be taken, for want of file descriptors above all.
 const BREATHE: Duration = Duration::from_millis(20);
+/// How many turns tasks may take before the sockets are looked at again while some are still ready. A call takes five or six, so
+/// that the steps of some forty calls go together (`datapath/turn.rs`) before others can join them.
+const TURNS_A_LOOK: u32 = 256;
 
 /// The running threads.
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl Workers {
                     .spawn(move || {
                         tokio::runtime::Builder::new_current_thread()
                             .enable_all()
+                            .event_interval(TURNS_A_LOOK)
                             .build_local(LocalOptions::default())?
                             .block_on(work(shared, front, ingress, peer, stop))
                     })

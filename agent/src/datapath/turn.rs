@@ -3,7 +3,7 @@
 //! What a call costs is mostly code that is not in the first cache any more, as a send alone runs through more of the kernel than
 //! that holds. Where each task reads, thinks and sends in one go, each step finds the cache full of another one. So a task that
 //! has done one step lets all others that are ready do theirs first: all read, then all decide, then all
-//! send.
+//! send. Calls that go to a neighbour take no turns: a trunk reads and sends for all of them together.
 
 use std::future::poll_fn;
 use std::task::Poll;

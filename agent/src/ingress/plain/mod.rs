@@ -78,7 +78,7 @@ pub(super) async fn serve(
                 client.set_deadline(Instant::now() + patience.header);
             }
             match client.read().await {
-                Ok(()) => others_first().await,
+                Ok(()) => {}
                 Err(_) if client.input.is_empty() => return End::Closed,
                 Err(GivenUp::Late) => return End::Late(client.stream),
                 // Gone in the midst: the other lane has the words for it.
@@ -95,6 +95,9 @@ pub(super) async fn serve(
         // Each request is counted once, in the lane that takes it.
         if !admitted.request() {
             return End::Other(client.stream, client.input);
+        }
+        if served.local.is_some() {
+            others_first().await;
         }
         let whole = head.len + head.body;
         let now = Instant::now();

@@ -98,13 +98,12 @@ pub(super) async fn relay(
         input.advance(here);
         if left.ended() {
             drop(slot.take());
-            if head.reusable
-                && input.is_empty()
-                && let Source::Line(line) = source
-            {
-                lines.give_back(line, input);
+            if let Source::Line(line) = source {
+                if head.reusable && input.is_empty() {
+                    lines.give_back(line, input);
+                }
+                others_first().await;
             }
-            others_first().await;
             client.write(out).await?;
             return Ok(keep);
         }

@@ -64,6 +64,15 @@ fn the_largest_share_is_taken_and_counted_down() {
     assert_eq!(free_at(&route, 3), 2);
 }
 
+/// To the only neighbour, which has more headroom; else the call waits here.
+fn forwards_or_waits(forwards: bool) -> Decision {
+    if forwards {
+        Decision::Forward(0, Why::MoreHeadroomThere)
+    } else {
+        Decision::Wait(Why::WaitHere)
+    }
+}
+
 #[test]
 fn a_share_must_exceed_ours_by_the_margin() {
     for (there, forwards) in [
@@ -76,12 +85,7 @@ fn a_share_must_exceed_ours_by_the_margin() {
         busy(&mut site, 4, 4, 0);
         site.hears(1, &[("f", there)]);
         let route = site.route(Headroom, "f");
-        let expected = if forwards {
-            Decision::Forward(0, Why::MoreHeadroomThere)
-        } else {
-            Decision::Wait(Why::WaitHere)
-        };
-        assert_eq!(next(&route), expected, "{there}");
+        assert_eq!(next(&route), forwards_or_waits(forwards), "{there}");
     }
 }
 
@@ -119,12 +123,7 @@ fn from_one_queue_to_another_it_must_gain_more_than_its_own_place() {
         busy(&mut site, 8, 8, 3);
         site.hears(1, &[("f", there)]);
         let route = site.route(Headroom, "f");
-        let expected = if forwards {
-            Decision::Forward(0, Why::MoreHeadroomThere)
-        } else {
-            Decision::Wait(Why::WaitHere)
-        };
-        assert_eq!(next(&route), expected, "{there}");
+        assert_eq!(next(&route), forwards_or_waits(forwards), "{there}");
     }
     // Where a slot is free, one place is enough.
     let mut site = Site::new();

@@ -6,14 +6,12 @@ use std::ops::Range;
 use dfaas_protocol::Headroom;
 use httparse::{ParserConfig, Response, Status};
 
-use super::request::{length, place_bytes};
+use super::left_out::LeftOut;
+use super::request::{END, length, place_bytes};
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 128;
-/// The most lines of a head that end here and are passed over by their places. More are rare.
-const MAX_LEFT_OUT: usize = 6;
-const CRLF: &[u8] = b"\r\n";
 /// What a head begins with that is passed on as it is: up to here the reason follows.
 const BEFORE_REASON: usize = "HTTP/1.1 200 ".len();
 
@@ -62,9 +60,9 @@ pub(crate) struct Head {
     call_id: bool,
     start_time: bool,
     reason: Range<usize>,
-    /// Where the lines that end here begin and end, in their order, an empty one being no line; nothing if lines are to be
-    /// written anew, as they have another form than this node would give them.
-    left_out: Option<[(u16, u16); MAX_LEFT_OUT]>,
+    /// The lines that end here; nothing if all are to be written anew, as some have another form than this node would give
+    /// them.
+    left_out: Option<LeftOut>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,33 +113,31 @@ fn ends_here(field: Field) -> bool {
     )
 }
 
-/// The places of the lines that end here, if all lines have the form that this node would give them.
+/// The lines that end here, if all lines have the form that this node would give them.
 fn left_out(
     bytes: &[u8],
     len: usize,
     reason: &Range<usize>,
     response: &Response<'_, '_>,
-) -> Option<[(u16, u16); MAX_LEFT_OUT]> {
-    if response.version != Some(1) || reason.start != BEFORE_REASON || len > usize::from(u16::MAX) {
+) -> Option<LeftOut> {
+    if response.version != Some(1) || reason.start != BEFORE_REASON {
         return None;
     }
-    let mut left_out = [(0, 0); MAX_LEFT_OUT];
-    let mut next = left_out.iter_mut();
-    let mut start = reason.end + CRLF.len();
+    let mut left_out = LeftOut::default();
+    let mut start = reason.end + END.len();
     for line in &*response.headers {
         // Space before a line's end, or another end, would have the next line begin elsewhere.
-        if !bytes[..start].ends_with(CRLF)
-            || place_bytes(bytes, line.name.as_bytes()).start != start
+        if !bytes[..start].ends_with(END) || place_bytes(bytes, line.name.as_bytes()).start != start
         {
             return None;
         }
-        let end = place_bytes(bytes, line.value).end + CRLF.len();
+        let end = place_bytes(bytes, line.value).end + END.len();
         if ends_here(field(line.name.as_bytes())) {
-            *next.next()? = (start as u16, end as u16);
+            left_out.add(start, end)?;
         }
         start = end;
     }
-    (start + CRLF.len() == len && bytes[..start].ends_with(CRLF)).then_some(left_out)
+    (start + END.len() == len && bytes[..start].ends_with(END)).then_some(left_out)
 }
 
 impl Head {
@@ -252,12 +248,7 @@ impl Head {
         let Some(left_out) = &self.left_out else {
             return self.write_anew(bytes, out);
         };
-        let mut from = 0;
-        for (start, end) in left_out.iter().take_while(|(_, end)| *end > 0) {
-            out.extend_from_slice(&bytes[from..usize::from(*start)]);
-            from = usize::from(*end);
-        }
-        out.extend_from_slice(&bytes[from..bytes.len() - CRLF.len()]);
+        left_out.copy_rest(&bytes[..bytes.len() - END.len()], out);
     }
 
     fn write_anew(&self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -269,7 +260,7 @@ impl Head {
         out.extend_from_slice(&digits);
         out.push(b' ');
         out.extend_from_slice(&bytes[self.reason.clone()]);
-        out.extend_from_slice(CRLF);
+        out.extend_from_slice(END);
         let chunked = self.body == Body::Chunked;
         let line = memchr::memchr(b'\n', bytes).unwrap_or(0);
         let mut rest = &bytes[line + 1..];
@@ -285,7 +276,7 @@ impl Head {
                 _ => {
                     let line = one.trim_ascii_end();
                     out.extend_from_slice(line);
-                    out.extend_from_slice(CRLF);
+                    out.extend_from_slice(END);
                 }
             }
         }

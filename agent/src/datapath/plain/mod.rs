@@ -5,6 +5,7 @@ mod answer;
 mod chunks;
 mod exchange;
 mod left;
+mod left_out;
 mod request;
 
 pub(crate) use answer::{Body as AnswerEnd, Found as AnswerFound, Head as AnswerHead};

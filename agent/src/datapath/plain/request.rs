@@ -9,6 +9,8 @@ use httparse::{Request, Status};
 use crate::datapath::function_in;
 use crate::datapath::headers::millis;
 
+use super::left_out::LeftOut;
+
 /// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
@@ -34,11 +36,9 @@ impl Limits {
 }
 
 const MAX_FIELDS: usize = 72;
-/// The most lines of a plain head that end here. More are rare.
-const MAX_LEFT_OUT: usize = 6;
 
-/// The empty line.
-const END: &[u8] = b"\r\n";
+/// The empty line, and the end of each other one.
+pub(super) const END: &[u8] = b"\r\n";
 
 /// What was found at the beginning of the bytes that a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,8 +76,8 @@ pub(crate) struct Head {
     forwarded_host: bool,
     forwarded_proto: bool,
     host: Range<usize>,
-    /// Where the lines that end here begin and end, in their order; an empty one is no line.
-    left_out: [(u16, u16); MAX_LEFT_OUT],
+    /// The lines that end here.
+    left_out: LeftOut,
 }
 
 /// The lines that this node adds to a head that has them not yet, each with its end. What is the same for all calls of a
@@ -189,17 +189,16 @@ impl Head {
             forwarded_host: false,
             forwarded_proto: false,
             host: 0..0,
-            left_out: [(0, 0); MAX_LEFT_OUT],
+            left_out: LeftOut::default(),
         };
         let mut sized = false;
-        let mut left_out = head.left_out.iter_mut();
         for (index, line) in request.headers.iter().enumerate() {
             let field = field(line.name);
             if matches!(field, Field::Dropped | Field::Connection) {
                 let next = request.headers.get(index + 1);
                 let end = next.map_or(len - END.len(), |next| place(bytes, next.name).start);
                 let start = place(bytes, line.name).start;
-                *left_out.next()? = (u16::try_from(start).ok()?, u16::try_from(end).ok()?);
+                head.left_out.add(start, end)?;
             }
             match field {
                 Field::End | Field::Dropped => {}
@@ -232,12 +231,7 @@ impl Head {
 
     /// Writes the head for the next hop, all but the empty line at its end, so that an attempt can add to it.
     pub(crate) fn write(&self, bytes: &[u8], added: &Added<'_>, out: &mut Vec<u8>) {
-        let mut from = 0;
-        for (start, end) in self.left_out.into_iter().take_while(|(_, end)| *end > 0) {
-            out.extend_from_slice(&bytes[from..usize::from(start)]);
-            from = usize::from(end);
-        }
-        out.extend_from_slice(&bytes[from..self.len - END.len()]);
+        self.left_out.copy_rest(&bytes[..self.len - END.len()], out);
         if !self.forwarded_for {
             out.extend_from_slice(added.forwarded_for);
         }

@@ -11,7 +11,9 @@ use dfaas_protocol::{Headroom, NodeId, Time};
 use crate::clock::Clock;
 
 use super::Ring;
-use super::record::{CameTo, Ending, FunctionNumber, MOST_STEPS, Record, Step, Stood, What};
+use super::record::{
+    CameTo, Ending, FunctionNumber, MOST_CANDIDATES, MOST_STEPS, Record, Step, What,
+};
 
 /// The status that is kept for a call whose client went away before it was answered.
 const GONE: u16 = 499;
@@ -92,6 +94,7 @@ impl<'a> Explained<'a> {
             return;
         }
         open.record.reason = reason;
+        let began = now.since(open.record.arrived);
         let here = here(route, what, now);
         let count = route.there.len() + excluded.len();
         let excluded = excluded.iter();
@@ -99,27 +102,25 @@ impl<'a> Explained<'a> {
         // Where there are more than are kept, the one that was chosen is among them.
         let first = standings(route, tried, chosen, now).filter(is_of_note);
         let rest = standings(route, tried, chosen, now).filter(|standing| !is_of_note(standing));
-        let stood = Stood::new(here, first.chain(rest).chain(excluded), count);
-        open.step(what, reason, Some(Box::new(stood)));
+        let stood = first.chain(rest).chain(excluded);
+        open.step(what, reason, began, here, stood, count);
     }
 
     /// A call that a neighbour forwarded was admitted so.
     pub fn admitted(&mut self, admission: Admission, route: &Route, now: Time) {
         let Some(open) = &mut self.0 else { return };
-        match admission {
-            Admission::Run => open.record.reason = "free-here",
-            Admission::Wait => {
-                open.record.reason = "wait-here";
-                let stood = Stood::new(here(route, What::Wait, now), std::iter::empty(), 0);
-                open.step(What::Wait, "wait-here", Some(Box::new(stood)));
+        let (what, reason) = match admission {
+            Admission::Run => {
+                open.record.reason = "free-here";
+                return;
             }
-            Admission::Refuse(rejection) => {
-                let why = rejection.as_str();
-                open.record.reason = why;
-                let stood = Stood::new(here(route, What::Refuse, now), std::iter::empty(), 0);
-                open.step(What::Refuse, why, Some(Box::new(stood)));
-            }
-        }
+            Admission::Wait => (What::Wait, "wait-here"),
+            Admission::Refuse(rejection) => (What::Refuse, rejection.as_str()),
+        };
+        open.record.reason = reason;
+        let began = now.since(open.record.arrived);
+        let here = here(route, what, now);
+        open.step(what, reason, began, here, std::iter::empty(), 0);
     }
 
     /// Its turn came, and it is sent to the local platform.
@@ -138,7 +139,8 @@ impl<'a> Explained<'a> {
         if open.record.steps.is_empty() {
             // It was to run here at once, which nobody wrote down.
             let reason = open.record.reason;
-            open.step_at(What::Run, reason, None, Duration::ZERO);
+            let nobody = std::iter::empty();
+            open.step(What::Run, reason, Duration::ZERO, None, nobody, 0);
         }
         open.comes_to(match missed {
             Missed::Refused(word) => CameTo::Refused(word.into()),
@@ -176,31 +178,40 @@ impl<'a> Explained<'a> {
 }
 
 impl Open<'_> {
-    #[cold]
-    fn step(&mut self, what: What, reason: &'static str, stood: Option<Box<Stood>>) {
-        self.step_at(what, reason, stood, self.since.elapsed());
-    }
-
-    fn step_at(
+    /// A step that began so long after the call's arrival. `count` is how many neighbours stood at most: a record takes the
+    /// memory that it needs and no more, as thousands are kept.
+    fn step(
         &mut self,
         what: What,
         reason: &'static str,
-        stood: Option<Box<Stood>>,
         began: Duration,
+        here: Option<Headroom>,
+        stood: impl Iterator<Item = Standing>,
+        count: usize,
     ) {
-        if self.record.steps.len() < MOST_STEPS {
-            // Most calls have one.
-            self.record.steps.reserve_exact(1);
-            self.record.steps.push(Step {
-                what,
-                reason,
-                began,
-                waited: None,
-                took: Duration::ZERO,
-                came_to: CameTo::Nothing,
-                stood,
-            });
+        let Record {
+            steps, neighbours, ..
+        } = &mut self.record;
+        if steps.len() == MOST_STEPS {
+            return;
         }
+        let first = neighbours.len();
+        neighbours.reserve_exact(count.min(MOST_CANDIDATES));
+        let mut stood = stood.fuse();
+        neighbours.extend(stood.by_ref().take(MOST_CANDIDATES));
+        // Most calls have one.
+        steps.reserve_exact(1);
+        steps.push(Step {
+            what,
+            reason,
+            began,
+            waited: None,
+            took: Duration::ZERO,
+            came_to: CameTo::Nothing,
+            here,
+            neighbours: first..neighbours.len(),
+            left_out: stood.count(),
+        });
     }
 
     fn comes_to(&mut self, came_to: CameTo) {
@@ -230,7 +241,7 @@ impl Drop for Explained<'_> {
                 step.came_to = CameTo::End;
             }
         }
-        open.ring.keep(open.record);
+        open.ring.keep(&open.record);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::admin::view::{
     CallExplanation, CandidateExplanation, Count, Decisions, Left, StepExplanation,
 };
 
-use super::record::{CallKey, CameTo, Ending, FunctionNumber, Record, Step, Stood, What};
+use super::record::{CallKey, CameTo, Ending, FunctionNumber, Record, Step, What};
 use super::{Explanations, locked};
 
 /// How many calls of one id are shown at most, as clients may give the same to many.
@@ -74,7 +74,7 @@ impl Explanations {
             vec![self.only_step(record)]
         } else {
             let steps = record.steps.iter();
-            steps.map(|step| self.step(step, record.ending)).collect()
+            steps.map(|step| self.step(step, record)).collect()
         };
         CallExplanation {
             call_id: record.id.to_string(),
@@ -103,12 +103,14 @@ impl Explanations {
                 crate::routing::CLIENT_GONE => CameTo::Nothing,
                 _ => CameTo::End,
             },
-            stood: None,
+            here: None,
+            neighbours: 0..0,
+            left_out: 0,
         };
-        self.step(&step, record.ending)
+        self.step(&step, record)
     }
 
-    fn step(&self, step: &Step, ending: Ending) -> StepExplanation {
+    fn step(&self, step: &Step, record: &Record) -> StepExplanation {
         let (what, node) = match step.what {
             What::Run => ("run", Some(self.node)),
             What::Wait => ("wait", Some(self.node)),
@@ -117,12 +119,12 @@ impl Explanations {
         };
         let (came_to, said) = match &step.came_to {
             CameTo::Nothing => ("unfinished", None),
-            CameTo::End => (ended(ending), None),
+            CameTo::End => (ended(record.ending), None),
             CameTo::Refused(word) => ("refused", Some(word).filter(|word| !word.is_empty())),
             CameTo::Unreached => ("unreached", None),
             CameTo::Dropped => ("dropped", None),
         };
-        let stood = step.stood.as_deref();
+        let stood = record.neighbours.get(step.neighbours.clone());
         StepExplanation {
             what: what.to_owned(),
             node,
@@ -132,9 +134,9 @@ impl Explanations {
             took_ms: milliseconds(step.took),
             came_to: came_to.to_owned(),
             said: said.map(|word| word.to_string()),
-            here: stood.and_then(|stood| stood.here).map(left),
+            here: step.here.map(left),
             candidates: stood.map(candidates).unwrap_or_default(),
-            candidates_left_out: stood.map_or(0, |stood| stood.left_out),
+            candidates_left_out: step.left_out,
         }
     }
 }
@@ -155,14 +157,14 @@ fn ran_at(record: &Record, here: NodeId) -> Option<NodeId> {
     }
 }
 
-fn candidates(stood: &Stood) -> Vec<CandidateExplanation> {
+fn candidates(stood: &[Standing]) -> Vec<CandidateExplanation> {
     let candidate = |standing: &Standing| CandidateExplanation {
         node_id: standing.node,
         verdict: standing.verdict.as_str().to_owned(),
         left: standing.headroom.map(left),
         round_trip_ms: standing.round_trip.map(milliseconds),
     };
-    stood.neighbours.iter().map(candidate).collect()
+    stood.iter().map(candidate).collect()
 }
 
 fn left(headroom: Headroom) -> Left {

@@ -1,6 +1,7 @@
 //! What is kept of one call.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use dfaas_protocol::standing::Standing;
@@ -81,7 +82,7 @@ impl Ending {
 }
 
 /// What is kept of one call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: CallKey,
     pub(super) function: FunctionNumber,
@@ -95,6 +96,8 @@ pub(super) struct Record {
     pub(super) took: Duration,
     /// What was done for it one after the other; none for a call that ran here at once.
     pub(super) steps: Vec<Step>,
+    /// How neighbours stood when its steps were decided, one step after the other.
+    pub(super) neighbours: Vec<Standing>,
 }
 
 impl Record {
@@ -114,6 +117,7 @@ impl Record {
             status: 0,
             took: Duration::ZERO,
             steps: Vec::new(),
+            neighbours: Vec::new(),
         }
     }
 
@@ -121,6 +125,32 @@ impl Record {
         self.ending = ending;
         self.status = status;
         self.took = took;
+    }
+}
+
+impl Clone for Record {
+    fn clone(&self) -> Record {
+        Record {
+            steps: self.steps.clone(),
+            neighbours: self.neighbours.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes no new memory where this one has enough.
+    fn clone_from(&mut self, other: &Record) {
+        let mut steps = std::mem::take(&mut self.steps);
+        let mut neighbours = std::mem::take(&mut self.neighbours);
+        steps.clone_from(&other.steps);
+        neighbours.clone_from(&other.neighbours);
+        // What one call needed that was tried more often than others is not kept for ever.
+        steps.shrink_to(1);
+        neighbours.shrink_to(MOST_CANDIDATES);
+        *self = Record {
+            steps,
+            neighbours,
+            ..*other
+        };
     }
 }
 
@@ -135,7 +165,12 @@ pub(super) struct Step {
     pub(super) waited: Option<Duration>,
     pub(super) took: Duration,
     pub(super) came_to: CameTo,
-    pub(super) stood: Option<Box<Stood>>,
+    /// What was left here, before the call was counted.
+    pub(super) here: Option<Headroom>,
+    /// Which of the record's neighbours stood at its decision.
+    pub(super) neighbours: Range<usize>,
+    /// How many more there were.
+    pub(super) left_out: usize,
 }
 
 /// What was decided.
@@ -160,32 +195,4 @@ pub(super) enum CameTo {
     Unreached,
     /// The queue dropped it.
     Dropped,
-}
-
-/// How this node and its neighbours stood when a step was decided.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stood {
-    /// What was left here, before the call was counted.
-    pub(super) here: Option<Headroom>,
-    pub(super) neighbours: Vec<Standing>,
-    /// How many more there were.
-    pub(super) left_out: usize,
-}
-
-impl Stood {
-    /// `count` is how many there are at most: a record takes the memory that it needs and no more, as thousands are kept.
-    pub(super) fn new(
-        here: Option<Headroom>,
-        all: impl Iterator<Item = Standing>,
-        count: usize,
-    ) -> Stood {
-        let mut all = all.fuse();
-        let mut neighbours = Vec::with_capacity(count.min(MOST_CANDIDATES));
-        neighbours.extend(all.by_ref().take(MOST_CANDIDATES));
-        Stood {
-            here,
-            neighbours,
-            left_out: all.count(),
-        }
-    }
 }

@@ -23,13 +23,17 @@ impl Ring {
         }
     }
 
-    /// Keeps a record in the place of the oldest.
-    pub(super) fn keep(&self, record: Record) {
+    /// Keeps a record in the place of the oldest, whose memory is used again: to free what was written so long ago and is in no
+    /// cache any more costs more than to copy.
+    pub(super) fn keep(&self, record: &Record) {
         let place = self.kept.fetch_add(1, Relaxed) % self.places.len();
         let mut place = self.places[place]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *place = Some(record);
+        match &mut *place {
+            Some(oldest) => oldest.clone_from(record),
+            empty => *empty = Some(record.clone()),
+        }
     }
 
     /// Shows all records that are kept, in no order.
@@ -68,15 +72,15 @@ mod tests {
         let ring = Ring::new(3);
         assert_eq!(ids(&ring), Vec::<String>::new());
         for id in ["a", "b"] {
-            ring.keep(record(id));
+            ring.keep(&record(id));
         }
         assert_eq!(ids(&ring), ["a", "b"]);
         for id in ["c", "d"] {
-            ring.keep(record(id));
+            ring.keep(&record(id));
         }
         assert_eq!(ids(&ring), ["d", "b", "c"]);
         for n in 0..3000 {
-            ring.keep(record(&n.to_string()));
+            ring.keep(&record(&n.to_string()));
         }
         let mut last = ids(&ring);
         last.sort();
@@ -92,7 +96,7 @@ mod tests {
                 for n in 0..20_000u32 {
                     let mut whole = record(&format!("{n:05}"));
                     whole.took = Duration::from_nanos(n.into());
-                    ring.keep(whole);
+                    ring.keep(&whole);
                 }
             })
         };

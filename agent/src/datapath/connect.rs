@@ -89,8 +89,7 @@ impl Connector {
         let authority = &self.shared.gateway.authority;
         self.in_time(async {
             let stream = TcpStream::connect(authority.as_str()).await?;
-            set_no_delay(&stream);
-            spare_pacing(&stream);
+            prepare(&stream, stream.peer_addr().ok());
             Ok(stream)
         })
         .await
@@ -142,8 +141,7 @@ pub(crate) fn buffered(stream: TcpStream) -> BufReader<Wire> {
 
 /// Sets a socket up for many calls, of either end.
 pub(crate) fn prepare_trunk(stream: &TcpStream) {
-    set_no_delay(stream);
-    spare_pacing(stream);
+    prepare(stream, stream.peer_addr().ok());
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(TRUNK_SILENCE);
     let set = socket
@@ -160,10 +158,11 @@ fn set_no_delay(stream: &TcpStream) {
     }
 }
 
-/// On loopback there is no path to probe, and a congestion control that paces, such as BBR, costs a tenth of a call's system
-/// time. Reno is part of every kernel.
-fn spare_pacing(stream: &TcpStream) {
-    let loopback = stream.peer_addr().is_ok_and(|a| a.ip().is_loopback());
+/// Sets up a socket whose other end is there. On loopback there is no path to probe, and a congestion control that paces, such as
+/// BBR, costs a tenth of a call's system time. Reno is part of every kernel.
+pub(crate) fn prepare(stream: &TcpStream, other: Option<SocketAddr>) {
+    set_no_delay(stream);
+    let loopback = other.is_some_and(|other| other.ip().to_canonical().is_loopback());
     if loopback && let Err(error) = SockRef::from(stream).set_tcp_congestion(b"reno") {
         tracing::debug!(%error, "a connection keeps the default congestion control");
     }

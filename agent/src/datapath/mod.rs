@@ -28,7 +28,7 @@ pub use allowance::{Allowances, Metered, Weighed};
 pub use body::AnswerBody;
 pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};
-pub(crate) use connect::{TRUNK_WRITE, buffered, prepare_trunk};
+pub(crate) use connect::{TRUNK_WRITE, buffered, prepare, prepare_trunk};
 pub use context::{Context, Shared};
 pub use date::Dates;
 pub use lines::{Line, Lines};

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::datapath::{Context, Shared};
+use crate::datapath::{Context, Shared, prepare};
 use crate::ingress::Front;
 use crate::{ingress, peer};
 
@@ -131,9 +131,7 @@ async fn accept(listener: Option<&tokio::net::TcpListener>) -> io::Result<(TcpSt
 async fn usable(taken: io::Result<(TcpStream, SocketAddr)>) -> Option<(TcpStream, SocketAddr)> {
     match taken {
         Ok((stream, address)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-            }
+            prepare(&stream, Some(address));
             Some((stream, address))
         }
         Err(error) => {

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use dfaas_protocol::delivery::Delivery;
 use dfaas_protocol::gate::Gate;
 use dfaas_protocol::policy::Terms;
-use dfaas_protocol::{Headroom, NodeId};
+use dfaas_protocol::{Headroom, NodeId, Time};
 use hyper::header::HeaderValue;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -69,9 +69,9 @@ impl Shared {
         self.draining.load(Relaxed)
     }
 
-    /// What the node says is left of a function.
-    pub fn says(&self, gate: &Gate) -> Headroom {
-        let mut headroom = gate.headroom(self.clock.now());
+    /// What the node says is left of a function at that time.
+    pub fn says(&self, gate: &Gate, now: Time) -> Headroom {
+        let mut headroom = gate.headroom(now);
         if self.lies.load(Relaxed) {
             headroom.free = i32::try_from(headroom.size).unwrap_or(i32::MAX);
         }

@@ -27,9 +27,9 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// It was answered.
-    pub fn answered(self) {
-        let took = self.clock.now().since(self.at);
+    /// It was answered at `now`.
+    pub fn answered(self, now: Time) {
+        let took = now.since(self.at);
         self.judge(Promise::Answered(took));
     }
 

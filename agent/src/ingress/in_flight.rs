@@ -76,9 +76,14 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    /// The call ended so, with that status. The entry is to be dropped when the answer was sent.
-    pub(super) fn ended(mut self, outcome: Outcome, status: u16) -> Option<Entry> {
-        let took = self.arrival.ended(outcome, status);
+    /// The call ended so now, with that status. The entry is to be dropped when the answer was sent.
+    pub(super) fn ended(self, outcome: Outcome, status: u16) -> Option<Entry> {
+        self.ended_at(outcome, status, Instant::now())
+    }
+
+    /// The same at that moment.
+    pub(super) fn ended_at(mut self, outcome: Outcome, status: u16, at: Instant) -> Option<Entry> {
+        let took = self.arrival.ended(outcome, status, at.into_std());
         let ending = match outcome {
             Outcome::RunHere => Ending::RunHere,
             Outcome::Forwarded => Ending::Forwarded,

@@ -425,6 +425,7 @@ impl Control {
     pub(super) fn offer(&mut self) -> Message {
         self.sequence += 1;
         let membership = self.shared.tls.membership();
+        let now = self.shared.clock.now();
         let functions = if self.platform_up() && membership.may_serve(self.shared.node) {
             self.functions
                 .iter()
@@ -432,7 +433,7 @@ impl Control {
                 .map(|(name, local)| FunctionOffer {
                     function: name.clone(),
                     capacity: local.function.gate.offered(),
-                    headroom: self.shared.says(&local.function.gate),
+                    headroom: self.shared.says(&local.function.gate, now),
                     queue: local.function.gate.queue(),
                     service: local.measured.service().map(ServiceTime::from_duration),
                 })

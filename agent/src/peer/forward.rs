@@ -94,7 +94,7 @@ pub async fn forward(
     });
     match &refused {
         Some(word) => promise.refused(word.as_deref(), headroom),
-        None => promise.answered(),
+        None => promise.answered(clock.now()),
     }
     if let Some(headroom) = headroom {
         candidate.remote.report(headroom);

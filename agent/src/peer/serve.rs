@@ -179,7 +179,7 @@ async fn take(
         served.counters.ran_for_peer();
     }
     if let Some(gate) = &served.route.here {
-        let mut headroom = shared.says(gate);
+        let mut headroom = shared.says(gate, shared.clock.now());
         // When the neighbour reads this, the call that it answers is over.
         if response.body().frees_slot() && matches!(gate.capacity(), Capacity::Slots(_)) {
             let size = i32::try_from(headroom.size).unwrap_or(i32::MAX);

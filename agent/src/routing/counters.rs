@@ -127,9 +127,9 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// The call ended with that status. Returns how long it took.
-    pub fn ended(mut self, outcome: Outcome, code: u16) -> Duration {
-        let took = self.since.elapsed();
+    /// The call ended with that status at that moment. Returns how long it took.
+    pub fn ended(mut self, outcome: Outcome, code: u16, at: Instant) -> Duration {
+        let took = at.saturating_duration_since(self.since);
         self.outcome = outcome;
         self.code = code;
         self.took = Some(took);

@@ -51,7 +51,8 @@ impl Names {
 
 /// What became of one attempt.
 enum Attempt {
-    Answered(Answer, Option<Slot>),
+    /// At that moment.
+    Answered(Answer, Option<Slot>, Instant),
     /// A neighbour tells its headroom then too, and why.
     Refused(Option<Headroom>, Option<Rc<str>>),
     Unreached,
@@ -206,7 +207,7 @@ pub(super) async fn deliver(
                     Attempt::Unreached | Attempt::Failed(..) => None,
                 };
                 match (&tried, told) {
-                    (Attempt::Answered(..), _) => promise.answered(),
+                    (Attempt::Answered(_, _, at), _) => promise.answered(clock.at(at.into_std())),
                     (Attempt::Refused(_, word), _) => promise.refused(word.as_deref(), headroom),
                     (_, Some(Told::Breaks)) => promise.broke(),
                     (_, Some(Told::Stalls)) => drop(promise),
@@ -237,8 +238,8 @@ pub(super) async fn deliver(
             }
         };
         match attempt {
-            Attempt::Answered(answer, slot) => {
-                let mut entry = call.ended(outcome, answer.head.status);
+            Attempt::Answered(answer, slot, at) => {
+                let mut entry = call.ended_at(outcome, answer.head.status, at);
                 let (lines, entry) = (&context.lines, &mut entry);
                 return relay(client, lines, answer, slot, signature, &mut out, entry).await;
             }
@@ -300,7 +301,7 @@ async fn attempt(
             Ok((Attempt::Refused(None, None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {
-            let answered = Attempt::Answered(answer, slot);
+            let answered = Attempt::Answered(answer, slot, Instant::now());
             Ok((answered, Some(Told::Answers)))
         }
         Ok(Err(Failed::Refused(headroom, word))) => {

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
+use dfaas_protocol::policy::Asked;
 use dfaas_protocol::{Headroom, NodeId};
 use tokio::time::Instant;
 
@@ -17,6 +18,10 @@ use crate::datapath::{Context, Metered};
 const MOST_WAITING: usize = 256 * 1024;
 /// Calls on one trunk at a time. Those beyond are refused.
 const MOST_CALLS: usize = 4096;
+/// Runners of one trunk that are kept without a call.
+const MOST_IDLE: usize = 64;
+/// A request that was longer does not keep its memory.
+const MOST_KEPT: usize = 4 * 1024;
 
 /// What the calls of a trunk share.
 pub(super) struct Calls {
@@ -28,14 +33,30 @@ pub(super) struct Calls {
     /// Frames that wait to be sent.
     out: RefCell<Vec<u8>>,
     tickets: RefCell<ByNumber<Rc<Ticket>>>,
+    /// Those of runners without a call.
+    idle: RefCell<Vec<Rc<Ticket>>>,
     /// Calls that wait for room in `out`.
     crowd: RefCell<Vec<Waker>>,
     /// No call's deadline is before it. One timer serves all calls of a trunk and is hardly ever set anew.
     next_deadline: Cell<Option<Instant>>,
 }
 
-/// What the other end may do to a call that runs.
+/// A call as it came.
+#[derive(Default)]
+pub(super) struct Call {
+    pub(super) number: u32,
+    /// What it asks for.
+    pub(super) asked: Asked,
+    /// A copy, as a call that lasts would keep all that was read with it.
+    pub(super) request: Vec<u8>,
+}
+
+/// What a runner is told: its next call, and what the other end says of the one that it runs.
+#[derive(Default)]
 pub(super) struct Ticket {
+    /// A call that the runner has not begun, or the memory of its last one.
+    call: Cell<Call>,
+    is_new: Cell<bool>,
     pub(super) given_up: Cell<bool>,
     /// Bytes of the answer that may be sent.
     pub(super) window: Cell<u32>,
@@ -46,6 +67,31 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// Gives the runner its next call.
+    fn give(&self, number: u32, asked: Asked, request: &[u8]) {
+        let mut call = self.call.take();
+        (call.number, call.asked) = (number, asked);
+        call.request.extend_from_slice(request);
+        self.call.set(call);
+        self.is_new.set(true);
+        self.given_up.set(false);
+        self.window.set(WINDOW);
+        self.late.set(false);
+        self.wake();
+    }
+
+    /// Waits for the next call.
+    pub(super) async fn call(&self) -> Call {
+        poll_fn(|cx| {
+            if self.is_new.take() {
+                return Poll::Ready(self.call.take());
+            }
+            self.listen(cx);
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Does that, unless the call's time is over before.
     pub(super) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
@@ -79,6 +125,7 @@ impl Calls {
             metered,
             out: RefCell::default(),
             tickets: RefCell::default(),
+            idle: RefCell::default(),
             crowd: RefCell::default(),
             next_deadline: Cell::default(),
         }
@@ -112,23 +159,36 @@ impl Calls {
         crowd.drain(..).for_each(Waker::wake);
     }
 
-    /// A new call.
-    pub(super) fn ticket(&self, number: u32) -> Rc<Ticket> {
-        let ticket = Rc::new(Ticket {
-            given_up: Cell::new(false),
-            window: Cell::new(WINDOW),
-            deadline: Cell::default(),
-            late: Cell::default(),
-            task: Cell::new(None),
-        });
-        let mut tickets = self.tickets.borrow_mut();
-        tickets.insert(number, Rc::clone(&ticket));
-        ticket
+    /// Whether no call is on the trunk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tickets.borrow().is_empty()
     }
 
-    /// A call has ended.
-    pub(super) fn forget(&self, number: u32) {
-        self.tickets.borrow_mut().remove(&number);
+    /// Gives a call to a runner that has none. Where there is none, the ticket for a new one is returned.
+    #[must_use]
+    pub(super) fn begin(&self, number: u32, asked: Asked, request: &[u8]) -> Option<Rc<Ticket>> {
+        let idle = self.idle.borrow_mut().pop();
+        let fresh = idle.is_none();
+        let ticket = idle.unwrap_or_default();
+        ticket.give(number, asked, request);
+        let mut tickets = self.tickets.borrow_mut();
+        tickets.insert(number, Rc::clone(&ticket));
+        fresh.then_some(ticket)
+    }
+
+    /// A call has ended. Whether its runner is to wait for another one.
+    pub(super) fn end(&self, mut call: Call) -> bool {
+        let ticket = self.tickets.borrow_mut().remove(&call.number);
+        let mut idle = self.idle.borrow_mut();
+        let (Some(ticket), true) = (ticket, idle.len() < MOST_IDLE) else {
+            return false;
+        };
+        ticket.deadline.set(None);
+        call.request.clear();
+        call.request.shrink_to(MOST_KEPT);
+        ticket.call.set(call);
+        idle.push(ticket);
+        true
     }
 
     /// No call's deadline is before it.

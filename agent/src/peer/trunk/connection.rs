@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
 use tokio_rustls::server::TlsStream;
 
@@ -16,17 +14,14 @@ use crate::datapath::{Metered, TRUNK_WRITE};
 
 use super::calls::{Calls, Ticket};
 
-/// A call that was read: its number, what the other end may do to it, what it asks for and its request.
-type New = (u32, Rc<Ticket>, Asked, Bytes);
-
 /// The connection of a trunk.
 pub(super) struct Connection<'a> {
     stream: TlsStream<BufReader<Wire>>,
     metered: Metered,
     calls: &'a Calls,
     reading: Reading,
-    /// Calls that were read and not begun.
-    new: Vec<New>,
+    /// Tickets of calls that were read and have no runner.
+    new: Vec<Rc<Ticket>>,
     /// The frames that are being sent.
     sent: Vec<u8>,
     /// How many bytes of them TLS has taken.
@@ -54,8 +49,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The calls that were read.
-    pub(super) fn take_calls(&mut self) -> impl Iterator<Item = New> {
+    /// The tickets of calls that were read and need a runner.
+    pub(super) fn take_new(&mut self) -> impl Iterator<Item = Rc<Ticket>> {
         self.new.drain(..)
     }
 
@@ -82,9 +77,7 @@ impl<'a> Connection<'a> {
                     request,
                 } if call > *last => {
                     *last = call;
-                    // A copy, as a call that lasts would keep all that was read with it.
-                    let request = Bytes::copy_from_slice(request);
-                    new.push((call, calls.ticket(call), asked, request));
+                    new.extend(calls.begin(call, asked, request));
                     Ok(())
                 }
                 other => calls.take_in(other),

@@ -1,6 +1,6 @@
 //! Taking plain calls that a neighbour sends on a trunk, many at a time.
 //!
-//! One task serves the connection: it reads what came, polls the calls that can go on, and writes what all of them had to
+//! One task serves the connection: it reads what came, polls the runners of calls that can go on, and writes what all of them had to
 //! say in one go.
 
 mod call;
@@ -42,7 +42,7 @@ pub(super) async fn serve_trunk(
 ) {
     let calls = Calls::new(context, from, metered.again());
     let mut connection = Connection::new(stream, metered, &calls);
-    let mut running = FuturesUnordered::new();
+    let mut runners = FuturesUnordered::new();
     let mut stopped = pin!(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
@@ -62,14 +62,12 @@ pub(super) async fn serve_trunk(
                     if read? == 0 {
                         return Poll::Ready(Ok(()));
                     }
-                    for (number, ticket, asked, request) in connection.take_calls() {
-                        running.push(run(&calls, number, ticket, asked, request));
+                    for ticket in connection.take_new() {
+                        runners.push(run(&calls, ticket));
                     }
                 }
             }
-            while let Poll::Ready(Some(number)) = running.poll_next_unpin(cx) {
-                calls.forget(number);
-            }
+            while let Poll::Ready(Some(())) = runners.poll_next_unpin(cx) {}
             if let Some(next) = calls.next_deadline() {
                 let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
                 if timer.deadline() != next {
@@ -81,11 +79,7 @@ pub(super) async fn serve_trunk(
                 }
             }
             // With no call left there is nothing to wait for.
-            let waiting = if running.is_empty() {
-                0
-            } else {
-                calls.waiting()
-            };
+            let waiting = if calls.is_empty() { 0 } else { calls.waiting() };
             if connection.has_sent_all() && gathering.goes_on(waiting, cx) {
                 return Poll::Pending;
             }
@@ -95,7 +89,7 @@ pub(super) async fn serve_trunk(
                 break;
             }
         }
-        if closing && running.is_empty() {
+        if closing && calls.is_empty() {
             let last = farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL)));
             return last.as_mut().poll(cx).map(Ok);
         }

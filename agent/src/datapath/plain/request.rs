@@ -160,7 +160,8 @@ impl Head {
     }
 
     fn read(bytes: &[u8], len: usize, request: &Request<'_, '_>) -> Option<Head> {
-        if request.version != Some(1) || !lines_end_with_crlf(&bytes[..len]) {
+        // A line feed by itself ends a line for some and not for others. There are none but at the ends of lines.
+        if request.version != Some(1) || !bytes[..len].ends_with(b"\r\n\r\n") {
             return None;
         }
         let method = request.method?;
@@ -193,11 +194,14 @@ impl Head {
         };
         let mut sized = false;
         for (index, line) in request.headers.iter().enumerate() {
+            let start = place(bytes, line.name).start;
+            if !bytes[..start].ends_with(END) {
+                return None;
+            }
             let field = field(line.name);
             if matches!(field, Field::Dropped | Field::Connection) {
                 let next = request.headers.get(index + 1);
                 let end = next.map_or(len - END.len(), |next| place(bytes, next.name).start);
-                let start = place(bytes, line.name).start;
                 head.left_out.add(start, end)?;
             }
             match field {
@@ -289,10 +293,6 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
         table
     };
     !value.is_empty() && value.iter().all(|b| OF_A_HOST[usize::from(*b)])
-}
-
-fn lines_end_with_crlf(head: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
 }
 
 fn place(bytes: &[u8], part: &str) -> Range<usize> {
@@ -399,11 +399,14 @@ mod tests {
         ] {
             assert_eq!(found(lines), Found::Other, "{lines}");
         }
-        // A bare line feed ends a line for some and not for others.
-        assert_eq!(
-            Head::find(b"GET /function/f HTTP/1.1\nHost: h\n\n", Limits::CLIENT),
-            Found::Other
-        );
+        // A bare line feed at each place where one may be.
+        let head = "GET /function/f HTTP/1.1\r\nHost: h\r\nX: a\r\n\r\n";
+        for (at, _) in head.match_indices("\r\n") {
+            let mut bare = head.to_owned();
+            bare.remove(at);
+            let found = Head::find(bare.as_bytes(), Limits::CLIENT);
+            assert_eq!(found, Found::Other, "{bare:?}");
+        }
         assert_eq!(
             Head::find(
                 b"GET /function/f HTTP/1.1\r\nHost: h\r\nX: a\x00b\r\n\r\n",

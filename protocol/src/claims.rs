@@ -81,33 +81,11 @@ impl ClaimLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offer::{FunctionOffer, PeerEndpoint, Period};
-    use crate::{FunctionName, Headroom, NodeLabels};
-    use std::time::Duration;
-
-    fn offer(functions: Vec<FunctionOffer>) -> Offer {
-        Offer {
-            boot: 1,
-            sequence: 1,
-            peer_endpoint: PeerEndpoint {
-                host: None,
-                port: 1,
-            },
-            period: Period::from_duration(Duration::from_secs(1)),
-            labels: NodeLabels::default(),
-            cordoned: false,
-            functions,
-        }
-    }
+    use crate::Headroom;
+    use crate::offer::FunctionOffer;
 
     fn function(name: &str, capacity: Capacity, free: i32, size: u32) -> FunctionOffer {
-        FunctionOffer {
-            function: FunctionName::parse(name).unwrap(),
-            capacity,
-            headroom: Headroom { free, size },
-            queue: 8,
-            service: None,
-        }
+        FunctionOffer::example(name, capacity, Headroom { free, size })
     }
 
     fn slots(n: u32) -> Capacity {
@@ -120,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_in_bounds_stays_as_it_is() {
-        let mut offered = offer(vec![
+        let mut offered = Offer::example([
             function("a", slots(10_000), 10_000, 10_000),
             function("b", rate(100_000.0), -5, 10_000),
         ]);
@@ -131,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_above_is_cut_and_counted() {
-        let mut offered = offer(vec![
+        let mut offered = Offer::example([
             function("a", slots(1_000_000), i32::MAX, u32::MAX),
             function("b", rate(1e6), 2_000_000, 2_000_000),
             function("c", slots(4), 4, 4),
@@ -161,7 +139,7 @@ mod tests {
     fn an_offer_with_too_many_functions_is_refused() {
         let functions = |n: usize| {
             let each = (0..n).map(|n| function(&format!("f{n:04}"), slots(1), 1, 1));
-            offer(each.collect())
+            Offer::example(each)
         };
         let limits = ClaimLimits::generous();
         assert_eq!(limits.bound(&mut functions(1000)), Ok(0));

@@ -1,5 +1,8 @@
 //! The offer: what a node will take, per function, as its neighbours hear it.
 
+#[cfg(test)]
+mod example;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -1,15 +1,13 @@
 //! What is known of a function at a neighbour, as calls and answers change it.
 
 use super::*;
-use crate::{CallRate, FunctionName, Slots, Time};
+use crate::{CallRate, Slots, Time};
 
 fn offer(free: i32, service_ms: Option<u64>) -> FunctionOffer {
+    let slots = Capacity::Slots(Slots::new(4).unwrap());
     FunctionOffer {
-        function: FunctionName::parse("f").unwrap(),
-        capacity: Capacity::Slots(Slots::new(4).unwrap()),
-        headroom: Headroom { free, size: 4 },
-        queue: 8,
         service: service_ms.map(|ms| ServiceTime::from_duration(Duration::from_millis(ms))),
+        ..FunctionOffer::example("f", slots, Headroom { free, size: 4 })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::neighbours::{Promise, Watched};
-use crate::offer::{FunctionOffer, PeerEndpoint, Period};
+use crate::offer::{FunctionOffer, Period};
 use crate::sighting::Sighting;
 use crate::{CallRate, Capacity, Headroom, HealthState, NodeLabels, Slots};
 use rand::SeedableRng;
@@ -18,29 +18,18 @@ fn name(text: &str) -> FunctionName {
 }
 
 fn offer(boot: u64, sequence: u64, functions: &[(&str, i32)]) -> Offer {
+    let slots = Capacity::Slots(Slots::new(4).unwrap());
+    let each = functions.iter().map(|(function, free)| {
+        let headroom = Headroom {
+            free: *free,
+            size: 4,
+        };
+        FunctionOffer::example(function, slots, headroom)
+    });
     Offer {
         boot,
         sequence,
-        peer_endpoint: PeerEndpoint {
-            host: None,
-            port: 1,
-        },
-        period: Period::from_duration(Duration::from_secs(1)),
-        labels: NodeLabels::default(),
-        cordoned: false,
-        functions: functions
-            .iter()
-            .map(|(function, free)| FunctionOffer {
-                function: name(function),
-                capacity: Capacity::Slots(Slots::new(4).unwrap()),
-                headroom: Headroom {
-                    free: *free,
-                    size: 4,
-                },
-                queue: 8,
-                service: None,
-            })
-            .collect(),
+        ..Offer::example(each)
     }
 }
 

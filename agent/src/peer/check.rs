@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dfaas_protocol::{Health, NodeId};
 use rand::RngExt;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use super::line::Line;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a check may take, a new connection included.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How often the list of neighbours is looked at.
+/// How often the list of neighbours is looked at, and whether calls stall at one of them.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A neighbour to check.
@@ -88,6 +89,18 @@ async fn check_one(tls: PeerTls, clock: Clock, checked: Checked) {
                 health.check_failed(now)
             },
         );
-        tokio::time::sleep(pause(INTERVAL, passed, health.state())).await;
+        rest(&health, pause(INTERVAL, passed, health.state())).await;
+    }
+}
+
+/// Waits for the next check: for so long, or until calls stall there.
+async fn rest(health: &Health, pause: Duration) {
+    let due = Instant::now() + pause;
+    loop {
+        let look = Instant::now() + LOOK;
+        tokio::time::sleep_until(due.min(look)).await;
+        if due <= look || health.is_doubted() {
+            return;
+        }
     }
 }

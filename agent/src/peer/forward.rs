@@ -76,7 +76,7 @@ pub async fn forward(
             // While the client still sends, it is the one that is slow.
             if replay.has_ended() {
                 drop(promise);
-                tell(candidate.node, health.call_stalled(sent_at, clock.now()));
+                health.call_stalled(sent_at);
             } else {
                 promise.void();
             }

@@ -5,6 +5,9 @@
 //!                                     ▲───────────────(any failure)──────────────────────┘
 //! ```
 //!
+//! A call that has no answer in time is no failure: its function may be slow, and those who call others there would pay for
+//! it. It is a reason to check, and where as many calls stalled as must fail, the first check that fails ejects.
+//!
 //! On probation it is let in step by step: one call, then 10, 25 and 50 of a hundred. Each ejection lasts twice as long as
 //! the one before it, up to a bound, until it was healthy for as long as that bound.
 //!
@@ -126,13 +129,22 @@ impl Health {
         })
     }
 
-    /// A call that was sent there at `sent` had no answer in time. It counts as one that failed, unless a check has passed
-    /// since: then the function is slow, and whoever calls it could else have the whole ejected.
-    pub fn call_stalled(&self, sent: Time, now: Time) -> Option<HealthState> {
+    /// A call that was sent there at `sent` had no answer in time. It ejects nobody by itself, and counts until an answer or a
+    /// check tells that it lives.
+    pub fn call_stalled(&self, sent: Time) {
         if self.passed.load(Relaxed) > sent.as_nanos() {
-            return None;
+            return;
         }
-        self.call_failed(sent, now)
+        self.change(|inner| {
+            if sent >= inner.since {
+                inner.stalls += 1;
+            }
+        });
+    }
+
+    /// Whether calls stalled there and nothing was heard since: it should be checked now.
+    pub fn is_doubted(&self) -> bool {
+        self.inner().stalls > 0
     }
 
     /// An active check passed. It lets in again what is ejected, once its time is over. Returns the state if it is
@@ -150,7 +162,9 @@ impl Health {
         let limits = self.limits;
         self.change(|inner| {
             inner.checks += 1;
-            inner.failed(inner.checks >= limits.check_failures, &limits, now);
+            let too_many =
+                inner.checks >= limits.check_failures || inner.stalls >= limits.call_failures;
+            inner.failed(too_many, &limits, now);
         })
     }
 
@@ -222,7 +236,7 @@ impl Health {
         if after != before && was_there && after != HealthState::Healthy {
             self.absences.fetch_add(1, Relaxed);
         }
-        let remembers = inner.calls > 0 || inner.checks > 0;
+        let remembers = inner.calls > 0 || inner.checks > 0 || inner.stalls > 0;
         self.failing.store(remembers, Relaxed);
         (after != before).then_some(after)
     }
@@ -326,16 +340,40 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_function_ejects_nobody_who_passes_checks() {
+    fn a_slow_function_alone_ejects_nobody() {
         let health = Health::default();
         for s in 1..10 {
-            health.check_passed(at(s * 1000));
-            let stalled = health.call_stalled(at(s * 1000 - 500), at(s * 1000 + 500));
-            assert_eq!(stalled, None);
+            let sent = at(s * 1000);
+            (0..20).for_each(|_| health.call_stalled(sent));
+            assert!(health.is_doubted());
+            assert_eq!((health.state(), admitted(&health, 10)), (Healthy, 10));
+            assert_eq!(health.check_passed(at(s * 1000 + 30)), None);
+            health.call_stalled(sent);
+            assert!(!health.is_doubted(), "it was sent before the check passed");
         }
-        assert_eq!(health.state(), Healthy);
-        let stalls = [1, 2, 3].map(|s| health.call_stalled(at(9500 + s), at(10_000 + s)));
-        assert_eq!(stalls, [None, None, Some(Ejected)]);
+        (0..20).for_each(|_| health.call_stalled(at(20_000)));
+        assert_eq!(health.call_succeeded(|| at(20_030)), None);
+        assert!(!health.is_doubted(), "another call was answered");
+        assert_eq!(health.check_failed(at(20_040)), None);
+    }
+
+    #[test]
+    fn calls_that_stall_and_one_check_that_fails_eject() {
+        let health = Health::default();
+        health.call_stalled(at(0));
+        health.call_stalled(at(0));
+        assert_eq!(health.check_failed(at(3)), None, "too few");
+        health.call_stalled(at(0));
+        assert_eq!(health.check_failed(at(5)), Some(Ejected));
+    }
+
+    #[test]
+    fn a_slow_function_ejects_nobody_on_probation() {
+        let health = ejected(at(0));
+        assert_eq!(health.check_passed(at(1000)), Some(Probation));
+        (0..5).for_each(|_| health.call_stalled(at(1001)));
+        assert_eq!(health.state(), Probation);
+        assert_eq!(health.check_failed(at(1010)), Some(Ejected));
     }
 
     #[test]

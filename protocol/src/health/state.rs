@@ -87,6 +87,8 @@ pub(super) struct Inner {
     pub(super) calls: u32,
     pub(super) last: Time,
     pub(super) checks: u32,
+    /// Calls without an answer in time since anything was heard of it.
+    pub(super) stalls: u32,
     /// How often it was ejected without having been healthy for long in between.
     ejections: u32,
 }
@@ -140,14 +142,14 @@ impl Inner {
             calls: 0,
             last: Time::ZERO,
             checks: 0,
+            stalls: 0,
             ejections: 0,
         }
     }
 
     /// A success: on probation it counts, and a suspicion was wrong.
     pub(super) fn succeeded(&mut self, now: Time) {
-        self.calls = 0;
-        self.checks = 0;
+        self.forget();
         match self.state {
             State::Probation { step, successes } if step > 0 && successes + 1 < STEP_SUCCESSES => {
                 let successes = successes + 1;
@@ -162,6 +164,7 @@ impl Inner {
     /// A check that passed.
     pub(super) fn passed(&mut self, now: Time) {
         self.checks = 0;
+        self.stalls = 0;
         match self.state {
             State::Healthy => {}
             State::Ejected { until } if now < until => {}
@@ -190,8 +193,7 @@ impl Inner {
         let time = limits.ejection.saturating_mul(factor);
         self.ejections = (self.ejections + 1).min(u32::BITS);
         self.since = now;
-        self.calls = 0;
-        self.checks = 0;
+        self.forget();
         self.state = State::Ejected {
             until: now + time.min(limits.longest_ejection),
         };
@@ -199,10 +201,16 @@ impl Inner {
 
     /// It is let in step by step.
     pub(super) fn let_in(&mut self, now: Time) {
-        self.calls = 0;
-        self.checks = 0;
+        self.forget();
         self.since = now;
         self.state = State::LET_IN;
+    }
+
+    /// Failures from before say nothing of what is now.
+    fn forget(&mut self) {
+        self.calls = 0;
+        self.checks = 0;
+        self.stalls = 0;
     }
 
     fn advance(&mut self, step: usize, now: Time) {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 enum Event {
     Succeeded,
     Failed { sent_ms_ago: u64 },
+    Stalled { sent_ms_ago: u64 },
     Passed,
     CheckFailed,
     Suspected,
@@ -20,6 +21,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => Just(Event::Succeeded),
         3 => (0..500u64).prop_map(|sent_ms_ago| Event::Failed { sent_ms_ago }),
+        2 => (0..500u64).prop_map(|sent_ms_ago| Event::Stalled { sent_ms_ago }),
         2 => Just(Event::Passed),
         1 => Just(Event::CheckFailed),
         1 => Just(Event::Suspected),
@@ -29,12 +31,16 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn apply(health: &Health, event: Event, now: Time) -> Option<HealthState> {
+    let before = |ms| {
+        let ago = Duration::from_millis(ms).as_nanos() as u64;
+        Time::from_nanos(now.as_nanos().saturating_sub(ago))
+    };
     match event {
         Event::Succeeded => health.call_succeeded(|| now),
-        Event::Failed { sent_ms_ago } => {
-            let ago = Duration::from_millis(sent_ms_ago).as_nanos() as u64;
-            let sent = Time::from_nanos(now.as_nanos().saturating_sub(ago));
-            health.call_failed(sent, now)
+        Event::Failed { sent_ms_ago } => health.call_failed(before(sent_ms_ago), now),
+        Event::Stalled { sent_ms_ago } => {
+            health.call_stalled(before(sent_ms_ago));
+            None
         }
         Event::Passed => health.check_passed(now),
         Event::CheckFailed => health.check_failed(now),

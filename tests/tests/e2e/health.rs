@@ -262,6 +262,38 @@ async fn a_neighbour_that_stalls_is_ejected_and_let_in_again() {
     .await;
 }
 
+/// The calls of one function that answers none cost those of the others nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_stalls_ejects_no_neighbour_whose_others_answer() {
+    let _machine = crate::beside_others().await;
+    let impatient = "[timeouts]\nrequest_ms = 1000";
+    let first = Site::new().config(impatient).sleeps("other", 1, 1);
+    let first = first.start().await;
+    let second = Site::new()
+        .sleeps("work", 1, 8)
+        .sleeps("stuck", 600_000, 200)
+        .joins(&first);
+    let second = second.start().await;
+    first.knows("work", 1).await;
+    second.hears(1).await;
+    // Longer than from one check to the next, so that many stall between two.
+    let time = Duration::from_secs(6);
+    let stuck = load::constant(first.url("/function/stuck"), 30.0, time);
+    let stalling = tokio::spawn(stuck);
+    while !stalling.is_finished() {
+        let peers = first.peers().await;
+        let health = peers.iter().find(|p| p.node_id == second.node());
+        assert_eq!(health.map(|peer| peer.health), Some(Healthy));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let tally = stalling.await.unwrap();
+    println!("{tally:?}");
+    let stalled = tally.failed.iter().filter(|f| f.contains("504")).count();
+    assert!(stalled > 10, "{tally:?}");
+    let there = HashSet::from([second.node().to_string()]);
+    assert_eq!(served_by(&first, 20).await, there);
+}
+
 /// An address at which nobody is, and which nobody else can take; nothing if somebody has it.
 fn reserve(address: SocketAddr) -> Option<TcpSocket> {
     let socket = TcpSocket::new_v4().unwrap();

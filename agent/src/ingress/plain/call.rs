@@ -194,7 +194,10 @@ pub(super) async fn deliver(
                 let change = match told {
                     Some(Told::Answers) => health.call_succeeded(|| clock.now()),
                     Some(Told::Breaks) => health.call_failed(time, clock.now()),
-                    Some(Told::Stalls) => health.call_stalled(time, clock.now()),
+                    Some(Told::Stalls) => {
+                        health.call_stalled(time);
+                        None
+                    }
                     None => None,
                 };
                 tell(candidate.node, change);

@@ -354,6 +354,12 @@ impl Control {
         (plan.told, plan.ask)
     }
 
+    /// Plans anew between two periods, in the same step as what changed: whoever is told of that can rely on it. Grants are told
+    /// only by the period, as two nodes would otherwise answer each other without end.
+    pub(super) fn replan(&mut self) {
+        self.plan();
+    }
+
     /// Calls a second that were run of a function for neighbours, in the order of their ids.
     fn for_peers(&self, function: &FunctionName) -> Vec<(NodeId, f64)> {
         let calls = self.peer_calls.get(function).into_iter().flatten();

@@ -79,30 +79,27 @@ impl Events {
     /// Asks a program beside the agent, and plans with what it says.
     async fn ask_program(self, number: u64, ask: Ask) {
         let answer = self.advisor.ask(ask).await;
-        let is_last = self.control().answered(number, answer);
-        if is_last {
-            self.replan();
+        let mut control = self.control();
+        if control.answered(number, answer) {
+            control.replan();
         }
-    }
-
-    /// Plans anew between two periods, and publishes. Grants are told only by the period, as two nodes would otherwise
-    /// answer each other without end.
-    pub(super) fn replan(&self) {
-        self.control().plan();
     }
 
     /// Takes up another strategy.
     pub(super) fn switch(&self, name: StrategyName) {
-        self.control().switch(name);
+        let mut control = self.control();
+        control.switch(name);
+        control.replan();
         tracing::info!(strategy = %name, "the strategy was switched");
-        self.replan();
     }
 
     /// Refuses calls of neighbours from now on, or takes them again.
     pub(super) fn cordon(&self, cordoned: bool) {
-        self.control().cordoned = cordoned;
+        let mut control = self.control();
+        control.cordoned = cordoned;
+        control.replan();
+        drop(control);
         tracing::info!(cordoned, "the node was cordoned or uncordoned");
-        self.replan();
         self.offer_now();
     }
 
@@ -192,9 +189,8 @@ impl Events {
                 return;
             }
         };
-        drop(control);
         if changed {
-            self.replan();
+            control.replan();
         }
     }
 
@@ -251,6 +247,9 @@ impl Events {
         let mut control = self.control();
         let now = control.shared.clock.now();
         let watched = control.neighbours.watch(now, &mut rand::rng());
+        if !watched.expired.is_empty() {
+            control.replan();
+        }
         drop(control);
         for question in watched.questions {
             self.overlay
@@ -261,9 +260,6 @@ impl Events {
         }
         for node in &watched.expired {
             tracing::info!(%node, "a neighbour was not heard any more and is left out");
-        }
-        if !watched.expired.is_empty() {
-            self.replan();
         }
     }
 
@@ -289,13 +285,12 @@ impl Events {
 
     /// Asks the platform for its functions.
     pub(super) async fn ask(&self, platform: &dyn Platform) {
-        let changed = match platform.functions().await {
-            Ok(functions) => {
-                let mut control = self.control();
-                control.deployed(functions)
-            }
+        let listed = platform.functions().await;
+        let mut control = self.control();
+        let changed = match listed {
+            Ok(functions) => control.deployed(functions),
             Err(error) => {
-                let news = self.control().not_listed();
+                let news = control.not_listed();
                 if news {
                     tracing::warn!(%error, "the platform does not say what it has; nothing is offered");
                 }
@@ -303,7 +298,8 @@ impl Events {
             }
         };
         if changed {
-            self.replan();
+            control.replan();
+            drop(control);
             self.offer_now();
         }
     }

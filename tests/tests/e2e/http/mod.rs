@@ -40,6 +40,8 @@ async fn across(config: &str) -> Way {
         .start()
         .await;
     first.knows("f", 1).await;
+    // It refuses the calls of a node that it has not heard yet.
+    second.hears(1).await;
     Way {
         first,
         second: Some(second),

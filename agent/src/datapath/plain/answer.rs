@@ -113,31 +113,15 @@ fn ends_here(field: Field) -> bool {
     )
 }
 
-/// The lines that end here, if all lines have the form that this node would give them.
-fn left_out(
-    bytes: &[u8],
-    len: usize,
-    reason: &Range<usize>,
-    response: &Response<'_, '_>,
-) -> Option<LeftOut> {
-    if response.version != Some(1) || reason.start != BEFORE_REASON {
-        return None;
-    }
-    let mut left_out = LeftOut::default();
-    let mut start = reason.end + END.len();
-    for line in &*response.headers {
-        // Space before a line's end, or another end, would have the next line begin elsewhere.
-        if !bytes[..start].ends_with(END) || place_bytes(bytes, line.name.as_bytes()).start != start
-        {
-            return None;
-        }
-        let end = place_bytes(bytes, line.value).end + END.len();
-        if ends_here(field(line.name.as_bytes())) {
-            left_out.add(start, end)?;
-        }
-        start = end;
-    }
-    (start + END.len() == len && bytes[..start].ends_with(END)).then_some(left_out)
+/// The elements of a value that is a list.
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// The lines of a head behind its first, each with its name and its end.
+fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let each = head.split_inclusive(|byte| *byte == b'\n').skip(1);
+    each.filter_map(|line| Some((&line[..memchr::memchr(b':', line)?], line)))
 }
 
 impl Head {
@@ -189,13 +173,27 @@ impl Head {
             dated: false,
             call_id: false,
             start_time: false,
-            left_out: left_out(bytes, len, &reason, response),
+            left_out: (response.version == Some(1) && reason.start == BEFORE_REASON)
+                .then(LeftOut::default),
             reason,
         };
         let mut size = None;
         let mut chunked = false;
+        let mut end = head.reason.end + END.len();
         for line in &*response.headers {
-            match field(line.name.as_bytes()) {
+            let field = field(line.name.as_bytes());
+            let start = end;
+            end = place_bytes(bytes, line.value).end + END.len();
+            if let Some(left_out) = &mut head.left_out {
+                // Space before a line's end, or another end, would have the next line begin elsewhere.
+                let is_ours = bytes[..start].ends_with(END)
+                    && place_bytes(bytes, line.name.as_bytes()).start == start;
+                let fits = !ends_here(field) || left_out.add(start, end).is_some();
+                if !(is_ours && fits) {
+                    head.left_out = None;
+                }
+            }
+            match field {
                 Field::End | Field::Dropped | Field::Server => {}
                 Field::ContentLength => {
                     let bytes = length(line.value)?;
@@ -210,9 +208,13 @@ impl Head {
                     chunked = true;
                 }
                 Field::Connection => {
-                    let closes = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"close");
-                    if line.value.split(|b| *b == b',').any(closes) {
-                        head.reusable = false;
+                    for token in tokens(line.value) {
+                        if token.eq_ignore_ascii_case(b"close") {
+                            head.reusable = false;
+                        } else if !token.eq_ignore_ascii_case(b"keep-alive") {
+                            // It names lines that end here as well.
+                            head.left_out = None;
+                        }
                     }
                 }
                 Field::Internal => head.limiter = line.value == b"faas-middleware",
@@ -224,6 +226,9 @@ impl Head {
                 Field::CallId => head.call_id = true,
                 Field::StartTime => head.start_time = true,
             }
+        }
+        if end + END.len() != len || !bytes[..end].ends_with(END) {
+            head.left_out = None;
         }
         if head_only || matches!(status, 204 | 304) {
             head.body = Body::Sized(0);
@@ -262,20 +267,17 @@ impl Head {
         out.extend_from_slice(&bytes[self.reason.clone()]);
         out.extend_from_slice(END);
         let chunked = self.body == Body::Chunked;
-        let line = memchr::memchr(b'\n', bytes).unwrap_or(0);
-        let mut rest = &bytes[line + 1..];
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (one, after) = rest.split_at(end + 1);
-            rest = after;
-            let Some(colon) = memchr::memchr(b':', one) else {
-                continue; // The empty line.
-            };
-            match field(&one[..colon]) {
+        let named: Vec<&[u8]> = lines(bytes)
+            .filter(|(name, _)| field(name) == Field::Connection)
+            .flat_map(|(name, line)| tokens(&line[name.len() + 1..]))
+            .collect();
+        for (name, line) in lines(bytes) {
+            match field(name) {
                 field if ends_here(field) => {}
                 Field::ContentLength if chunked => {}
+                Field::End if named.iter().any(|other| other.eq_ignore_ascii_case(name)) => {}
                 _ => {
-                    let line = one.trim_ascii_end();
-                    out.extend_from_slice(line);
+                    out.extend_from_slice(line.trim_ascii_end());
                     out.extend_from_slice(END);
                 }
             }
@@ -371,10 +373,27 @@ mod tests {
         ] {
             assert_eq!(written(other), (false, kept.to_owned()), "{other:?}");
         }
+        let empty = "HTTP/1.1 200 OK\r\nA:\r\nContent-Length: 0\r\n";
+        assert_eq!(written(&format!("{empty}\r\n")), (true, empty.to_owned()));
         // Both lengths are there, and only one goes on.
         let both = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
         let one = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
         assert_eq!(written(both), (false, one.to_owned()));
+    }
+
+    #[test]
+    fn what_the_connection_names_ends_with_it() {
+        let text = "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: keep-alive, x-hop\r\nA: b\r\nConnection: Content-Length,date\r\n\
+                    Date: d\r\nContent-Length: 1\r\n\r\n";
+        let Found::Answer(head) = Head::find(text.as_bytes(), false) else {
+            panic!("{text:?}");
+        };
+        assert_eq!((head.body, head.reusable), (Body::Sized(1), true));
+        let mut out = Vec::new();
+        head.write(text.as_bytes(), &mut out);
+        // Nobody may take away what says where the answer ends.
+        let kept = "HTTP/1.1 200 OK\r\nA: b\r\nDate: d\r\nContent-Length: 1\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), kept);
     }
 
     #[test]

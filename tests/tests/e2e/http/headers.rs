@@ -184,7 +184,7 @@ async fn plain_headers(mut way: Way) {
     call.answer(
         "200 OK",
         "Keep-Alive: timeout=5\r\nX-Start-Time: 7\r\nX-Call-Id: theirs\r\nDFaaS-Headroom: 9/9\r\n\
-         Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+         Connection: X-Hop\r\nX-Hop: 1\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
         "hello",
     )
     .await;
@@ -207,7 +207,7 @@ async fn plain_headers(mut way: Way) {
         );
     }
     assert_eq!(answer.matches("\r\nx-call-id: ").count(), 1, "{answer}");
-    for gone in ["keep-alive", "dfaas-headroom"] {
+    for gone in ["keep-alive", "dfaas-headroom", "x-hop"] {
         assert!(
             !answer.contains(&format!("\r\n{gone}: ")),
             "{gone}: {answer}"

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use super::connect::{Connector, Target};
+use super::heard_out::HeardOut;
 use super::upgrade::Neighbour;
 use super::{CallBody, PeerTlsError};
 
@@ -133,7 +134,7 @@ impl Pool {
 
     /// A new connection. One with a neighbour lives for as long as that may have any.
     async fn connect(&self, target: Target) -> Result<SendRequest<CallBody>, SendError> {
-        let stream = self.connector.connect(target).await?;
+        let stream = HeardOut::new(self.connector.connect(target).await?);
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let membership = self.connector.membership();
         tokio::task::spawn_local(async move {

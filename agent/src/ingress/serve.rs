@@ -14,14 +14,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tokio_rustls::Accept;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
-use crate::datapath::{AnswerBody, Asked, Context, Replay, Target, Tunnel, relay, text};
+use crate::datapath::{AnswerBody, Asked, Context, Replay, Target, Tunnel, hang_up, relay, text};
 use crate::telemetry::turned_away::TurnedAway;
 use crate::tls::H2;
 
@@ -36,10 +36,6 @@ use super::plain;
 use super::refusal::Refusal;
 use super::turned_away::{no_route, turn_away};
 use super::watch::{Call, CallAnswer, Patience, Watch};
-
-/// How long, and for how many bytes, a client is listened to that was told that its connection ends.
-const LINGER: Duration = Duration::from_secs(1);
-const MOST_LINGERED: usize = 1024 * 1024;
 
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
@@ -262,26 +258,6 @@ async fn dismiss(
     if stream.write_all(answer.as_bytes()).await.is_ok() {
         hang_up(stream).await;
     }
-}
-
-/// Closes a connection in a way that lets the client read its last answer: what it still sends is read for a while, as bytes
-/// that nobody reads make the kernel discard what is on its way to the client.
-async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let _ = timeout(LINGER, async {
-        stream.shutdown().await?;
-        let mut rest = vec![0u8; 4096];
-        let mut left = MOST_LINGERED;
-        while left > 0 {
-            let read = stream.read(&mut rest).await?;
-            left = if read == 0 {
-                0
-            } else {
-                left.saturating_sub(read)
-            };
-        }
-        std::io::Result::Ok(())
-    })
-    .await;
 }
 
 /// Answers a request, or says why it is refused.

@@ -29,7 +29,7 @@ use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
 use crate::datapath::trunk::Wire;
 use crate::datapath::{
     AnswerBody, Context, Metered, PeerTls, Replay, Run, Shared, Speaks, Tunnel, Weighed, buffered,
-    function_in, prepare_trunk, run_here, text,
+    function_in, hang_up, prepare_trunk, run_here, text,
 };
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
@@ -134,11 +134,13 @@ async fn serve(
             }
         }
     };
-    if let Some(tunnel) = tunnel.take() {
-        Tunnel::join(tunnel, stream.inner_mut()).await;
-    }
-    if let Err(error) = ended {
-        tracing::trace!(%error, neighbour = %from, "a peer's connection ended");
+    match (ended, tunnel.take()) {
+        (_, Some(tunnel)) => tunnel.join(stream.inner_mut()).await,
+        // It may still send the body of a call that was answered before its end.
+        (Ok(()), None) => hang_up(stream.inner_mut()).await,
+        (Err(error), None) => {
+            tracing::trace!(%error, neighbour = %from, "a peer's connection ended");
+        }
     }
 }
 

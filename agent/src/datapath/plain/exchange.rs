@@ -7,15 +7,13 @@ use std::rc::Rc;
 use bytes::{Buf, BytesMut};
 use dfaas_protocol::Headroom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::datapath::{Line, Lines, READ, TrunkCall};
 
 use super::answer::{Body, Found, Head};
 use super::left::Left;
-
-/// What a connection is said to do that is written to and takes nothing.
-const TAKES_NONE: &str = "the connection takes no bytes";
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]
@@ -87,31 +85,33 @@ pub(crate) async fn exchange(
         why: error.to_string(),
     };
     let mut line = lines.take().await.map_err(unsent)?;
-    let broken = |line: &Line, why: String| Failed::Broken {
-        against: line.speaks_for_platform(),
-        why,
-    };
-    // One write that takes nothing at all has sent nothing: the line ended while it was idle.
-    let mut sent = match line.io.write(request).await {
-        Ok(sent) if sent > 0 => sent,
-        _ if line.used => {
-            line = lines.fresh().await.map_err(unsent)?;
-            0
+    let mut sent = send(&mut line.io, request).await;
+    // It ended while it was idle.
+    if sent == 0 && line.used {
+        line = lines.fresh().await.map_err(unsent)?;
+        sent = send(&mut line.io, request).await;
+    }
+    match answer(Source::Line(line), lines.buffer(), head_only).await {
+        Ok(mut answer) => {
+            answer.head.reusable &= sent == request.len();
+            Ok(answer)
         }
-        Ok(_) => return Err(broken(&line, TAKES_NONE.to_owned())),
-        Err(error) => return Err(broken(&line, error.to_string())),
-    };
+        Err(Failed::Broken { against, why }) if sent == 0 => Err(Failed::Unsent { against, why }),
+        failed => failed,
+    }
+}
+
+/// Sends as much of a request as the other end takes, and returns how much that is. If it is not all, the other end may have
+/// answered before it closed, and only what can be read tells (RFC 9112, 9.5).
+async fn send(io: &mut TcpStream, request: &[u8]) -> usize {
+    let mut sent = 0;
     while sent < request.len() {
-        match line.io.write(&request[sent..]).await {
-            Ok(0) => return Err(broken(&line, TAKES_NONE.to_owned())),
-            Ok(n) => sent += n,
-            // The other end may have answered before it read everything.
-            Err(_) => break,
+        match io.write(&request[sent..]).await {
+            Ok(n) if n > 0 => sent += n,
+            _ => break,
         }
     }
-    let mut answer = answer(Source::Line(line), lines.buffer(), head_only).await?;
-    answer.head.reusable &= sent == request.len();
-    Ok(answer)
+    sent
 }
 
 /// Waits for the head of the answer to a call that was sent to a neighbour.
@@ -196,5 +196,29 @@ impl Answer {
     /// Whether the platform's own limit refused the call: then nothing was executed. A bare 429 is the function's own.
     pub(crate) fn is_limiter_refusal(&self) -> bool {
         self.head.status == 429 && self.head.limiter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_answer_that_came_before_a_reset_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut io = TcpStream::connect(address).await.unwrap();
+        let (mut other, _) = listener.accept().await.unwrap();
+        let full = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\n\r\nfull";
+        other.write_all(full).await.unwrap();
+        other.set_zero_linger().unwrap();
+        drop(other);
+        // As this is loopback, the reset has come.
+        assert_eq!(send(&mut io, b"GET /function/f HTTP/1.1\r\n").await, 0);
+        let line = Line { io, used: false };
+        let read = answer(Source::Line(line), BytesMut::new(), false).await;
+        let read = read.unwrap();
+        assert_eq!((read.head.status, &read.input[..]), (503, &full[..]));
     }
 }

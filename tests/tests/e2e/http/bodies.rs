@@ -303,6 +303,53 @@ async fn early_answers(mut way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_a_body_is_refused_reaches_the_client_here() {
+    let _machine = crate::beside_others().await;
+    refused_bodies(here("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_body_is_refused_reaches_the_client_across() {
+    let _machine = crate::beside_others().await;
+    refused_bodies(across("").await).await;
+}
+
+/// The platform answers in the midst of the body and closes with most of it unread, so that its kernel resets the connection.
+async fn refused_bodies(mut way: Way) {
+    const BODY: usize = 8 << 20;
+    for round in 0..40 {
+        let status = ["413 Payload Too Large", "503 Service Unavailable"][round % 2];
+        let why = "no".repeat([1, 15_000][round / 2 % 2]);
+        let mut client = way.client().await;
+        let sends = async {
+            let head = format!(
+                "POST /function/f HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {BODY}\r\n\r\n"
+            );
+            client.send(head).await;
+            // It may be cut off before the end.
+            let _ = client.try_send(vec![b'b'; BODY]).await;
+            client.read_to_end().await
+        };
+        let refuses = async {
+            let mut call = way.gateway.call().await;
+            call.read_until("bbb").await;
+            let length = why.len();
+            call.send(format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{why}"
+            ))
+            .await;
+            drop(call);
+        };
+        let (answer, ()) = tokio::join!(sends, refuses);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let said = head.starts_with(&format!("HTTP/1.1 {status}\r\n"));
+        assert!(said, "round {round}: {answer}");
+        assert!(body == why, "round {round}: {} bytes", body.len());
+    }
+    way.all_slots_are_free().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_their_order() {
     let _machine = crate::beside_others().await;
     let mut way = here("").await;

@@ -215,6 +215,16 @@ impl Call {
         let _ = back.send(self);
     }
 
+    /// Resets the connection.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn reset(self) {
+        self.stream
+            .set_zero_linger()
+            .expect("the connection is open");
+    }
+
     /// Reads until what is behind the head contains `needle`, and returns all of it as text.
     ///
     /// # Panics

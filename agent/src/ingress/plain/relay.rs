@@ -69,8 +69,9 @@ pub(super) async fn relay(
         mut input,
         mut source,
     } = answer;
-    signature.close |= head.body == AnswerEnd::UntilClose;
     let keep = !signature.close;
+    // The client could not tell an end from a break.
+    let in_chunks = head.body == AnswerEnd::UntilClose;
     if head.has_call_id() {
         signature.call_id = b"";
     }
@@ -79,6 +80,9 @@ pub(super) async fn relay(
     }
     out.clear();
     head.write(&input, out);
+    if in_chunks {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
     if let Source::Trunk(call) = &source {
         signature.there = Some(call.there());
         signature.write(out, head.is_dated());
@@ -91,7 +95,13 @@ pub(super) async fn relay(
         let Some(here) = left.follow(&input) else {
             return Err(GivenUp::Gone); // The client sees that the answer breaks off.
         };
-        out.extend_from_slice(&input[..here]);
+        if in_chunks && here > 0 {
+            out.extend_from_slice(format!("{here:x}\r\n").as_bytes());
+            out.extend_from_slice(&input[..here]);
+            out.extend_from_slice(b"\r\n");
+        } else {
+            out.extend_from_slice(&input[..here]);
+        }
         if let Some(entry) = entry {
             entry.sends(here);
         }
@@ -114,7 +124,11 @@ pub(super) async fn relay(
         let more = source.more(&mut input);
         match client.unless_given_up(false, more).await? {
             Ok(true) => {}
-            Ok(false) if matches!(left, Left::UntilClose) => return Ok(false),
+            Ok(false) if in_chunks => {
+                drop(slot.take());
+                client.write(b"0\r\n\r\n").await?;
+                return Ok(keep);
+            }
             _ => return Err(GivenUp::Gone),
         }
     }

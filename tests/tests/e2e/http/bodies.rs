@@ -114,27 +114,23 @@ async fn statuses(mut way: Way) {
 async fn an_old_platform_is_no_old_node() {
     let _machine = crate::beside_others().await;
     let mut way = here("").await;
-    let (mut client, mut call) = way.call(&format!("{GET}\r\n")).await;
-    // Its body ends with its connection: of a plain call so does ours, else it is chunked.
-    call.send("HTTP/1.0 200 OK\r\n\r\nold").await;
-    drop(call);
-    let answer = client.read_to_end().await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
-    assert!(answer.ends_with("\r\n\r\nold"), "{answer}");
-    let (mut client, mut call) = way.call(&format!("{GET}TE: gzip\r\n\r\n")).await;
-    call.send("HTTP/1.0 200 OK\r\n\r\nold").await;
-    drop(call);
-    let answer = client.read_until("\r\n0\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(
-        answer.contains("\r\ntransfer-encoding: chunked\r\n"),
-        "{answer}"
-    );
-    client.forget();
-    client.send(format!("{GET}\r\n")).await;
-    way.gateway.call().await.answer("200 OK", "", "again").await;
-    client.read_until("again").await;
+    // Its body ends with its connection, and ours says where it ends.
+    for lane in ["", "TE: gzip\r\n"] {
+        let (mut client, mut call) = way.call(&format!("{GET}{lane}\r\n")).await;
+        call.send("HTTP/1.0 200 OK\r\n\r\nold").await;
+        drop(call);
+        let answer = client.read_until("\r\n0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(
+            answer.contains("\r\ntransfer-encoding: chunked\r\n"),
+            "{answer}"
+        );
+        assert!(answer.ends_with("\r\n3\r\nold\r\n0\r\n\r\n"), "{answer}");
+        client.forget();
+        client.send(format!("{GET}\r\n")).await;
+        way.gateway.call().await.answer("200 OK", "", "again").await;
+        client.read_until("again").await;
+    }
     // And an old client gets what it can read.
     let (mut client, mut call) = way.call("GET /function/f HTTP/1.0\r\n\r\n").await;
     call.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nnew\r\n0\r\n\r\n")
@@ -143,6 +139,47 @@ async fn an_old_platform_is_no_old_node() {
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nnew"), "{answer}");
     assert!(!answer.contains("chunked"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_does_not_look_whole_here() {
+    let _machine = crate::beside_others().await;
+    broken_answers(here("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_does_not_look_whole_across() {
+    let _machine = crate::beside_others().await;
+    broken_answers(across("").await).await;
+}
+
+async fn broken_answers(mut way: Way) {
+    for lane in ["", "TE: gzip\r\n"] {
+        for framing in [
+            "",
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+        ] {
+            let (mut client, mut call) = way.call(&format!("{GET}{lane}\r\n")).await;
+            let half = if framing.starts_with('T') {
+                "5\r\nhalf"
+            } else {
+                "half"
+            };
+            call.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n{half}"))
+                .await;
+            client.read_until("half").await;
+            call.reset();
+            let answer = client.read_to_end().await;
+            let says_length = answer.contains("\r\nContent-Length: 5\r\n")
+                || answer.contains("\r\ncontent-length: 5\r\n");
+            let in_chunks = answer.contains("\r\ntransfer-encoding: chunked\r\n")
+                || answer.contains("\r\nTransfer-Encoding: chunked\r\n");
+            assert!(says_length || in_chunks, "{answer}");
+            assert!(!answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+        }
+    }
+    way.all_slots_are_free().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

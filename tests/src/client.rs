@@ -82,9 +82,20 @@ impl RawClient {
     /// # Panics
     /// If it does not close in time.
     pub async fn read_to_end(&mut self) -> String {
+        self.read_to_its_end().await.0
+    }
+
+    /// Reads until the connection ends, and returns everything as text, and how it ended.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub async fn read_to_its_end(&mut self) -> (String, std::io::Result<()>) {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut self.seen)).await;
-        assert!(read.is_ok(), "the other end did not close the connection");
-        String::from_utf8_lossy(&self.seen).into_owned()
+        let text = String::from_utf8_lossy(&self.seen).into_owned();
+        match read {
+            Ok(end) => (text, end.map(drop)),
+            Err(_) => panic!("the other end did not close the connection; seen so far:\n{text}"),
+        }
     }
 
     /// Reads some bytes, at most so many, and forgets them. Returns how many they were.

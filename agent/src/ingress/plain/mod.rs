@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::datapath::plain::{Found, Head, Limits};
-use crate::datapath::{Context, others_first};
+use crate::datapath::{Context, hang_up, others_first};
 
 use super::limits::Admitted;
 use super::watch::Patience;
@@ -116,7 +116,14 @@ pub(super) async fn serve(
         context.buffers.give_back(request);
         match keep {
             Ok(true) => {}
-            Ok(false) | Err(_) => return End::Closed,
+            Ok(false) => {
+                // The client may have sent more before it was told.
+                if !client.input.is_empty() {
+                    hang_up(&mut client.stream).await;
+                }
+                return End::Closed;
+            }
+            Err(_) => return End::Closed,
         }
         client.set_deadline(Instant::now() + patience.idle);
     }

@@ -386,6 +386,22 @@ async fn refused_bodies(mut way: Way) {
     way.all_slots_are_free().await;
 }
 
+/// Bytes that nobody reads would make the kernel reset the connection, and destroy the answer on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_answer_reaches_a_client_that_has_sent_more() {
+    let _machine = crate::beside_others().await;
+    let mut way = here("").await;
+    for lane in ["", "TE: gzip\r\n"] {
+        let more = "x".repeat(300_000);
+        let request = format!("{GET}{lane}Connection: close\r\n\r\n{more}");
+        let (mut client, call) = way.call(&request).await;
+        call.answer("200 OK", "", "last").await;
+        let (answer, end) = client.read_to_its_end().await;
+        assert!(answer.ends_with("last"), "{answer}");
+        assert!(end.is_ok(), "{end:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_their_order() {
     let _machine = crate::beside_others().await;

@@ -143,8 +143,8 @@ impl Head {
             _ => return Found::Broken,
         };
         match response.code {
-            // Nobody asked for another protocol.
-            Some(101) | None => Found::Broken,
+            // Nobody asked for another protocol, and there are no classes below one.
+            Some(..100 | 101) | None => Found::Broken,
             Some(100..=199) => Found::Interim(len),
             Some(status) => Head::read(bytes, len, status, &response, head_only)
                 .map_or(Found::Broken, Found::Answer),
@@ -197,8 +197,11 @@ impl Head {
                 Field::End | Field::Dropped | Field::Server => {}
                 Field::ContentLength => {
                     let bytes = length(line.value)?;
-                    if size.replace(bytes).is_some_and(|before| before != bytes) {
-                        return None;
+                    if let Some(before) = size.replace(bytes) {
+                        if before != bytes {
+                            return None;
+                        }
+                        head.left_out = None;
                     }
                 }
                 Field::TransferEncoding => {
@@ -230,14 +233,14 @@ impl Head {
         if end + END.len() != len || !bytes[..end].ends_with(END) {
             head.left_out = None;
         }
+        if chunked && size.is_some() {
+            // The encoding holds (RFC 9112, 6.3), and the other end is not to be trusted further.
+            head.reusable = false;
+            head.left_out = None;
+        }
         if head_only || matches!(status, 204 | 304) {
             head.body = Body::Sized(0);
         } else if chunked {
-            // Both are there: the encoding holds (RFC 9112, 6.3), and the other end is not to be trusted further.
-            if size.is_some() {
-                head.reusable = false;
-                head.left_out = None;
-            }
             head.body = Body::Chunked;
         } else if let Some(size) = size {
             head.body = Body::Sized(size as u64);
@@ -266,7 +269,8 @@ impl Head {
         out.push(b' ');
         out.extend_from_slice(&bytes[self.reason.clone()]);
         out.extend_from_slice(END);
-        let chunked = self.body == Body::Chunked;
+        // Of two lengths one goes on, and none beside an encoding.
+        let mut sized = lines(bytes).any(|(name, _)| field(name) == Field::TransferEncoding);
         let named: Vec<&[u8]> = lines(bytes)
             .filter(|(name, _)| field(name) == Field::Connection)
             .flat_map(|(name, line)| tokens(&line[name.len() + 1..]))
@@ -274,7 +278,7 @@ impl Head {
         for (name, line) in lines(bytes) {
             match field(name) {
                 field if ends_here(field) => {}
-                Field::ContentLength if chunked => {}
+                Field::ContentLength if std::mem::replace(&mut sized, true) => {}
                 Field::End if named.iter().any(|other| other.eq_ignore_ascii_case(name)) => {}
                 _ => {
                     out.extend_from_slice(line.trim_ascii_end());
@@ -301,117 +305,4 @@ impl Head {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(lines: &str) -> Head {
-        match Head::find(lines.replace('\n', "\r\n").as_bytes(), false) {
-            Found::Answer(head) => head,
-            other => panic!("{other:?}: {lines}"),
-        }
-    }
-
-    #[test]
-    fn the_end_of_a_body_is_known() {
-        let sized = answer("HTTP/1.1 200 OK\nContent-Length: 12\n\n");
-        assert_eq!((sized.body, sized.reusable), (Body::Sized(12), true));
-        let chunked = answer("HTTP/1.1 200 OK\nTransfer-Encoding: Chunked\n\n");
-        assert_eq!((chunked.body, chunked.reusable), (Body::Chunked, true));
-        let open = answer("HTTP/1.1 200 OK\n\n");
-        assert_eq!((open.body, open.reusable), (Body::UntilClose, false));
-        let none = answer("HTTP/1.1 204 No Content\n\n");
-        assert_eq!((none.body, none.reusable), (Body::Sized(0), true));
-        let old = answer("HTTP/1.0 200 OK\nContent-Length: 1\n\n");
-        assert!(!old.reusable);
-        let last = answer("HTTP/1.1 200 OK\nConnection: x, Close\nContent-Length: 1\n\n");
-        assert!(!last.reusable);
-    }
-
-    #[test]
-    fn an_answer_whose_end_is_in_doubt_is_broken() {
-        for lines in [
-            "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2\n\n",
-            "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n",
-            "HTTP/1.1 200 OK\nContent-Length: x\n\n",
-            "HTTP/1.1 101 Switching Protocols\n\n",
-            "nonsense\n\n",
-            "\nHTTP/1.1 200 X: y\n\n",
-        ] {
-            let text = lines.replace('\n', "\r\n");
-            assert_eq!(Head::find(text.as_bytes(), false), Found::Broken, "{lines}");
-        }
-        assert_eq!(
-            Head::find(b"HTTP/1.1 100 Continue\r\n\r\nHTTP", false),
-            Found::Interim(25)
-        );
-    }
-
-    #[test]
-    fn lines_are_passed_on_as_they_are_unless_their_form_is_another() {
-        let written = |text: &str| {
-            let Found::Answer(head) = Head::find(text.as_bytes(), false) else {
-                panic!("{text:?}");
-            };
-            let mut out = Vec::new();
-            head.write(text.as_bytes(), &mut out);
-            (head.left_out.is_some(), String::from_utf8(out).unwrap())
-        };
-        let kept = "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n";
-        assert_eq!(written(&format!("{kept}\r\n")), (true, kept.to_owned()));
-        let dropped = "HTTP/1.1 404 Not Found\r\nTE: x\r\nA:  b c\r\nKeep-Alive: 5\r\nContent-Length: 1\r\n\r\n";
-        assert_eq!(written(dropped), (true, kept.to_owned()));
-        for other in [
-            "HTTP/1.1 404 Not Found\nA:  b c\r\nContent-Length: 1\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\nA:  b c \nContent-Length: 1\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\nA:  b c\t\r\nContent-Length: 1\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\n\r\n",
-            "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1 \n\r\n",
-            "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n\n",
-            "HTTP/1.0 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\nTE: 1\r\nTE: 2\r\nTE: 3\r\nTE: 4\r\nTE: 5\r\nTE: 6\r\nTE: 7\r\nA:  b c\r\n\
-             Content-Length: 1\r\n\r\n",
-        ] {
-            assert_eq!(written(other), (false, kept.to_owned()), "{other:?}");
-        }
-        let empty = "HTTP/1.1 200 OK\r\nA:\r\nContent-Length: 0\r\n";
-        assert_eq!(written(&format!("{empty}\r\n")), (true, empty.to_owned()));
-        // Both lengths are there, and only one goes on.
-        let both = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let one = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
-        assert_eq!(written(both), (false, one.to_owned()));
-    }
-
-    #[test]
-    fn what_the_connection_names_ends_with_it() {
-        let text = "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: keep-alive, x-hop\r\nA: b\r\nConnection: Content-Length,date\r\n\
-                    Date: d\r\nContent-Length: 1\r\n\r\n";
-        let Found::Answer(head) = Head::find(text.as_bytes(), false) else {
-            panic!("{text:?}");
-        };
-        assert_eq!((head.body, head.reusable), (Body::Sized(1), true));
-        let mut out = Vec::new();
-        head.write(text.as_bytes(), &mut out);
-        // Nobody may take away what says where the answer ends.
-        let kept = "HTTP/1.1 200 OK\r\nA: b\r\nDate: d\r\nContent-Length: 1\r\n";
-        assert_eq!(String::from_utf8(out).unwrap(), kept);
-    }
-
-    #[test]
-    fn what_is_between_nodes_stays_there() {
-        let lines = "HTTP/1.1 200 Fine\nDFaaS-Headroom: -1/4\nDFaaS-Node-ID: forged\nX-Server: forged\nKeep-Alive: 5\n\
-                     Connection: keep-alive\nContent-Length: 2\nX-Own: kept \n\n";
-        let head = answer(lines);
-        assert_eq!(head.headroom, Some(Headroom { free: -1, size: 4 }));
-        let mut out = Vec::new();
-        head.write(lines.replace('\n', "\r\n").as_bytes(), &mut out);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Own: kept\r\n"
-        );
-        assert!(answer("HTTP/1.1 503 x\nDFaaS-Refused: full\nContent-Length: 0\n\n").refused);
-        assert!(
-            answer("HTTP/1.1 429 x\nX-OpenFaaS-Internal: faas-middleware\nContent-Length: 0\n\n")
-                .limiter
-        );
-    }
-}
+mod tests;

@@ -353,18 +353,18 @@ async fn why_a_body_is_refused_reaches_the_client_across() {
 
 /// The platform answers in the midst of the body and closes with most of it unread, so that its kernel resets the connection.
 async fn refused_bodies(mut way: Way) {
-    const BODY: usize = 8 << 20;
-    for round in 0..40 {
-        let status = ["413 Payload Too Large", "503 Service Unavailable"][round % 2];
-        let why = "no".repeat([1, 15_000][round / 2 % 2]);
+    for round in 0..60 {
+        let body = [8 << 20, 8 << 20, 60_000][round % 3];
+        let status = ["413 Payload Too Large", "503 Service Unavailable"][round / 3 % 2];
+        let why = "no".repeat([1, 15_000][round / 6 % 2]);
         let mut client = way.client().await;
         let sends = async {
             let head = format!(
-                "POST /function/f HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {BODY}\r\n\r\n"
+                "POST /function/f HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {body}\r\n\r\n"
             );
             client.send(head).await;
             // It may be cut off before the end.
-            let _ = client.try_send(vec![b'b'; BODY]).await;
+            let _ = client.try_send(vec![b'b'; body]).await;
             client.read_to_end().await
         };
         let refuses = async {
@@ -378,12 +378,30 @@ async fn refused_bodies(mut way: Way) {
             drop(call);
         };
         let (answer, ()) = tokio::join!(sends, refuses);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let (head, said_why) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let said = head.starts_with(&format!("HTTP/1.1 {status}\r\n"));
         assert!(said, "round {round}: {answer}");
-        assert!(body == why, "round {round}: {} bytes", body.len());
+        assert!(said_why == why, "round {round}: {} bytes", said_why.len());
     }
     way.all_slots_are_free().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_this_node_refuses_a_body_reaches_the_client() {
+    let _machine = crate::beside_others().await;
+    let way = here("").await;
+    for body in [60_000, 8 << 20] {
+        for _ in 0..10 {
+            let mut client = way.client().await;
+            let head = format!(
+                "POST /function/none HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n"
+            );
+            client.send(head).await;
+            let _ = client.try_send(vec![b'b'; body]).await;
+            let answer = client.read_until("no neighbour offers it").await;
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        }
+    }
 }
 
 /// Bytes that nobody reads would make the kernel reset the connection, and destroy the answer on its way.

@@ -126,6 +126,34 @@ async fn a_call_goes_on_as_the_older_protocol() {
     assert_eq!(text(healthy.unwrap()).await, "OK\n");
 }
 
+/// The platform resets its connection; the client's lives on, with the other calls on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_body_is_refused_reaches_the_client() {
+    let _machine = crate::beside_others().await;
+    let mut gateway = Gateway::start("{}").await;
+    let agent = Site::new().openfaas(&gateway.url()).start().await;
+    let mut client = connect(&agent).await;
+    let body = Bytes::from(vec![b'b'; 8 << 20]);
+    for round in 0..20 {
+        let why = "no".repeat([1, 15_000][round % 2]);
+        let request = post("/function/f", Full::new(body.clone()).boxed_unsync());
+        let answer = tokio::spawn(client.send_request(request));
+        let mut call = gateway.call().await;
+        call.read_until("bbb").await;
+        let length = why.len();
+        call.send(format!(
+            "HTTP/1.1 413 Payload Too Large\r\nContent-Length: {length}\r\n\r\n{why}"
+        ))
+        .await;
+        drop(call);
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 413, "round {round}");
+        assert!(text(answer).await == why, "round {round}");
+    }
+    let healthy = client.send_request(post("/healthz", full(""))).await;
+    assert_eq!(text(healthy.unwrap()).await, "OK\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_and_pieces_pass_both_ways() {
     let _machine = crate::beside_others().await;

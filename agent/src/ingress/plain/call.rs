@@ -50,6 +50,10 @@ impl Names {
 }
 
 /// What became of one attempt.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "answers are the rule; a box would cost each of them an allocation"
+)]
 enum Attempt {
     /// At that moment.
     Answered(Answer, Option<Slot>, Instant),

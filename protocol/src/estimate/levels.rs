@@ -8,7 +8,7 @@ pub(super) const FEWEST: f64 = 10.0;
 const MEASURED: f64 = 3.0;
 
 /// Calls, and the time that they took or ran, by level.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Levels(Vec<Bin>);
 
 /// What is remembered of one level.

@@ -15,14 +15,16 @@
 //! `k` run is exact for exponential times, and on shared cores for any, as processor sharing is insensitive to them (Kelly, "Reversibility and
 //! Stochastic Networks", 1979); but where calls of equal times wait, they end at the moments at which few are left. The times of
 //! calls by how many ran when each began are exact where calls wait; but on shared cores those that come later slow a call down as well. A
-//! platform that refuses says more than any fit: then its refusals count alone.
+//! platform that refuses says more than any fit: then its refusals count alone. Each account remembers for long what number it is, and
+//! for less what is to be looked at again: see [`Account`].
 
 use std::time::Duration;
 
 use crate::capacity::MAX_SLOTS;
 use crate::{Slots, Time};
 
-use super::levels::{FEWEST, Levels, stretch};
+use super::account::Account;
+use super::levels::{FEWEST, stretch};
 use super::samples::Samples;
 
 /// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood, at each
@@ -37,10 +39,10 @@ const HYSTERESIS: f64 = 0.5;
 const HYSTERESIS_IDLE: f64 = 2.0;
 /// How far above and below is looked, one after the other, but by one slot at least: what is far is told soonest.
 const REACH: [f64; 3] = [2.0, 1.4, 1.1];
-/// For how long calls are remembered that began above the limit, where it costs nothing to look again.
+/// For how long calls are remembered.
+const MEMORY: f64 = 100.0;
+/// For how long those that ran above the limit count as of late: it costs nothing to look there again.
 const MEMORY_ABOVE: f64 = 10.0;
-/// The same below it, where a look costs throughput.
-const MEMORY_BELOW: f64 = 100.0;
 /// That share of the throughput may be lost to trials of fewer slots, over [`LOSS_MEMORY`] seconds.
 const LOSS: f64 = 0.01;
 /// For so many seconds a loss is remembered.
@@ -65,15 +67,15 @@ const HARMLESS: f64 = 0.01;
 /// Calls press where the gate is full that share of the time: fewer slots may be tried, which costs throughput.
 const PRESSED: f64 = 0.5;
 /// Where it is full that share of the time, more slots may be tried, which costs none, and something is learned of them.
-const BUSY: f64 = 0.05;
+const BUSY: f64 = 0.002;
 
 /// Learns the slots of a function. See the module.
 #[derive(Debug)]
 pub struct Limiter {
     /// How many calls end while so many run.
-    meanwhile: Levels,
+    meanwhile: Account,
     /// How long calls take, by how many ran when each began.
-    since: Levels,
+    since: Account,
     initial: u32,
     /// How many may run whatever is learned.
     harmless: u32,
@@ -111,8 +113,8 @@ impl Limiter {
     /// A limiter that begins with so many.
     pub fn new(initial: Slots, now: Time) -> Limiter {
         Limiter {
-            meanwhile: Levels::default(),
-            since: Levels::default(),
+            meanwhile: Account::default(),
+            since: Account::default(),
             initial: initial.get(),
             harmless: 0,
             learned: initial.get(),
@@ -180,25 +182,25 @@ impl Limiter {
     /// Counts what a trial of fewer slots costs: the calls that would have ended meanwhile at what was learned, less those that ended. If
     /// fewer serve as much, it costs nothing.
     fn count_loss(&mut self, seconds: f64, ended: f64) {
-        if let (Phase::Below(_), Some(service)) = (self.phase, self.meanwhile.service(self.learned))
-        {
+        let service = self.meanwhile.recent.service(self.learned);
+        if let (Phase::Below(_), Some(service)) = (self.phase, service) {
             self.lost += seconds - ended * service / f64::from(self.learned);
         }
         self.lost = (self.lost * (-seconds / LOSS_MEMORY).exp()).max(-LOSS_AT_FIRST);
     }
 
     fn forget(&mut self, seconds: f64, calls: f64) {
-        let above = (-(seconds / MEMORY_ABOVE).min(calls / REMEMBERED)).exp();
-        let below = (-(seconds / MEMORY_BELOW).min(calls / REMEMBERED)).exp();
+        let part = |memory: f64| (-(seconds / memory).min(calls / REMEMBERED)).exp();
+        let (above, all) = (part(MEMORY_ABOVE), part(MEMORY));
         let learned = f64::from(self.learned);
-        let part = |level| if level > learned { above } else { below };
-        self.meanwhile.keep(part);
-        self.since.keep(part);
+        let recent = |level| if level > learned { above } else { all };
+        self.meanwhile.keep(recent, all);
+        self.since.keep(recent, all);
     }
 
     fn take(&mut self, samples: &Samples, turned: bool) -> f64 {
         let mut calls = 0.0;
-        let service = self.meanwhile.service(self.learned);
+        let service = self.meanwhile.recent.service(self.learned);
         for (index, taken) in samples.take_since() {
             self.since.add(index, taken);
         }
@@ -236,12 +238,16 @@ impl Limiter {
             }
             return;
         }
-        if self.meanwhile.weigh(|_| true) < FEWEST {
+        if self.meanwhile.recent.weigh(|_| true) < FEWEST {
             return;
         }
-        let likeliest = |levels: &Levels| levels.likeliest(self.learned, most, hysteresis);
+        if self.meanwhile.changed(self.learned) || self.since.changed(self.learned) {
+            self.meanwhile.forget_older();
+            self.since.forget_older();
+        }
+        let likeliest = |account: &Account| account.likeliest(self.learned, most, hysteresis);
         let best = likeliest(&self.meanwhile).min(likeliest(&self.since));
-        let service = self.meanwhile.service(best);
+        let service = self.meanwhile.recent.service(best);
         self.harmless = service.map_or(0, |s| (HARMLESS / s).round() as u32);
         self.harmless = self.harmless.min(self.initial);
         self.learned = best.max(self.harmless);
@@ -258,10 +264,11 @@ impl Limiter {
             };
         }
         let n = self.learned;
-        let at_least = |least: u32| self.meanwhile.weigh(|level| level >= f64::from(least));
-        let at_most = |most: u32| self.meanwhile.weigh(|level| level <= f64::from(most));
-        let here = self.meanwhile.likelihood(n);
-        let open = |other: u32, evidence: f64| here - self.meanwhile.likelihood(other) < evidence;
+        let seen = &self.meanwhile.recent;
+        let at_least = |least: u32| seen.weigh(|level| level >= f64::from(least));
+        let at_most = |most: u32| seen.weigh(|level| level <= f64::from(most));
+        let here = seen.likelihood(n);
+        let open = |other: u32, evidence: f64| here - seen.likelihood(other) < evidence;
         let may_lose = self.pressed >= PRESSED && self.lost < LOSS * LOSS_MEMORY;
         for (reach, evidence) in REACH.into_iter().zip(EVIDENCE) {
             let below = ((f64::from(n) / reach).round() as u32).min(n - 1);

@@ -1,5 +1,6 @@
 //! Rates and times, estimated, and predictions of trained models. `now` is always a parameter.
 
+mod account;
 mod decayed;
 mod levels;
 pub mod lightgbm;

@@ -12,8 +12,11 @@ const MEASURED: f64 = 3.0;
 pub(super) struct Levels(Vec<Bin>);
 
 /// What is remembered of one level.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Bin {
+    level: f64,
+    /// Its logarithm, which takes longer than all else that a likelihood needs.
+    ln: f64,
     calls: f64,
     seconds: f64,
 }
@@ -21,17 +24,20 @@ struct Bin {
 impl Levels {
     /// Adds what was taken of a bin.
     pub(super) fn add(&mut self, index: usize, taken: Taken) {
-        if self.0.len() <= index {
-            self.0.resize(index + 1, Bin::default());
-        }
+        self.0.extend((self.0.len()..=index).map(|index| Bin {
+            level: level(index),
+            ln: level(index).ln(),
+            calls: 0.0,
+            seconds: 0.0,
+        }));
         self.0[index].calls += taken.calls;
         self.0[index].seconds += taken.seconds;
     }
 
     /// Keeps that part of each level.
     pub(super) fn keep(&mut self, part: impl Fn(f64) -> f64) {
-        for (index, bin) in self.0.iter_mut().enumerate() {
-            let part = part(level(index));
+        for bin in &mut self.0 {
+            let part = part(bin.level);
             bin.calls *= part;
             bin.seconds *= part;
         }
@@ -43,18 +49,16 @@ impl Levels {
 
     /// Calls remembered at those levels.
     pub(super) fn weigh(&self, holds: impl Fn(f64) -> bool) -> f64 {
-        let bins = self.0.iter().enumerate();
-        bins.filter(|(index, _)| holds(level(*index)))
-            .map(|(_, bin)| bin.calls)
-            .sum()
+        let bins = self.0.iter().filter(|bin| holds(bin.level));
+        bins.map(|bin| bin.calls).sum()
     }
 
     /// The service time of a call with nothing beside it, if so many run at once.
     pub(super) fn service(&self, slots: u32) -> Option<f64> {
         let (mut calls, mut seconds) = (0.0, 0.0);
-        for (index, bin) in self.0.iter().enumerate() {
+        for bin in &self.0 {
             calls += bin.calls;
-            seconds += bin.seconds / stretch(level(index), slots);
+            seconds += bin.seconds / stretch(bin.level, slots);
         }
         (calls >= FEWEST && seconds > 0.0).then(|| seconds / calls)
     }
@@ -62,11 +66,13 @@ impl Levels {
     /// The logarithm of the likelihood that so many run at once, less what is the same for all.
     pub(super) fn likelihood(&self, slots: u32) -> f64 {
         let (mut calls, mut seconds, mut sum) = (0.0, 0.0, 0.0);
-        for (index, bin) in self.0.iter().enumerate() {
-            let stretch = stretch(level(index), slots);
+        let (most, ln) = (f64::from(slots), f64::from(slots).ln());
+        for bin in &self.0 {
             calls += bin.calls;
-            seconds += bin.seconds / stretch;
-            sum -= bin.calls * stretch.ln();
+            seconds += bin.seconds / stretch(bin.level, slots);
+            if bin.level > most {
+                sum -= bin.calls * (bin.ln - ln);
+            }
         }
         if calls < FEWEST || seconds <= 0.0 {
             return 0.0;
@@ -85,7 +91,7 @@ impl Levels {
         // From the nearest to the farthest, so that of equals the nearest stands.
         let here = super::samples::bin(now);
         for candidate in (low..=high.min(here)).rev().chain(here.max(low)..=high) {
-            let slots = (level(candidate).round() as u32).min(most);
+            let slots = (self.0[candidate].level.round() as u32).min(most);
             let likelihood = self.likelihood(slots);
             if likelihood > best.1 + 1e-9 {
                 best = (slots, likelihood);

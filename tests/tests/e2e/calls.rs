@@ -17,6 +17,8 @@ async fn across() -> (Agent, Agent) {
         .start()
         .await;
     first.knows("echo", 1).await;
+    // It refuses the calls of a node that it has not heard yet.
+    second.hears(1).await;
     (first, second)
 }
 

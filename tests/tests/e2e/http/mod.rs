@@ -58,7 +58,15 @@ impl Way {
     async fn call(&mut self, request: &str) -> (RawClient, Call) {
         let mut client = self.client().await;
         client.send(request).await;
-        (client, self.gateway.call().await)
+        let call = tokio::select! {
+            call = self.gateway.call() => call,
+            answer = client.read_until("HTTP/1.1 503 ") => {
+                let decisions = "/v1/functions/f.openfaas-fn/decisions";
+                let why: serde_json::Value = self.first.admin(decisions).await;
+                panic!("no call comes, but {answer}: {why}\n{}", self.first.log());
+            }
+        };
+        (client, call)
     }
 
     /// Waits until no call holds a slot.

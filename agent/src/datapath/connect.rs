@@ -104,7 +104,8 @@ impl Connector {
         let config = self.tls_config(node, Speaks::Trunk)?;
         let connected = async {
             let stream = TcpStream::connect(address).await?;
-            prepare_trunk(&stream);
+            prepare(&stream, Some(address));
+            notice_dead_end(&stream);
             let name = ServerName::IpAddress(address.ip().into());
             let connector = TlsConnector::from(config);
             let mut stream = connector.connect(name, buffered(stream)).await?;
@@ -139,9 +140,8 @@ pub(crate) fn buffered(stream: TcpStream) -> BufReader<Wire> {
     BufReader::with_capacity(TRUNK_READ, Wire::new(stream))
 }
 
-/// Sets a socket up for many calls, of either end.
-pub(crate) fn prepare_trunk(stream: &TcpStream) {
-    prepare(stream, stream.peer_addr().ok());
+/// Has it noticed that the other end of a trunk is dead, at either end.
+pub(crate) fn notice_dead_end(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(TRUNK_SILENCE);
     let set = socket

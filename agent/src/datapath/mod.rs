@@ -30,7 +30,7 @@ pub use allowance::{Allowances, Metered, Weighed};
 pub use body::AnswerBody;
 pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};
-pub(crate) use connect::{TRUNK_WRITE, buffered, prepare, prepare_trunk};
+pub(crate) use connect::{TRUNK_WRITE, buffered, notice_dead_end, prepare};
 pub use context::{Context, Shared};
 pub use date::Dates;
 pub(crate) use hang_up::hang_up;

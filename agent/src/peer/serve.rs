@@ -29,7 +29,7 @@ use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
 use crate::datapath::trunk::Wire;
 use crate::datapath::{
     AnswerBody, Context, Metered, PeerTls, Replay, Run, Shared, Speaks, Tunnel, Weighed, buffered,
-    function_in, hang_up, prepare_trunk, run_here, text,
+    function_in, hang_up, notice_dead_end, run_here, text,
 };
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
@@ -53,7 +53,7 @@ pub async fn serve_connection(
 ) {
     let limit = context.shared.timeouts.header;
     let place = context.shared.unproved.enter(address.ip());
-    prepare_trunk(&stream);
+    notice_dead_end(&stream);
     let handshake = tokio::time::timeout(limit, accept(&context.shared, stream));
     let stream = match place.hold(handshake).await {
         Some(Ok(Ok(Some(stream)))) => stream,

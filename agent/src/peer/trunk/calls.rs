@@ -76,6 +76,7 @@ impl Ticket {
         self.is_new.set(true);
         self.given_up.set(false);
         self.window.set(WINDOW);
+        self.deadline.set(None);
         self.late.set(false);
         self.wake();
     }
@@ -183,7 +184,6 @@ impl Calls {
         let (Some(ticket), true) = (ticket, idle.len() < MOST_IDLE) else {
             return false;
         };
-        ticket.deadline.set(None);
         call.request.clear();
         call.request.shrink_to(MOST_KEPT);
         ticket.call.set(call);

@@ -258,12 +258,21 @@ impl Call {
 
     /// Answers with a short text and keeps the connection for further calls. The request must have been read.
     pub async fn answer(mut self, status: &str, headers: &str, body: &str) {
+        self.say(status, headers, body).await;
+        self.release();
+    }
+
+    /// Answers with a short text and closes the connection, which resets it where a part of the request was not read.
+    pub async fn answer_last(mut self, status: &str, headers: &str, body: &str) {
+        self.say(status, headers, body).await;
+    }
+
+    async fn say(&mut self, status: &str, headers: &str, body: &str) {
         let length = body.len();
         self.send(format!(
             "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
         ))
         .await;
-        self.release();
     }
 
     /// Reads the request to its end as its own headers frame it, keeps it and answers.

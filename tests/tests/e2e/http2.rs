@@ -40,6 +40,14 @@ async fn connect(agent: &Agent) -> SendRequest<Body> {
     speak(TcpStream::connect(agent.ingress()).await.unwrap()).await
 }
 
+/// A client of an agent whose platform is the gateway.
+async fn beside_a_gateway() -> (Gateway, Agent, SendRequest<Body>) {
+    let gateway = Gateway::start("{}").await;
+    let agent = Site::new().openfaas(&gateway.url()).start().await;
+    let client = connect(&agent).await;
+    (gateway, agent, client)
+}
+
 fn post(path: &str, body: Body) -> Request<Body> {
     Request::post(format!("http://edge.example{path}"))
         .body(body)
@@ -54,9 +62,7 @@ async fn text(response: Response<Incoming>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_on_as_the_older_protocol() {
     let _machine = crate::beside_others().await;
-    let mut gateway = Gateway::start("{}").await;
-    let agent = Site::new().openfaas(&gateway.url()).start().await;
-    let mut client = connect(&agent).await;
+    let (mut gateway, agent, mut client) = beside_a_gateway().await;
     let mut request = post("/function/f/a?b=c", full("hello"));
     for (name, value) in [
         ("cookie", "a=1"),
@@ -130,9 +136,7 @@ async fn a_call_goes_on_as_the_older_protocol() {
 #[tokio::test(flavor = "multi_thread")]
 async fn why_a_body_is_refused_reaches_the_client() {
     let _machine = crate::beside_others().await;
-    let mut gateway = Gateway::start("{}").await;
-    let agent = Site::new().openfaas(&gateway.url()).start().await;
-    let mut client = connect(&agent).await;
+    let (mut gateway, _agent, mut client) = beside_a_gateway().await;
     let body = Bytes::from(vec![b'b'; 8 << 20]);
     for round in 0..20 {
         let why = "no".repeat([1, 15_000][round % 2]);
@@ -140,12 +144,7 @@ async fn why_a_body_is_refused_reaches_the_client() {
         let answer = tokio::spawn(client.send_request(request));
         let mut call = gateway.call().await;
         call.read_until("bbb").await;
-        let length = why.len();
-        call.send(format!(
-            "HTTP/1.1 413 Payload Too Large\r\nContent-Length: {length}\r\n\r\n{why}"
-        ))
-        .await;
-        drop(call);
+        call.answer_last("413 Payload Too Large", "", &why).await;
         let answer = answer.await.unwrap().unwrap();
         assert_eq!(answer.status(), 413, "round {round}");
         assert!(text(answer).await == why, "round {round}");
@@ -157,9 +156,7 @@ async fn why_a_body_is_refused_reaches_the_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_and_pieces_pass_both_ways() {
     let _machine = crate::beside_others().await;
-    let mut gateway = Gateway::start("{}").await;
-    let agent = Site::new().openfaas(&gateway.url()).start().await;
-    let mut client = connect(&agent).await;
+    let (mut gateway, _agent, mut client) = beside_a_gateway().await;
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", HeaderValue::from_static("1"));
     let (pieces, body) = tokio::sync::mpsc::unbounded_channel();

@@ -370,12 +370,8 @@ async fn refused_bodies(mut way: Way) {
         let refuses = async {
             let mut call = way.gateway.call().await;
             call.read_until("bbb").await;
-            let length = why.len();
-            call.send(format!(
-                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{why}"
-            ))
-            .await;
-            drop(call);
+            call.answer_last(status, "Connection: close\r\n", &why)
+                .await;
         };
         let (answer, ()) = tokio::join!(sends, refuses);
         let (head, said_why) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

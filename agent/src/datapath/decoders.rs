@@ -80,7 +80,7 @@ pub fn request(bytes: &[u8]) -> Option<Request> {
         Found::Plain(head) => Some(Request {
             len: head.len,
             body: head.body,
-            function: bytes[head.function].to_vec(),
+            function: head.function.of(bytes).to_vec(),
         }),
         Found::Part | Found::Other => None,
     }

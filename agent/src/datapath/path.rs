@@ -1,7 +1,7 @@
 //! What a path asks for.
 
 /// The prefix of calls.
-const FUNCTION: &str = "/function/";
+pub(crate) const FUNCTION: &str = "/function/";
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,17 @@ pub(crate) fn function_in(path: &str) -> Option<&str> {
 }
 
 fn function(rest: &str) -> Option<&str> {
-    let end = rest.bytes().position(|b| b == b'/');
-    let (name, inner) = rest.split_at(end.unwrap_or(rest.len()));
-    let of_a_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let named = !matches!(name, "" | "." | "..") && name.bytes().all(of_a_name);
-    (named && !leads_out(inner)).then_some(name)
+    let (name, inner) = rest.split_at(name(rest.as_bytes())?);
+    (!leads_out(inner)).then_some(name)
+}
+
+/// The length of the name at the beginning of what follows [`FUNCTION`], if it is one.
+pub(crate) fn name(rest: &[u8]) -> Option<usize> {
+    let end = rest.iter().position(|byte| *byte == b'/');
+    let name = &rest[..end.unwrap_or(rest.len())];
+    let of_a_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let named = !matches!(name, b"" | b"." | b"..") && name.iter().all(of_a_name);
+    named.then_some(name.len())
 }
 
 /// Whether some reading of the path behind a function's name leads above it, or ends at a NUL.

@@ -1,19 +1,16 @@
 //! The head of an answer to a plain request, read and written anew for the client.
 
-use std::mem::MaybeUninit;
-use std::ops::Range;
-
 use dfaas_protocol::Headroom;
-use httparse::{ParserConfig, Response, Status};
 
 use super::left_out::LeftOut;
-use super::request::{END, length, place_bytes};
+use super::lines::{self, END, Lines, Stop, is_named};
+use super::request::length;
+use super::span::{MAX_HEAD, Span};
 
-/// The largest head of an answer, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// The most fields of an answer.
 const MAX_FIELDS: usize = 128;
 /// What a head begins with that is passed on as it is: up to here the reason follows.
-const BEFORE_REASON: usize = "HTTP/1.1 200 ".len();
+const BEFORE_REASON: &[u8] = b"HTTP/1.1 200 ";
 
 /// What was found at the beginning of the bytes that the other end sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +56,7 @@ pub(crate) struct Head {
     dated: bool,
     call_id: bool,
     start_time: bool,
-    reason: Range<usize>,
+    reason: Span,
     /// The lines that end here; nothing if all are to be written anew, as some have another form than this node would give
     /// them.
     left_out: Option<LeftOut>,
@@ -82,25 +79,25 @@ enum Field {
 }
 
 fn field(name: &[u8]) -> Field {
-    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     match name.len() {
-        2 if is("te") => Field::Dropped,
-        4 if is("date") => Field::Date,
-        7 if is("upgrade") => Field::Dropped,
-        8 if is("x-server") => Field::Server,
-        9 if is("x-call-id") => Field::CallId,
-        10 if is("connection") => Field::Connection,
-        10 if is("keep-alive") => Field::Dropped,
-        12 if is("x-start-time") => Field::StartTime,
-        13 if is("dfaas-node-id") => Field::Dropped,
-        13 if is("dfaas-refused") => Field::Refused,
-        14 if is("content-length") => Field::ContentLength,
-        14 if is("dfaas-headroom") => Field::Headroom,
-        16 if is("proxy-connection") => Field::Dropped,
-        17 if is("transfer-encoding") => Field::TransferEncoding,
-        18 if is("dfaas-forwarded-to") || is("proxy-authenticate") => Field::Dropped,
-        19 if is("x-openfaas-internal") => Field::Internal,
-        19 if is("proxy-authorization") => Field::Dropped,
+        2 if is_named(name, b"te") => Field::Dropped,
+        4 if is_named(name, b"date") => Field::Date,
+        7 if is_named(name, b"upgrade") => Field::Dropped,
+        8 if is_named(name, b"x-server") => Field::Server,
+        9 if is_named(name, b"x-call-id") => Field::CallId,
+        10 if is_named(name, b"connection") => Field::Connection,
+        10 if is_named(name, b"keep-alive") => Field::Dropped,
+        12 if is_named(name, b"x-start-time") => Field::StartTime,
+        13 if is_named(name, b"dfaas-node-id") => Field::Dropped,
+        13 if is_named(name, b"dfaas-refused") => Field::Refused,
+        14 if is_named(name, b"content-length") => Field::ContentLength,
+        14 if is_named(name, b"dfaas-headroom") => Field::Headroom,
+        16 if is_named(name, b"proxy-connection") => Field::Dropped,
+        17 if is_named(name, b"transfer-encoding") => Field::TransferEncoding,
+        18 if is_named(name, b"dfaas-forwarded-to") => Field::Dropped,
+        18 if is_named(name, b"proxy-authenticate") => Field::Dropped,
+        19 if is_named(name, b"x-openfaas-internal") => Field::Internal,
+        19 if is_named(name, b"proxy-authorization") => Field::Dropped,
         _ => Field::End,
     }
 }
@@ -118,127 +115,92 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// The lines of a head behind its first, each with its name and its end.
-fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let each = head.split_inclusive(|byte| *byte == b'\n').skip(1);
-    each.filter_map(|line| Some((&line[..memchr::memchr(b':', line)?], line)))
+/// The fields of a head that was read before.
+fn fields(head: &[u8]) -> impl Iterator<Item = lines::Field<'_>> {
+    let mut lines = Lines::new(head, MAX_HEAD);
+    let first = lines.first();
+    std::iter::from_fn(move || first.ok().and_then(|_| lines.field().ok()?))
 }
 
 impl Head {
     /// Looks for an answer at the beginning of `bytes`. `head_only`: the request was one that is answered without a body.
     pub(crate) fn find(bytes: &[u8], head_only: bool) -> Found {
-        // The parser would skip empty lines. Before an answer they are what is left of another one.
-        if matches!(bytes.first(), Some(b'\r' | b'\n')) {
-            return Found::Broken;
-        }
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut response = Response::new(&mut []);
-        let len = match ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            bytes,
-            &mut fields,
-        ) {
-            Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
-            Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Found::Part,
-            _ => return Found::Broken,
-        };
-        match response.code {
-            // Nobody asked for another protocol, and there are no classes below one.
-            Some(..100 | 101) | None => Found::Broken,
-            Some(100..=199) => Found::Interim(len),
-            Some(status) => Head::read(bytes, len, status, &response, head_only)
-                .map_or(Found::Broken, Found::Answer),
+        match Head::read(bytes, head_only) {
+            Ok(head) if head.status < 200 => Found::Interim(head.len),
+            Ok(head) => Found::Answer(head),
+            Err(Stop::Part) => Found::Part,
+            Err(Stop::Malformed) => Found::Broken,
         }
     }
 
-    fn read(
-        bytes: &[u8],
-        len: usize,
-        status: u16,
-        response: &Response<'_, '_>,
-        head_only: bool,
-    ) -> Option<Head> {
-        let reason = match response.reason {
-            None | Some("") => 0..0,
-            Some(reason) => place_bytes(bytes, reason.as_bytes()),
-        };
-        let mut head = Head {
-            len,
-            status,
-            body: Body::UntilClose,
-            reusable: response.version == Some(1),
-            limiter: false,
-            refused: false,
-            headroom: None,
-            dated: false,
-            call_id: false,
-            start_time: false,
-            left_out: (response.version == Some(1) && reason.start == BEFORE_REASON)
-                .then(LeftOut::default),
-            reason,
-        };
+    fn read(bytes: &[u8], head_only: bool) -> Result<Head, Stop> {
+        let mut lines = Lines::new(bytes, MAX_HEAD);
+        let mut head = Head::of_line(lines.first()?).ok_or(Stop::Malformed)?;
+        let mut count = 0;
         let mut size = None;
         let mut chunked = false;
-        let mut end = head.reason.end + END.len();
-        for line in &*response.headers {
-            let field = field(line.name.as_bytes());
-            let start = end;
-            end = place_bytes(bytes, line.value).end + END.len();
-            if let Some(left_out) = &mut head.left_out {
-                // Space before a line's end, or another end, would have the next line begin elsewhere.
-                let is_ours = bytes[..start].ends_with(END)
-                    && place_bytes(bytes, line.name.as_bytes()).start == start;
-                let fits = !ends_here(field) || left_out.add(start, end).is_some();
-                if !(is_ours && fits) {
-                    head.left_out = None;
-                }
+        // Whether it is to be written line by line.
+        let mut anew = head.left_out.is_none();
+        while let Some(line) = lines.field()? {
+            count += 1;
+            let field = field(line.name);
+            if ends_here(field)
+                && let Some(left_out) = &mut head.left_out
+            {
+                anew |= left_out.add(line.line).is_none();
             }
+            let value = line.value.of(bytes);
             match field {
                 Field::End | Field::Dropped | Field::Server => {}
                 Field::ContentLength => {
-                    let bytes = length(line.value)?;
+                    let bytes = length(value).ok_or(Stop::Malformed)?;
                     if let Some(before) = size.replace(bytes) {
                         if before != bytes {
-                            return None;
+                            return Err(Stop::Malformed);
                         }
-                        head.left_out = None;
+                        anew = true;
                     }
                 }
                 Field::TransferEncoding => {
-                    if chunked || !line.value.eq_ignore_ascii_case(b"chunked") {
-                        return None;
+                    if chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(Stop::Malformed);
                     }
                     chunked = true;
                 }
                 Field::Connection => {
-                    for token in tokens(line.value) {
+                    for token in tokens(value) {
                         if token.eq_ignore_ascii_case(b"close") {
                             head.reusable = false;
                         } else if !token.eq_ignore_ascii_case(b"keep-alive") {
                             // It names lines that end here as well.
-                            head.left_out = None;
+                            anew = true;
                         }
                     }
                 }
-                Field::Internal => head.limiter = line.value == b"faas-middleware",
+                Field::Internal => head.limiter = value == b"faas-middleware",
                 Field::Refused => head.refused = true,
                 Field::Headroom => {
-                    head.headroom = std::str::from_utf8(line.value).ok()?.parse().ok();
+                    let text = std::str::from_utf8(value).map_err(|_| Stop::Malformed)?;
+                    head.headroom = text.parse().ok();
                 }
                 Field::Date => head.dated = true,
                 Field::CallId => head.call_id = true,
                 Field::StartTime => head.start_time = true,
             }
         }
-        if end + END.len() != len || !bytes[..end].ends_with(END) {
-            head.left_out = None;
+        head.len = lines.len();
+        if count > MAX_FIELDS {
+            return Err(Stop::Malformed);
         }
         if chunked && size.is_some() {
             // The encoding holds (RFC 9112, 6.3), and the other end is not to be trusted further.
             head.reusable = false;
+            anew = true;
+        }
+        if anew || lines.has_bare_ends() {
             head.left_out = None;
         }
-        if head_only || matches!(status, 204 | 304) {
+        if head_only || matches!(head.status, 204 | 304) {
             head.body = Body::Sized(0);
         } else if chunked {
             head.body = Body::Chunked;
@@ -247,7 +209,36 @@ impl Head {
         } else {
             head.reusable = false;
         }
-        Some(head)
+        Ok(head)
+    }
+
+    /// What the first line says, if it is that of an answer.
+    fn of_line(line: &[u8]) -> Option<Head> {
+        let (minor, rest) = line.strip_prefix(b"HTTP/1.")?.split_first()?;
+        let (status, reason) = rest.strip_prefix(b" ")?.split_first_chunk::<3>()?;
+        if !matches!(minor, b'0' | b'1') || !matches!(reason, [] | [b' ', ..]) {
+            return None;
+        }
+        let status = length(status)? as u16;
+        // There are no classes below one, and nobody asked for another protocol.
+        if status < 100 || status == 101 {
+            return None;
+        }
+        let is_new = *minor == b'1';
+        Some(Head {
+            len: 0,
+            status,
+            body: Body::UntilClose,
+            reusable: is_new,
+            limiter: false,
+            refused: false,
+            headroom: None,
+            dated: false,
+            call_id: false,
+            start_time: false,
+            left_out: (is_new && !reason.is_empty()).then(LeftOut::default),
+            reason: Span::new(BEFORE_REASON.len().min(line.len()), line.len()),
+        })
     }
 
     /// Writes the head for the client, all but the empty line at its end.
@@ -267,21 +258,24 @@ impl Head {
         }
         out.extend_from_slice(&digits);
         out.push(b' ');
-        out.extend_from_slice(&bytes[self.reason.clone()]);
+        out.extend_from_slice(self.reason.of(bytes));
         out.extend_from_slice(END);
         // Of two lengths one goes on, and none beside an encoding.
-        let mut sized = lines(bytes).any(|(name, _)| field(name) == Field::TransferEncoding);
-        let named: Vec<&[u8]> = lines(bytes)
-            .filter(|(name, _)| field(name) == Field::Connection)
-            .flat_map(|(name, line)| tokens(&line[name.len() + 1..]))
+        let mut sized = fields(bytes).any(|line| field(line.name) == Field::TransferEncoding);
+        let named: Vec<&[u8]> = fields(bytes)
+            .filter(|line| field(line.name) == Field::Connection)
+            .flat_map(|line| tokens(line.value.of(bytes)))
             .collect();
-        for (name, line) in lines(bytes) {
-            match field(name) {
+        for line in fields(bytes) {
+            match field(line.name) {
                 field if ends_here(field) => {}
                 Field::ContentLength if std::mem::replace(&mut sized, true) => {}
-                Field::End if named.iter().any(|other| other.eq_ignore_ascii_case(name)) => {}
+                Field::End
+                    if named
+                        .iter()
+                        .any(|name| name.eq_ignore_ascii_case(line.name)) => {}
                 _ => {
-                    out.extend_from_slice(line.trim_ascii_end());
+                    out.extend_from_slice(line.line.of(bytes).trim_ascii_end());
                     out.extend_from_slice(END);
                 }
             }

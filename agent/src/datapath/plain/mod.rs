@@ -6,10 +6,13 @@ mod chunks;
 mod exchange;
 mod left;
 mod left_out;
+mod lines;
 mod request;
+mod span;
 
 pub(crate) use answer::{Body as AnswerEnd, Found as AnswerFound, Head as AnswerHead};
 pub(crate) use chunks::Chunks;
 pub(crate) use exchange::{Answer, Failed, Source, exchange, exchange_over};
 pub(crate) use left::Left;
 pub(crate) use request::{Added, Found, Head, Limits, is_host};
+pub(crate) use span::Span;

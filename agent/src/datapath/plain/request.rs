@@ -1,15 +1,13 @@
 //! The head of a plain request, read strictly and written anew for the next hop.
 
-use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::time::Duration;
 
-use httparse::{Request, Status};
-
-use crate::datapath::function_in;
 use crate::datapath::headers::millis;
+use crate::datapath::path::{FUNCTION, name};
 
 use super::left_out::LeftOut;
+use super::lines::{END, Lines, Stop, is_named};
+use super::span::Span;
 
 /// The largest body of a plain request, in bytes. It is kept whole, so that it can be sent again.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
@@ -31,14 +29,9 @@ impl Limits {
     /// For one that a neighbour sends on: it has added to it, see [`Added`].
     pub(crate) const NEIGHBOUR: Limits = Limits {
         bytes: Limits::CLIENT.bytes + 2 * 1024,
-        fields: MAX_FIELDS,
+        fields: 72,
     };
 }
-
-const MAX_FIELDS: usize = 72;
-
-/// The empty line, and the end of each other one.
-pub(super) const END: &[u8] = b"\r\n";
 
 /// What was found at the beginning of the bytes that a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,23 +52,23 @@ pub(crate) struct Head {
     /// Bytes of body that follow.
     pub(crate) body: usize,
     /// The function's name, as the path writes it.
-    pub(crate) function: Range<usize>,
+    pub(crate) function: Span,
     /// The path, without the query.
-    pub(crate) path: Range<usize>,
+    pub(crate) path: Span,
     /// The method.
-    pub(crate) method: Range<usize>,
+    pub(crate) method: Span,
     /// Whether the answer has no body whatever it says.
     pub(crate) head_only: bool,
     /// Whether the client ends the connection after this request.
     pub(crate) close: bool,
     /// The id that the caller gave the call.
-    pub(crate) call_id: Option<Range<usize>>,
+    pub(crate) call_id: Option<Span>,
     /// Within what time the answer is of use, if the caller says so.
     pub(crate) within: Option<Duration>,
     forwarded_for: bool,
     forwarded_host: bool,
     forwarded_proto: bool,
-    host: Range<usize>,
+    host: Span,
     /// The lines that end here.
     left_out: LeftOut,
 }
@@ -113,28 +106,30 @@ enum Field {
     NotPlain,
 }
 
-fn field(name: &str) -> Field {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
+fn field(name: &[u8]) -> Field {
     match name.len() {
-        2 if is("te") => Field::NotPlain,
-        4 if is("host") => Field::Host,
-        6 if is("expect") => Field::NotPlain,
-        7 if is("upgrade") || is("trailer") => Field::NotPlain,
-        9 if is("x-call-id") => Field::CallId,
-        10 if is("connection") => Field::Connection,
-        10 if is("keep-alive") => Field::Dropped,
-        12 if is("x-start-time") => Field::Dropped,
-        13 if is("dfaas-node-id") || is("dfaas-refused") => Field::Dropped,
-        14 if is("content-length") => Field::ContentLength,
-        14 if is("dfaas-headroom") || is("dfaas-priority") => Field::Dropped,
-        15 if is("x-forwarded-for") => Field::ForwardedFor,
-        16 if is("x-forwarded-host") => Field::ForwardedHost,
-        16 if is("proxy-connection") => Field::Dropped,
-        17 if is("x-forwarded-proto") => Field::ForwardedProto,
-        17 if is("transfer-encoding") => Field::NotPlain,
-        17 if is("dfaas-deadline-ms") => Field::Deadline,
-        18 if is("dfaas-forwarded-to") || is("proxy-authenticate") => Field::Dropped,
-        19 if is("proxy-authorization") => Field::Dropped,
+        2 if is_named(name, b"te") => Field::NotPlain,
+        4 if is_named(name, b"host") => Field::Host,
+        6 if is_named(name, b"expect") => Field::NotPlain,
+        7 if is_named(name, b"upgrade") || is_named(name, b"trailer") => Field::NotPlain,
+        9 if is_named(name, b"x-call-id") => Field::CallId,
+        10 if is_named(name, b"connection") => Field::Connection,
+        10 if is_named(name, b"keep-alive") => Field::Dropped,
+        12 if is_named(name, b"x-start-time") => Field::Dropped,
+        13 if is_named(name, b"dfaas-node-id") => Field::Dropped,
+        13 if is_named(name, b"dfaas-refused") => Field::Dropped,
+        14 if is_named(name, b"content-length") => Field::ContentLength,
+        14 if is_named(name, b"dfaas-headroom") => Field::Dropped,
+        14 if is_named(name, b"dfaas-priority") => Field::Dropped,
+        15 if is_named(name, b"x-forwarded-for") => Field::ForwardedFor,
+        16 if is_named(name, b"x-forwarded-host") => Field::ForwardedHost,
+        16 if is_named(name, b"proxy-connection") => Field::Dropped,
+        17 if is_named(name, b"x-forwarded-proto") => Field::ForwardedProto,
+        17 if is_named(name, b"transfer-encoding") => Field::NotPlain,
+        17 if is_named(name, b"dfaas-deadline-ms") => Field::Deadline,
+        18 if is_named(name, b"dfaas-forwarded-to") => Field::Dropped,
+        18 if is_named(name, b"proxy-authenticate") => Field::Dropped,
+        19 if is_named(name, b"proxy-authorization") => Field::Dropped,
         _ => Field::End,
     }
 }
@@ -142,95 +137,93 @@ fn field(name: &str) -> Field {
 impl Head {
     /// Looks for a plain request at the beginning of `bytes`.
     pub(crate) fn find(bytes: &[u8], limits: Limits) -> Found {
-        // Empty lines before a request are allowed, and rare.
-        if matches!(bytes.first(), Some(b'\r' | b'\n')) {
-            return Found::Other;
+        match Head::read(bytes, limits) {
+            Ok(head) => Found::Plain(head),
+            Err(Stop::Part) => Found::Part,
+            Err(Stop::Malformed) => Found::Other,
         }
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut request = Request::new(&mut []);
-        let len = match request.parse_with_uninit_headers(bytes, &mut fields) {
-            Ok(Status::Complete(len)) if len <= limits.bytes => len,
-            Ok(Status::Partial) if bytes.len() < limits.bytes => return Found::Part,
-            _ => return Found::Other,
-        };
-        if request.headers.len() > limits.fields {
-            return Found::Other;
-        }
-        Head::read(bytes, len, &request).map_or(Found::Other, Found::Plain)
     }
 
-    fn read(bytes: &[u8], len: usize, request: &Request<'_, '_>) -> Option<Head> {
-        // A line feed by itself ends a line for some and not for others. There are none but at the ends of lines.
-        if request.version != Some(1) || !bytes[..len].ends_with(b"\r\n\r\n") {
+    fn read(bytes: &[u8], limits: Limits) -> Result<Head, Stop> {
+        let mut lines = Lines::new(bytes, limits.bytes);
+        let mut head = Head::of_line(lines.first()?).ok_or(Stop::Malformed)?;
+        let mut fields = 0;
+        let mut sized = false;
+        while let Some(line) = lines.field()? {
+            fields += 1;
+            let field = field(line.name);
+            if matches!(field, Field::Dropped | Field::Connection) {
+                head.left_out.add(line.line).ok_or(Stop::Malformed)?;
+            }
+            let value = line.value.of(bytes);
+            match field {
+                Field::End | Field::Dropped => {}
+                Field::Host if head.host.is_empty() && is_host(value) => head.host = line.value,
+                Field::ContentLength if !sized => {
+                    sized = true;
+                    let length = length(value).filter(|n| *n <= MAX_BODY);
+                    head.body = length.ok_or(Stop::Malformed)?;
+                }
+                Field::Connection if value.eq_ignore_ascii_case(b"keep-alive") => {}
+                Field::Connection if value.eq_ignore_ascii_case(b"close") => head.close = true,
+                Field::CallId if head.call_id.is_none() => head.call_id = Some(line.value),
+                Field::Deadline if head.within.is_none() => head.within = millis(value),
+                Field::ForwardedFor => head.forwarded_for = true,
+                Field::ForwardedHost => head.forwarded_host = true,
+                Field::ForwardedProto => head.forwarded_proto = true,
+                Field::Host
+                | Field::ContentLength
+                | Field::Connection
+                | Field::CallId
+                | Field::Deadline
+                | Field::NotPlain => return Err(Stop::Malformed),
+            }
+        }
+        head.len = lines.len();
+        // A line feed by itself ends a line for some and not for others.
+        if fields > limits.fields || lines.has_bare_ends() || head.host.is_empty() {
+            return Err(Stop::Malformed);
+        }
+        Ok(head)
+    }
+
+    /// What the first line says, if it is that of a plain request: a known method, a call of a function whose path needs no second
+    /// look, as it has no escapes and no dot segments, and HTTP/1.1.
+    fn of_line(line: &[u8]) -> Option<Head> {
+        let space = line.iter().position(|byte| *byte == b' ')?;
+        let head_only = match &line[..space] {
+            b"GET" | b"POST" | b"PUT" | b"DELETE" | b"PATCH" | b"OPTIONS" => false,
+            b"HEAD" => true,
+            _ => return None,
+        };
+        let target = line[space + 1..].strip_suffix(b" HTTP/1.1")?;
+        let called = target.strip_prefix(FUNCTION.as_bytes())?;
+        let asks = called.iter().position(|byte| *byte == b'?');
+        let (called, query) = called.split_at(asks.unwrap_or(called.len()));
+        let name = name(called)?;
+        let inner = &called[name..];
+        let is_dotted = inner.windows(2).any(|pair| pair == b"/.");
+        if is_dotted || !are_of(inner, IN_PATH) || !are_of(query, IN_QUERY) {
             return None;
         }
-        let method = request.method?;
-        let known = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"];
-        if !known.contains(&method) {
-            return None;
-        }
-        let target = request.path?;
-        let end = target.bytes().position(|b| matches!(b, b'?' | b'#'));
-        let (path, rest) = target.split_at(end.unwrap_or(target.len()));
-        if rest.as_bytes().contains(&b'#') {
-            return None;
-        }
-        let function = plain_function(path)?;
-        let mut head = Head {
-            len,
+        let path = space + 1;
+        let function = path + FUNCTION.len();
+        Some(Head {
+            len: 0,
             body: 0,
-            function: place(bytes, function),
-            path: place(bytes, path),
-            method: place(bytes, method),
-            head_only: method == "HEAD",
+            function: Span::new(function, function + name),
+            path: Span::new(path, function + called.len()),
+            method: Span::new(0, space),
+            head_only,
             close: false,
             call_id: None,
             within: None,
             forwarded_for: false,
             forwarded_host: false,
             forwarded_proto: false,
-            host: 0..0,
+            host: Span::default(),
             left_out: LeftOut::default(),
-        };
-        let mut sized = false;
-        for (index, line) in request.headers.iter().enumerate() {
-            let start = place(bytes, line.name).start;
-            if !bytes[..start].ends_with(END) {
-                return None;
-            }
-            let field = field(line.name);
-            if matches!(field, Field::Dropped | Field::Connection) {
-                let next = request.headers.get(index + 1);
-                let end = next.map_or(len - END.len(), |next| place(bytes, next.name).start);
-                head.left_out.add(start, end)?;
-            }
-            match field {
-                Field::End | Field::Dropped => {}
-                Field::NotPlain => return None,
-                Field::Host if head.host.is_empty() && is_host(line.value) => {
-                    head.host = place_bytes(bytes, line.value);
-                }
-                Field::Host => return None,
-                Field::ContentLength if sized => return None,
-                Field::ContentLength => {
-                    sized = true;
-                    head.body = length(line.value).filter(|n| *n <= MAX_BODY)?;
-                }
-                Field::Connection if line.value.eq_ignore_ascii_case(b"keep-alive") => {}
-                Field::Connection if line.value.eq_ignore_ascii_case(b"close") => head.close = true,
-                Field::Connection => return None,
-                Field::CallId if head.call_id.is_none() => {
-                    head.call_id = Some(place_bytes(bytes, line.value));
-                }
-                Field::CallId => return None,
-                Field::Deadline if head.within.is_none() => head.within = millis(line.value),
-                Field::Deadline => return None,
-                Field::ForwardedFor => head.forwarded_for = true,
-                Field::ForwardedHost => head.forwarded_host = true,
-                Field::ForwardedProto => head.forwarded_proto = true,
-            }
-        }
-        (!head.host.is_empty()).then_some(head)
+        })
     }
 
     /// Writes the head for the next hop, all but the empty line at its end, so that an attempt can add to it.
@@ -244,7 +237,7 @@ impl Head {
         }
         if !self.forwarded_host {
             out.extend_from_slice(b"x-forwarded-host: ");
-            out.extend_from_slice(&bytes[self.host.clone()]);
+            out.extend_from_slice(self.host.of(bytes));
             out.extend_from_slice(b"\r\n");
         }
         if self.call_id.is_none() {
@@ -252,15 +245,6 @@ impl Head {
         }
         out.extend_from_slice(added.start_time);
     }
-}
-
-/// The function in a path that needs no second look: no escapes, no dot segments.
-fn plain_function(path: &str) -> Option<&str> {
-    let function = function_in(path)?;
-    let rest = &path.as_bytes()["/function/".len() + function.len()..];
-    let plain = !rest.iter().any(|b| matches!(b, b'%' | b'\\'))
-        && !rest.windows(2).any(|pair| pair == b"/.");
-    plain.then_some(function)
 }
 
 /// A Content-Length of digits only.
@@ -277,32 +261,47 @@ pub(crate) fn length(value: &[u8]) -> Option<usize> {
 /// Whether a value has the characters of a host and port (RFC 3986, 3.2), and no comma, which is a sign of two values in
 /// one.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    const OF_A_HOST: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < table.len() {
-            table[byte] = (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
+    !value.is_empty() && are_of(value, IN_HOST)
+}
+
+const IN_HOST: u8 = 1;
+const IN_PATH: u8 = 2;
+const IN_QUERY: u8 = 4;
+
+/// What each byte may stand in (RFC 3986, 3.2 to 3.4): a path that needs no second look has no escapes.
+const MAY_BE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = IN_HOST | IN_PATH | IN_QUERY;
         }
-        let others = b"-._~%!$&'()*+;=:[]";
+        byte += 1;
+    }
+    let others: [(&[u8], u8); 5] = [
+        (b"-._~!$&'()*+;=:", IN_HOST | IN_PATH | IN_QUERY),
+        (b"%", IN_HOST | IN_QUERY),
+        (b"[]", IN_HOST),
+        (b",@/", IN_PATH | IN_QUERY),
+        (b"?", IN_QUERY),
+    ];
+    let mut kind = 0;
+    while kind < others.len() {
+        let (bytes, places) = others[kind];
         let mut at = 0;
-        while at < others.len() {
-            table[others[at] as usize] = true;
+        while at < bytes.len() {
+            table[bytes[at] as usize] = places;
             at += 1;
         }
-        table
-    };
-    !value.is_empty() && value.iter().all(|b| OF_A_HOST[usize::from(*b)])
-}
+        kind += 1;
+    }
+    table
+};
 
-fn place(bytes: &[u8], part: &str) -> Range<usize> {
-    place_bytes(bytes, part.as_bytes())
-}
-
-/// Where a part that was borrowed from `bytes` lies in them.
-pub(super) fn place_bytes(bytes: &[u8], part: &[u8]) -> Range<usize> {
-    let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
-    start..start + part.len()
+/// Whether each byte may stand there.
+fn are_of(bytes: &[u8], place: u8) -> bool {
+    let places = |byte: &u8| MAY_BE[usize::from(*byte)];
+    bytes.iter().fold(place, |all, byte| all & places(byte)) != 0
 }
 
 #[cfg(test)]

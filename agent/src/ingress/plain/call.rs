@@ -1,7 +1,6 @@
 //! A plain call, from its head to the end of its answer.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use dfaas_protocol::{Headroom, Time};
 use hyper::StatusCode;
 use tokio::time::Instant;
 
-use crate::datapath::plain::{Added, Answer, Failed, Head, Source, exchange, exchange_over};
+use crate::datapath::plain::{Added, Answer, Failed, Head, Source, Span, exchange, exchange_over};
 use crate::datapath::{Context, Target, others_first, refuse, text};
 use crate::explain::{Missed, TOO_LONG};
 use crate::health::{Sent, tell};
@@ -89,7 +88,7 @@ pub(super) async fn deliver(
     let deadline = now + served.timeout;
     client.set_deadline(deadline);
     let id = head.call_id.is_none().then(|| CallId::new(context));
-    let given = head.call_id.clone().map(|place| &request[place]);
+    let given = head.call_id.map(|place| place.of(request));
     let known_by = given.or(id.as_ref().map(CallId::as_bytes));
     let known_by = known_by.unwrap_or_default();
     if let Some(entry) = &mut entry {
@@ -272,9 +271,9 @@ pub(super) async fn deliver(
 fn entry(context: &Context, names: &Names, head: &Head, request: &[u8]) -> Option<Entry> {
     let log = context.shared.access.as_ref()?;
     // A plain head is ASCII in its first line.
-    let word = |place: &Range<usize>| std::str::from_utf8(&request[place.clone()]).unwrap_or("");
+    let word = |place: Span| std::str::from_utf8(place.of(request)).unwrap_or("");
     let length = Some(head.body as u64);
-    let (method, path) = (word(&head.method), word(&head.path));
+    let (method, path) = (word(head.method), word(head.path));
     Some(Entry::new(log, names.ip, method, path, length))
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn serve(
                 Err(GivenUp::Gone) => return End::Other(client.stream, client.input),
             }
         };
-        let function = &client.input[head.function.clone()];
+        let function = head.function.of(&client.input);
         let served = std::str::from_utf8(function)
             .ok()
             .and_then(|name| context.shared.routes.load().find(name).cloned());

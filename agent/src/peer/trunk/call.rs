@@ -60,7 +60,7 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
         Found::Plain(head) if head.len + head.body == request.len() => head,
         _ => return calls.refuse(number, None, "not-plain"),
     };
-    let function = std::str::from_utf8(&request[head.function.clone()]);
+    let function = std::str::from_utf8(head.function.of(request));
     let found = function.map(|name| shared.routes.load().find(name).cloned());
     let Ok(Some(served)) = found else {
         return calls.refuse(number, None, "not-here");
@@ -71,7 +71,7 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
     };
     let now = Instant::now();
     let mut explained = calls.context.explain(Begun {
-        id: head.call_id.clone().map_or(b"", |place| &request[place]),
+        id: head.call_id.map_or(b"", |place| place.of(request)),
         function: served.number,
         since: now.into_std(),
         from: Some(calls.from),

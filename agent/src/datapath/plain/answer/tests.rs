@@ -60,10 +60,14 @@ fn lines_are_passed_on_as_they_are_unless_their_form_is_another() {
     let dropped =
         "HTTP/1.1 404 Not Found\r\nTE: x\r\nA:  b c\r\nKeep-Alive: 5\r\nContent-Length: 1\r\n\r\n";
     assert_eq!(written(dropped), (true, kept.to_owned()));
+    let blank = "HTTP/1.1 404 Not Found\r\nA:  b c\t\r\nContent-Length: 1 \r\n";
+    assert_eq!(written(&format!("{blank}\r\n")), (true, blank.to_owned()));
+    let unsaid = "HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n";
+    let said = "HTTP/1.1 404 \r\nContent-Length: 0\r\n";
+    assert_eq!(written(unsaid), (false, said.to_owned()));
     for other in [
         "HTTP/1.1 404 Not Found\nA:  b c\r\nContent-Length: 1\r\n\r\n",
         "HTTP/1.1 404 Not Found\r\nA:  b c \nContent-Length: 1\r\n\r\n",
-        "HTTP/1.1 404 Not Found\r\nA:  b c\t\r\nContent-Length: 1\r\n\r\n",
         "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\n\r\n",
         "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1 \n\r\n",
         "HTTP/1.1 404 Not Found\r\nA:  b c\r\nContent-Length: 1\r\n\n",
@@ -115,7 +119,7 @@ fn what_is_between_nodes_stays_there() {
     head.write(lines.replace('\n', "\r\n").as_bytes(), &mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Own: kept\r\n"
+        "HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Own: kept \r\n"
     );
     assert!(answer("HTTP/1.1 503 x\nDFaaS-Refused: full\nContent-Length: 0\n\n").refused);
     assert!(

@@ -1,4 +1,4 @@
-//! Open-loop load: calls are sent at their time whether or not those before them were answered.
+//! Load. Open-loop, calls are sent at their time whether or not those before them were answered; closed-loop, when they were.
 
 use std::time::Duration;
 
@@ -57,6 +57,28 @@ pub async fn spread(next: impl FnMut() -> Option<String>, rate: f64) -> Tally {
     tally(send(due, next).await).0
 }
 
+/// Sends calls to `url` for `time`, so many at once, each when the one before it was answered. So no more are under way, however
+/// slow the machine is.
+///
+/// # Panics
+/// If the client itself cannot be made.
+pub async fn closed(url: String, at_once: usize, time: Duration) -> Tally {
+    let client = client();
+    let end = Instant::now() + time;
+    let mut callers = JoinSet::new();
+    for _ in 0..at_once {
+        let (client, url) = (client.clone(), url.clone());
+        callers.spawn(async move {
+            let mut seen = Vec::new();
+            while Instant::now() < end {
+                seen.push(call(client.get(&url), Instant::now()).await);
+            }
+            seen
+        });
+    }
+    tally(callers.join_all().await.concat()).0
+}
+
 fn tally(calls: Vec<Seen>) -> (Tally, Vec<Duration>) {
     let mut tally = Tally::default();
     let mut times = Vec::new();
@@ -112,40 +134,43 @@ async fn send(
     due: impl Iterator<Item = Instant>,
     mut next: impl FnMut() -> Option<String>,
 ) -> Vec<Seen> {
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .build()
-        .expect("a client");
+    let client = client();
     let mut calls = JoinSet::new();
     for due in due {
         tokio::time::sleep_until(due).await;
         let Some(url) = next() else {
             break;
         };
-        let request = client.get(url);
-        calls.spawn(async move {
-            let sent = Instant::now();
-            let answer = async {
-                let response = request.send().await?;
-                let forwarded = response.headers().contains_key("dfaas-forwarded-to");
-                let status = response.status().as_u16();
-                response.bytes().await?;
-                Ok::<_, reqwest::Error>((status, forwarded))
-            };
-            let (status, forwarded) = match answer.await {
-                Ok((status, forwarded)) => (Ok(status), forwarded),
-                Err(error) => (Err(format!("{error:?}")), false),
-            };
-            Seen {
-                due,
-                sent,
-                ended: Instant::now(),
-                status,
-                forwarded,
-            }
-        });
+        calls.spawn(call(client.get(url), due));
     }
     let mut seen = calls.join_all().await;
     seen.sort_by_key(|call| call.due);
     seen
+}
+
+fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(PATIENCE).build();
+    client.expect("a client")
+}
+
+async fn call(request: reqwest::RequestBuilder, due: Instant) -> Seen {
+    let sent = Instant::now();
+    let answer = async {
+        let response = request.send().await?;
+        let forwarded = response.headers().contains_key("dfaas-forwarded-to");
+        let status = response.status().as_u16();
+        response.bytes().await?;
+        Ok::<_, reqwest::Error>((status, forwarded))
+    };
+    let (status, forwarded) = match answer.await {
+        Ok((status, forwarded)) => (Ok(status), forwarded),
+        Err(error) => (Err(format!("{error:?}")), false),
+    };
+    Seen {
+        due,
+        sent,
+        ended: Instant::now(),
+        status,
+        forwarded,
+    }
 }

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod datapath;
+mod deadline;
 pub mod explain;
 pub mod health;
 pub mod identity;

@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::trunk::Wire;
 use super::{SendError, Shared, Speaks};
+use crate::deadline;
 use crate::membership::Membership;
 
 /// Where a call is sent.
@@ -118,10 +119,8 @@ impl Connector {
 
     async fn in_time<T>(&self, connected: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let limit = self.shared.timeouts.connect;
-        match tokio::time::timeout(limit, connected).await {
-            Ok(result) => result,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let connected = deadline::within(limit, connected).await;
+        connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn tls_config(&self, node: NodeId, speaks: Speaks) -> Result<Arc<ClientConfig>, SendError> {

@@ -44,6 +44,6 @@ pub use run::{Run, run_here};
 pub(crate) use run::{body_too_slow, failure, relay};
 pub use trunk::Trunks;
 pub(crate) use trunk::{There, TrunkCall, is_reason};
-pub(crate) use turn::others_first;
+pub(crate) use turn::{others_first, wake_after_sockets};
 pub use unproved::Unproved;
 pub use upgrade::Tunnel;

@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
+use crate::deadline;
 use crate::routing::Slot;
 
 use super::headers::{self, OPENFAAS_INTERNAL, OPENFAAS_LIMITER};
@@ -44,20 +45,20 @@ pub async fn run_here(
     let since = context.shared.clock.at(slot.since());
     let request = headers::attempt(head, gateway, replay.attempt(None));
     let sent = context.pool.send(Target::Platform, request);
-    let response = match tokio::time::timeout_at(deadline, sent).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
+    let response = match deadline::by(deadline, sent).await {
+        Some(Ok(response)) => response,
+        Some(Err(error)) => {
             slot.unanswered();
             if error.speaks_against_target() {
                 health.call_failed(since);
             }
             return failure(&error, replay);
         }
-        Err(_) if replay.awaits_client() => {
+        None if replay.awaits_client() => {
             slot.unanswered();
             return body_too_slow();
         }
-        Err(_) => {
+        None => {
             return Run::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
                 "the function did not answer in time; raise its label dfaas.timeout_ms if it \

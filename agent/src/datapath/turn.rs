@@ -6,7 +6,8 @@
 //! send. Calls that go to a neighbour take no turns: a trunk reads and sends for all of them together.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
 /// Lets every task of this thread that is ready now go first. It costs a turn of the queue and no system call; where nobody else
 /// is ready, the task goes on at once.
@@ -22,4 +23,10 @@ pub(crate) async fn others_first() {
         Poll::Pending
     })
     .await;
+}
+
+/// Has the task woken when the runtime has looked at all sockets, and after the tasks for which it found something.
+pub(crate) fn wake_after_sockets(cx: &mut Context<'_>) {
+    // The first poll leaves word with the runtime, which keeps it although the future is dropped.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }

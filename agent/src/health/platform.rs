@@ -7,6 +7,7 @@ use dfaas_protocol::{Health, HealthState, Time};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::deadline;
 use crate::platform::Platform;
 
 use super::pause;
@@ -93,7 +94,7 @@ impl PlatformHealth {
 /// Checks the platform for ever.
 pub async fn watch_platform(health: Arc<PlatformHealth>, platform: Arc<dyn Platform>) {
     loop {
-        let passed = tokio::time::timeout(LIMIT, platform.healthy()).await;
+        let passed = deadline::within(LIMIT, platform.healthy()).await;
         let passed = passed.unwrap_or(false);
         health.checked(passed);
         tokio::time::sleep(pause(INTERVAL, passed, health.health.state())).await;

@@ -17,11 +17,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::Accept;
 
 use crate::datapath::headers::{self, NODE_ID, Origin, SERVER};
 use crate::datapath::{AnswerBody, Asked, Context, Replay, Target, Tunnel, hang_up, relay, text};
+use crate::deadline;
 use crate::telemetry::turned_away::TurnedAway;
 use crate::tls::H2;
 
@@ -129,13 +130,13 @@ async fn serve_secure(
     stop: &mut Receiver<bool>,
 ) {
     let turned_away = &session.context.shared.turned_away;
-    let mut stream = match timeout(patience.header, handshake).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
+    let mut stream = match deadline::within(patience.header, handshake).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => {
             turned_away.count(TurnedAway::Handshake);
             return tracing::debug!(%error, client = %address, "a handshake failed");
         }
-        Err(_) => {
+        None => {
             turned_away.count(TurnedAway::TooSlow);
             return tracing::debug!(client = %address, "a handshake took too long");
         }
@@ -373,13 +374,14 @@ async fn pass_to_platform(context: &Context, request: Request<Incoming>) -> Resp
     let gateway = &context.shared.gateway.authority;
     let request = headers::attempt(&head, gateway, replay.attempt(None));
     let sent = context.pool.send(Target::Platform, request);
-    match timeout(context.shared.timeouts.request, sent).await {
-        Ok(Ok(response)) => relay(response, None),
-        Ok(Err(error)) => text(
+    let deadline = Instant::now() + context.shared.timeouts.request;
+    match deadline::by(deadline, sent).await {
+        Some(Ok(response)) => relay(response, None),
+        Some(Err(error)) => text(
             StatusCode::BAD_GATEWAY,
             format!("the platform at {gateway} does not answer: {error}"),
         ),
-        Err(_) => text(
+        None => text(
             StatusCode::GATEWAY_TIMEOUT,
             format!("the platform at {gateway} did not answer in time"),
         ),

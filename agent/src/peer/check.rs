@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 use crate::datapath::PeerTls;
+use crate::deadline;
 use crate::health::{pause, tell};
 
 use super::line::Line;
@@ -68,13 +69,13 @@ async fn check_one(tls: PeerTls, clock: Clock, checked: Checked) {
     let first = INTERVAL.mul_f64(rand::rng().random_range(0.25..1.0));
     tokio::time::sleep(first).await;
     loop {
-        let passed = match tokio::time::timeout(LIMIT, line.ask()).await {
-            Ok(Ok(passed)) => passed,
-            Ok(Err(error)) => {
+        let passed = match deadline::within(LIMIT, line.ask()).await {
+            Some(Ok(passed)) => passed,
+            Some(Err(error)) => {
                 tracing::debug!(%node, %error, "a check failed");
                 false
             }
-            Err(_) => {
+            None => {
                 tracing::debug!(%node, "a check was not answered in time");
                 line.close();
                 false

@@ -15,6 +15,7 @@ use crate::datapath::headers::{self, FORWARDED_TO, HEADROOM, NODE_ID, REFUSED};
 use crate::datapath::{
     Acceptance, Context, Replay, Run, Target, body_too_slow, failure, is_reason, relay,
 };
+use crate::deadline;
 use crate::health::{Sent, tell};
 
 /// Sends a call to a neighbour and waits for the head of its answer until the deadline. The neighbour's counters are
@@ -52,9 +53,9 @@ pub async fn forward(
         Target::Peer(candidate.node, address, health.absences()),
         request,
     );
-    let response = match tokio::time::timeout_at(deadline, sent).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
+    let response = match deadline::by(deadline, sent).await {
+        Some(Ok(response)) => response,
+        Some(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");
             if error.speaks_against_target() {
                 promise.broke();
@@ -68,11 +69,11 @@ pub async fn forward(
             }
             return failed;
         }
-        Err(_) if replay.awaits_client() => {
+        None if replay.awaits_client() => {
             promise.void();
             return body_too_slow();
         }
-        Err(_) => {
+        None => {
             // While the client still sends, it is the one that is slow.
             if replay.has_ended() {
                 drop(promise);

@@ -31,6 +31,7 @@ use crate::datapath::{
     AnswerBody, Context, Metered, PeerTls, Replay, Run, Shared, Speaks, Tunnel, Weighed, buffered,
     function_in, hang_up, notice_dead_end, run_here, text,
 };
+use crate::deadline;
 use crate::explain::{Begun, Ending, Explained, Missed};
 use crate::health;
 use crate::joining::{self, Issuing};
@@ -54,12 +55,12 @@ pub async fn serve_connection(
     let limit = context.shared.timeouts.header;
     let place = context.shared.unproved.enter(address.ip());
     notice_dead_end(&stream);
-    let handshake = tokio::time::timeout(limit, accept(&context.shared, stream));
+    let handshake = deadline::within(limit, accept(&context.shared, stream));
     let stream = match place.hold(handshake).await {
-        Some(Ok(Ok(Some(stream)))) => stream,
-        Some(Ok(Ok(None))) => return,
-        Some(Ok(Err(error))) => return tracing::debug!(%error, "a peer's handshake failed"),
-        Some(Err(_)) => return tracing::debug!("a peer's handshake took too long"),
+        Some(Some(Ok(Some(stream)))) => stream,
+        Some(Some(Ok(None))) => return,
+        Some(Some(Err(error))) => return tracing::debug!(%error, "a peer's handshake failed"),
+        Some(None) => return tracing::debug!("a peer's handshake took too long"),
         None => return tracing::debug!(%address, "a peer's handshake gave way to newer ones"),
     };
     let from = match PeerTls::node_of(stream.get_ref().1.peer_certificates()) {

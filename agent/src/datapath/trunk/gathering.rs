@@ -1,8 +1,8 @@
 //! Gathering frames before they are sent.
 
-use std::future::Future;
-use std::pin::pin;
 use std::task::Context;
+
+use crate::datapath::wake_after_sockets;
 
 /// With so many bytes there is nothing to wait for.
 const ENOUGH: usize = 128 * 1024;
@@ -24,8 +24,7 @@ impl Gathering {
         if goes_on {
             self.bytes = bytes;
             self.turns += 1;
-            // The first poll leaves word with the runtime, which keeps it although the future is dropped.
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            wake_after_sockets(cx);
         } else {
             *self = Gathering::default();
         }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::datapath::{Buffers, READ};
+use crate::datapath::{Buffers, READ, wake_after_sockets};
 
 /// How much of the next requests is read while a call runs.
 const MOST_AHEAD: usize = 64 * 1024;
@@ -28,6 +28,8 @@ pub(super) struct ClientStream {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer will wake this connection's task, so that it need not be asked before it has fired.
     timed: bool,
+    /// Whether the sockets were looked at after the deadline.
+    last_look: bool,
     /// Whether `stop` will wake it, so that it need not be asked before the node drains.
     told: bool,
     /// How long it may take no bytes.
@@ -53,6 +55,7 @@ impl ClientStream {
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
             timed: false,
+            last_look: false,
             told: false,
             idle,
         }
@@ -61,6 +64,7 @@ impl ClientStream {
     /// When the time is over.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
+        self.last_look = false;
         if deadline < self.timer.deadline() {
             self.set_timer(deadline);
         }
@@ -80,7 +84,8 @@ impl ClientStream {
         self.timed = false;
     }
 
-    /// Ready when the deadline has passed.
+    /// Ready when the deadline has passed. What has come in time may still have to be read, here or by another task, where this
+    /// thread is late itself: so the sockets are looked at once more.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.timed && !self.timer.is_elapsed() {
             return Poll::Pending;
@@ -89,7 +94,11 @@ impl ClientStream {
             self.timed = true;
             ready!(self.timer.as_mut().poll(cx));
             if Instant::now() >= self.deadline {
-                return Poll::Ready(());
+                if std::mem::replace(&mut self.last_look, true) {
+                    return Poll::Ready(());
+                }
+                wake_after_sockets(cx);
+                return Poll::Pending;
             }
             self.set_timer(self.deadline);
         }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use crate::datapath::trunk::{Gathering, Wire};
-use crate::datapath::{Context, Metered};
+use crate::datapath::{Context, Metered, wake_after_sockets};
 
 use call::run;
 use calls::Calls;
@@ -48,6 +48,7 @@ pub(super) async fn serve_trunk(
     });
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     let mut farewell: Option<Pin<Box<Sleep>>> = None;
+    let mut last_look = false;
     let mut closing = false;
     let mut gathering = Gathering::default();
     let ended = poll_fn(|cx| -> Poll<io::Result<()>> {
@@ -74,8 +75,13 @@ pub(super) async fn serve_trunk(
                     timer.as_mut().reset(next);
                 }
                 if timer.as_mut().poll(cx).is_ready() {
-                    calls.pass_deadlines(Instant::now());
-                    continue;
+                    // What has come in time may still have to be read, where this thread is late itself.
+                    if std::mem::take(&mut last_look) {
+                        calls.pass_deadlines(Instant::now());
+                        continue;
+                    }
+                    last_look = true;
+                    wake_after_sockets(cx);
                 }
             }
             // With no call left there is nothing to wait for.

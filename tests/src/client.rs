@@ -77,6 +77,33 @@ impl RawClient {
         }
     }
 
+    /// Sends bytes for as long as the other end takes them, and reads meanwhile, until what was read contains `needle`: all of it, as
+    /// text.
+    ///
+    /// # Panics
+    /// If the connection ends or time passes before.
+    pub async fn read_while_sending(&mut self, mut bytes: &[u8], needle: &str) -> String {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (mut from, mut to) = self.stream.split();
+        loop {
+            let text = String::from_utf8_lossy(&self.seen).into_owned();
+            if text.contains(needle) {
+                return text;
+            }
+            tokio::select! {
+                read = from.read_buf(&mut self.seen) => {
+                    assert!(matches!(read, Ok(n) if n > 0), "{needle:?} did not come ({read:?}); seen so far:\n{text}");
+                }
+                sent = to.write(bytes), if !bytes.is_empty() => {
+                    bytes = sent.map_or(&[], |n| &bytes[n..]);
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    panic!("{needle:?} did not come in time; seen so far:\n{text}");
+                }
+            }
+        }
+    }
+
     /// Reads until the other end closes, and returns everything as text.
     ///
     /// # Panics

@@ -12,8 +12,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Buffers;
 use super::connect::Connector;
+use super::{Buffers, Line};
 
 /// A line that was idle for so many [`Lines::close_idle`] is closed. They come every few seconds, so that this is below
 /// the keep-alive time of the usual gateways; and no call reads the clock for it.
@@ -34,23 +34,6 @@ struct Idle {
     since: u64,
 }
 
-/// A line that a call has to itself. Dropped, it is closed.
-#[derive(Debug)]
-pub struct Line {
-    /// The connection.
-    pub io: TcpStream,
-    /// Whether it carried a call before.
-    pub used: bool,
-}
-
-impl Line {
-    /// Whether a break of it before the answer speaks against the platform. One that carried calls before may be closed as idle
-    /// just when the next one is sent; if more is wrong than that, the next new line shows it.
-    pub fn speaks_for_platform(&self) -> bool {
-        !self.used
-    }
-}
-
 impl Lines {
     /// No lines yet.
     pub fn new(connector: Rc<Connector>, buffers: Rc<Buffers>) -> Lines {
@@ -69,7 +52,7 @@ impl Lines {
     pub async fn take(&self) -> io::Result<Line> {
         while let Some(mut io) = self.pop() {
             if is_quiet(&mut io).await {
-                return Ok(Line { io, used: true });
+                return Ok(Line::new(io, true));
             }
         }
         self.fresh().await
@@ -81,7 +64,7 @@ impl Lines {
     /// If no connection could be made.
     pub async fn fresh(&self) -> io::Result<Line> {
         let io = self.connector.to_platform().await?;
-        Ok(Line { io, used: false })
+        Ok(Line::new(io, false))
     }
 
     /// An empty buffer for what a line brings.

@@ -6,11 +6,9 @@ use std::rc::Rc;
 
 use bytes::{Buf, BytesMut};
 use dfaas_protocol::Headroom;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::datapath::{Line, Lines, READ, TrunkCall};
+use crate::datapath::{Line, Lines, TrunkCall};
 
 use super::answer::{Body, Found, Head};
 use super::left::Left;
@@ -42,13 +40,18 @@ impl Source {
         }
     }
 
+    /// Whether the other end took the whole request.
+    fn has_sent_all(&self) -> bool {
+        match self {
+            Source::Line(line) => line.has_sent_all(),
+            Source::Trunk(_) => true,
+        }
+    }
+
     /// Reads on. Returns whether anything came; if not, the answer has ended.
     pub(crate) async fn more(&mut self, input: &mut BytesMut) -> io::Result<bool> {
         match self {
-            Source::Line(line) => {
-                input.reserve(READ);
-                Ok(line.io.read_buf(input).await? > 0)
-            }
+            Source::Line(line) => Ok(line.read(input).await? > 0),
             Source::Trunk(call) => call.more(input).await.map_err(io::Error::other),
         }
     }
@@ -85,33 +88,16 @@ pub(crate) async fn exchange(
         why: error.to_string(),
     };
     let mut line = lines.take().await.map_err(unsent)?;
-    let mut sent = send(&mut line.io, request).await;
+    let mut sent = line.send(request).await;
     // It ended while it was idle.
     if sent == 0 && line.used {
         line = lines.fresh().await.map_err(unsent)?;
-        sent = send(&mut line.io, request).await;
+        sent = line.send(request).await;
     }
     match answer(Source::Line(line), lines.buffer(), head_only).await {
-        Ok(mut answer) => {
-            answer.head.reusable &= sent == request.len();
-            Ok(answer)
-        }
         Err(Failed::Broken { against, why }) if sent == 0 => Err(Failed::Unsent { against, why }),
         failed => failed,
     }
-}
-
-/// Sends as much of a request as the other end takes, and returns how much that is. If it is not all, the other end may have
-/// answered before it closed, and only what can be read tells (RFC 9112, 9.5).
-async fn send(io: &mut TcpStream, request: &[u8]) -> usize {
-    let mut sent = 0;
-    while sent < request.len() {
-        match io.write(&request[sent..]).await {
-            Ok(n) if n > 0 => sent += n,
-            _ => break,
-        }
-    }
-    sent
 }
 
 /// Waits for the head of the answer to a call that was sent to a neighbour.
@@ -131,7 +117,8 @@ async fn answer(
             Found::Answer(head) if Left::of(head.body).follow(&input[head.len..]).is_none() => {
                 return Err(Failed::malformed("the answer's chunks are malformed"));
             }
-            Found::Answer(head) => {
+            Found::Answer(mut head) => {
+                head.reusable &= source.has_sent_all();
                 return Ok(Answer {
                     head,
                     input,
@@ -202,23 +189,75 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use socket2::SockRef;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    const FULL: &[u8] = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\n\r\nfull";
+    /// More than the sockets hold.
+    static LONG: [u8; 1 << 20] = [b'b'; 1 << 20];
+
+    /// A new line, and its other end.
+    async fn line() -> (Line, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let io = TcpStream::connect(listener.local_addr().unwrap());
+        let io = io.await.unwrap();
+        SockRef::from(&io).set_send_buffer_size(4096).unwrap();
+        (Line::new(io, false), listener.accept().await.unwrap().0)
+    }
 
     #[tokio::test]
     async fn an_answer_that_came_before_a_reset_is_read() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut io = TcpStream::connect(address).await.unwrap();
-        let (mut other, _) = listener.accept().await.unwrap();
-        let full = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\n\r\nfull";
-        other.write_all(full).await.unwrap();
+        let (mut line, mut other) = line().await;
+        other.write_all(FULL).await.unwrap();
         other.set_zero_linger().unwrap();
         drop(other);
         // As this is loopback, the reset has come.
-        assert_eq!(send(&mut io, b"GET /function/f HTTP/1.1\r\n").await, 0);
-        let line = Line { io, used: false };
+        assert_eq!(line.send(b"GET /function/f HTTP/1.1\r\n").await, 0);
         let read = answer(Source::Line(line), BytesMut::new(), false).await;
         let read = read.unwrap();
-        assert_eq!((read.head.status, &read.input[..]), (503, &full[..]));
+        assert_eq!((read.head.status, &read.input[..]), (503, FULL));
+    }
+
+    #[tokio::test]
+    async fn who_refuses_a_request_need_not_take_it() {
+        let (mut line, mut other) = line().await;
+        other.write_all(FULL).await.unwrap();
+        let sent = line.send(&LONG).await;
+        assert!((1..LONG.len()).contains(&sent), "{sent}");
+        let read = answer(Source::Line(line), BytesMut::new(), false).await;
+        let read = read.unwrap();
+        assert_eq!((read.head.status, &read.input[..]), (503, FULL));
+        assert!(!read.head.reusable);
+    }
+
+    /// It sends back what it has read before it reads on.
+    #[tokio::test]
+    async fn who_answers_in_the_midst_of_a_request_gets_the_rest() {
+        let (mut line, mut other) = line().await;
+        let echoes = tokio::spawn(async move {
+            let length = LONG.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            other.write_all(head.as_bytes()).await.unwrap();
+            let (mut piece, mut left) = (vec![0; 4096], length);
+            while left > 0 {
+                let read = other.read(&mut piece).await.unwrap();
+                assert!(read > 0, "{left} bytes did not come");
+                other.write_all(&piece[..read]).await.unwrap();
+                left -= read;
+            }
+        });
+        line.send(&LONG).await;
+        let Answer {
+            head,
+            mut input,
+            mut source,
+        } = answer(Source::Line(line), BytesMut::new(), false)
+            .await
+            .unwrap();
+        while source.more(&mut input).await.unwrap() {}
+        assert!(input[head.len..] == LONG);
+        assert!(source.has_sent_all());
+        echoes.await.unwrap();
     }
 }

@@ -340,6 +340,49 @@ async fn early_answers(mut way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_nobody_reads_holds_up_no_refusal_here() {
+    let _machine = crate::beside_others().await;
+    unread_bodies(here("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_nobody_reads_holds_up_no_refusal_across() {
+    let _machine = crate::beside_others().await;
+    unread_bodies(across("").await).await;
+}
+
+/// The platform answers in the midst of the body, and neither reads on nor closes the connection.
+async fn unread_bodies(mut way: Way) {
+    let bytes = vec![b'b'; 64 << 20];
+    for (body, close) in [
+        (64 << 20, "close"),
+        (64 << 20, "keep-alive"),
+        (60_000, "close"),
+    ] {
+        let mut client = way.client().await;
+        client
+            .send(format!(
+                "POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n"
+            ))
+            .await;
+        let refuses = async {
+            let mut call = way.gateway.call().await;
+            call.read_until("bbb").await;
+            let head = format!(
+                "HTTP/1.1 413 Too Much\r\nConnection: {close}\r\nContent-Length: 3\r\n\r\nbig"
+            );
+            call.send(head).await;
+            call
+        };
+        let (answer, call) =
+            tokio::join!(client.read_while_sending(&bytes[..body], "big"), refuses);
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        way.all_slots_are_free().await;
+        drop(call);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn why_a_body_is_refused_reaches_the_client_here() {
     let _machine = crate::beside_others().await;
     refused_bodies(here("").await).await;

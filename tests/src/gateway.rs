@@ -16,8 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Gateway {
     address: String,
+    /// The answer to who asks for the functions.
+    list: String,
     listens: Option<JoinHandle<TcpListener>>,
     stop: Arc<Notify>,
+    sender: UnboundedSender<Call>,
     calls: UnboundedReceiver<Call>,
 }
 
@@ -45,25 +48,33 @@ impl Gateway {
             "[{{\"name\":\"f\",\"image\":\"i\",\"namespace\":\"openfaas-fn\",\"replicas\":1,\
              \"availableReplicas\":1,\"labels\":{labels}}}]"
         );
-        let stop = Arc::<Notify>::default();
-        let stopped = Arc::clone(&stop);
-        let listens = tokio::spawn(async move {
+        let mut gateway = Gateway {
+            address,
+            list,
+            listens: None,
+            stop: Arc::default(),
+            sender,
+            calls,
+        };
+        gateway.take_connections(listener);
+        gateway
+    }
+
+    /// Takes connections from now on, those first that wait there.
+    pub fn take_connections(&mut self, listener: TcpListener) {
+        let (stop, list) = (Arc::clone(&self.stop), self.list.clone());
+        let sender = self.sender.clone();
+        self.listens = Some(tokio::spawn(async move {
             loop {
                 tokio::select! {
                     taken = listener.accept() => if let Ok((stream, _)) = taken {
                         let calls = sender.clone();
                         tokio::spawn(take(stream, Vec::new(), calls, list.clone()));
                     },
-                    () = stopped.notified() => return listener,
+                    () = stop.notified() => return listener,
                 }
             }
-        });
-        Gateway {
-            address,
-            listens: Some(listens),
-            stop,
-            calls,
-        }
+        }));
     }
 
     /// Its URL.

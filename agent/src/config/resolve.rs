@@ -208,7 +208,7 @@ fn functions(v: &mut Violations, section: FunctionsSection) -> FunctionDefaults 
 fn timeouts(v: &mut Violations, section: TimeoutsSection) -> Timeouts {
     let mut read = |key, value, default| v.millis(key, value, &TIMEOUT_MS, default);
     Timeouts {
-        connect: read("timeouts.connect_ms", section.connect_ms, 1000),
+        connect: read("timeouts.connect_ms", section.connect_ms, 3000),
         request: read("timeouts.request_ms", section.request_ms, 60_000),
         header: read("timeouts.header_ms", section.header_ms, 10_000),
         idle: read("timeouts.idle_ms", section.idle_ms, 60_000),

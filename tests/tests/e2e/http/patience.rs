@@ -206,3 +206,21 @@ async fn a_connection_that_is_not_made_is_given_up() {
     assert!(response.status().is_server_error(), "{response:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
 }
+
+/// Where a queue is full the kernel drops a connection's first packet, as a network may. It is sent again after a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_first_packet_is_lost_is_made() {
+    let _machine = crate::beside_others().await;
+    let mut way = here("").await;
+    let (listener, _waiting) = way.gateway.stop_taking().await;
+    let mut client = way.client().await;
+    client.send(format!("{GET}\r\n")).await;
+    until("the call has a slot", dfaas_tests::agent::SOON, || async {
+        let status = way.first.status().await;
+        (status.functions[0].free == Some(3)).then_some(())
+    })
+    .await;
+    way.gateway.take_connections(listener);
+    way.gateway.call().await.answer("200 OK", "", "made").await;
+    client.read_until("made").await;
+}

@@ -24,7 +24,9 @@ use crate::capacity::MAX_SLOTS;
 use crate::{Slots, Time};
 
 use super::account::Account;
+use super::late::Late;
 use super::levels::{FEWEST, stretch};
+use super::loss::Loss;
 use super::samples::Samples;
 
 /// How much likelier one number of slots must be than another before the other is given up, in units of log-likelihood, at each
@@ -43,18 +45,8 @@ const REACH: [f64; 3] = [2.0, 1.4, 1.1];
 const MEMORY: f64 = 100.0;
 /// For how long those that ran above the limit count as of late: it costs nothing to look there again.
 const MEMORY_ABOVE: f64 = 10.0;
-/// That share of the throughput may be lost to trials of fewer slots, over [`LOSS_MEMORY`] seconds.
-const LOSS: f64 = 0.01;
-/// For so many seconds a loss is remembered.
-const LOSS_MEMORY: f64 = 20.0;
-/// What may be lost at first, when nothing is known, in seconds of full throughput. No more is saved up later.
-const LOSS_AT_FIRST: f64 = 2.0;
 /// At least so many calls are remembered, however long ago they were.
 const REMEMBERED: f64 = 1000.0;
-/// The platform is not the same any more when the calls of late are that unlikely.
-const CHANGED: f64 = 20.0;
-/// The calls of late: about so many.
-const OF_LATE: f64 = 150.0;
 /// How long nothing above is tried after the platform refused a call.
 const REFUSED_PAUSE: Duration = Duration::from_secs(6);
 /// For how long a platform that refused is taken for one that refuses rather than let calls wait.
@@ -86,8 +78,7 @@ pub struct Limiter {
     stepped: Time,
     /// The share of the time in which the gate is full.
     pressed: f64,
-    /// What trials of fewer slots have cost of late, in seconds of full throughput; below zero is what they may cost beyond [`LOSS`].
-    lost: f64,
+    loss: Loss,
     /// When the platform last refused a call, if that was not long ago.
     refused: Option<Time>,
     late: Late,
@@ -99,14 +90,6 @@ enum Phase {
     Hold,
     Above(u32),
     Below(u32),
-}
-
-/// Whether the calls of late are as was to be expected.
-#[derive(Clone, Copy, Debug, Default)]
-struct Late {
-    calls: f64,
-    /// Of each call its time as a multiple of what was expected.
-    ratio: f64,
 }
 
 impl Limiter {
@@ -122,7 +105,7 @@ impl Limiter {
             ended: 0.0,
             stepped: now,
             pressed: 0.0,
-            lost: -LOSS_AT_FIRST,
+            loss: Loss::default(),
             refused: None,
             late: Late::default(),
         }
@@ -152,11 +135,7 @@ impl Limiter {
             self.enter(Phase::Hold);
         }
         self.refused = self.refused.filter(|at| now.since(*at) < REFUSED_MEMORY);
-        let least = if self.refused.is_some() {
-            PRESSED
-        } else {
-            BUSY
-        };
+        let least = self.refused.map_or(BUSY, |_| PRESSED);
         if self.pressed < least {
             self.fit(self.learned, HYSTERESIS_IDLE);
             self.enter(Phase::Hold);
@@ -184,9 +163,10 @@ impl Limiter {
     fn count_loss(&mut self, seconds: f64, ended: f64) {
         let service = self.meanwhile.recent.service(self.learned);
         if let (Phase::Below(_), Some(service)) = (self.phase, service) {
-            self.lost += seconds - ended * service / f64::from(self.learned);
+            self.loss
+                .add(seconds - ended * service / f64::from(self.learned));
         }
-        self.lost = (self.lost * (-seconds / LOSS_MEMORY).exp()).max(-LOSS_AT_FIRST);
+        self.loss.fade(seconds);
     }
 
     fn forget(&mut self, seconds: f64, calls: f64) {
@@ -209,23 +189,14 @@ impl Limiter {
             self.meanwhile.add(index, taken);
             if turned && let Some(service) = service {
                 let expected = service * stretch(taken.level, self.learned);
-                self.late.calls += taken.calls;
-                self.late.ratio += taken.seconds / expected;
+                self.late.add(taken.calls, taken.seconds / expected);
             }
         }
-        if self.late.calls > OF_LATE {
-            let kept = OF_LATE / self.late.calls;
-            self.late.calls *= kept;
-            self.late.ratio *= kept;
-        }
-        if self.late.calls > FEWEST {
-            let r = self.late.ratio / self.late.calls;
-            if self.late.calls * (r - 1.0 - r.ln()) > CHANGED {
-                self.meanwhile.clear();
-                self.since.clear();
-                self.late = Late::default();
-                self.lost = -LOSS_AT_FIRST;
-            }
+        if self.late.tell_of_a_change() {
+            self.meanwhile.clear();
+            self.since.clear();
+            self.late = Late::default();
+            self.loss = Loss::default();
         }
         calls
     }
@@ -269,7 +240,7 @@ impl Limiter {
         let at_most = |most: u32| seen.weigh(|level| level <= f64::from(most));
         let here = seen.likelihood(n);
         let open = |other: u32, evidence: f64| here - seen.likelihood(other) < evidence;
-        let may_lose = self.pressed >= PRESSED && self.lost < LOSS * LOSS_MEMORY;
+        let may_lose = self.pressed >= PRESSED && self.loss.is_small();
         for (reach, evidence) in REACH.into_iter().zip(EVIDENCE) {
             let below = ((f64::from(n) / reach).round() as u32).min(n - 1);
             if below > 0 && open(below, evidence) {

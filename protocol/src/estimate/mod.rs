@@ -2,10 +2,12 @@
 
 mod account;
 mod decayed;
+mod late;
 mod levels;
 pub mod lightgbm;
 mod limit;
 mod linear;
+mod loss;
 mod rate;
 mod samples;
 mod tail;

@@ -24,7 +24,7 @@ use crate::routing::Routes;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::turned_away::TurnedAwayCounters;
 
-use super::{Allowances, Buffers, Connector, Dates, Lines, PeerTls, Pool, Trunks, Unproved};
+use super::{Allowances, Buffers, Connector, Lines, PeerTls, Pool, Trunks, Unproved, WallClock};
 
 /// What all threads of the data path share. Only the routes change.
 #[derive(Debug)]
@@ -103,8 +103,8 @@ pub struct Context {
     pub buffers: Rc<Buffers>,
     /// What this thread's last calls came to, if that is kept.
     pub explained: Option<Arc<Ring>>,
-    /// This thread's text of the date.
-    pub dates: Dates,
+    /// What time it is outside.
+    pub wall: WallClock,
     /// This thread's randomness, for ties and draws; nothing secret.
     pub rng: RefCell<SmallRng>,
 }
@@ -120,7 +120,7 @@ impl Context {
             trunks: Trunks::new(connector),
             buffers,
             explained: shared.explanations.as_ref().map(|kept| kept.ring()),
-            dates: Dates::default(),
+            wall: WallClock::start(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
         })

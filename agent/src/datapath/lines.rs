@@ -2,14 +2,10 @@
 //! out.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connect::Connector;
@@ -50,8 +46,8 @@ impl Lines {
     /// # Errors
     /// If no connection could be made.
     pub async fn take(&self) -> io::Result<Line> {
-        while let Some(mut io) = self.pop() {
-            if is_quiet(&mut io).await {
+        while let Some(io) = self.pop() {
+            if is_quiet(&io) {
                 return Ok(Line::new(io, true));
             }
         }
@@ -95,11 +91,7 @@ impl Lines {
 
 /// Whether an idle line stands: it has neither ended nor sent what nobody asked for. Where nothing came this costs no
 /// system call.
-async fn is_quiet(io: &mut TcpStream) -> bool {
-    poll_fn(|cx| {
-        let mut byte = [0u8; 1];
-        let polled = Pin::new(&mut *io).poll_read(cx, &mut ReadBuf::new(&mut byte));
-        Poll::Ready(polled.is_pending())
-    })
-    .await
+fn is_quiet(io: &TcpStream) -> bool {
+    let read = io.try_read(&mut [0]);
+    read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -44,7 +44,7 @@ pub(super) async fn deliver(
     let deadline = now + served.timeout;
     let (mut head, body) = request.into_parts();
     let own_id = !head.headers.contains_key(CALL_ID);
-    let start_time = stamp(StartTime::now().as_bytes());
+    let start_time = stamp(StartTime::new(context.wall.at(now)).as_bytes());
     headers::prepare(&mut head, &client.origin, start_time, || {
         stamp(CallId::new(context).as_bytes())
     });

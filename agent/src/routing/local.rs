@@ -81,6 +81,7 @@ impl LocalFunction {
             running,
             function: Arc::clone(self),
             since,
+            until: None,
             ended: Ended::Ran,
         }
     }
@@ -154,6 +155,8 @@ impl LocalFunction {
 pub struct Slot {
     function: Arc<LocalFunction>,
     since: Instant,
+    /// When the call ended, if that is not when it is dropped.
+    until: Option<Instant>,
     /// How many ran when the call took it, itself among them.
     running: u32,
     ended: Ended,
@@ -163,6 +166,11 @@ impl Slot {
     /// When the call took it.
     pub fn since(&self) -> Instant {
         self.since
+    }
+
+    /// The call ended at that moment, which has just passed.
+    pub fn ended_at(mut self, until: Instant) {
+        self.until = Some(until);
     }
 
     /// The platform refused the call because it had no room: nothing was executed.
@@ -178,7 +186,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = self.until.unwrap_or_else(Instant::now);
         let took = now.saturating_duration_since(self.since);
         self.function.record(self.running, took, now, self.ended);
         self.function.waiters.release(&self.function.gate);

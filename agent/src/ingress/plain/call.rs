@@ -95,7 +95,7 @@ pub(super) async fn deliver(
         entry.names(&served.route.function, known_by);
     }
     let mut call = InFlight::new(context, served, now, known_by, entry);
-    let start_time = StartTime::now();
+    let start_time = StartTime::new(context.wall.at(now));
     let mut out = Vec::with_capacity(1024);
     let added = Added {
         forwarded_for: &names.forwarded_for,
@@ -106,7 +106,7 @@ pub(super) async fn deliver(
     head.write(request, &added, &mut out);
     let body = &request[head.len..head.len + head.body];
     let signature = Signature {
-        dates: &context.dates,
+        wall: &context.wall,
         node: &names.node,
         server: &names.server,
         there: None,
@@ -115,7 +115,7 @@ pub(super) async fn deliver(
         close: head.close || context.shared.is_draining(),
     };
     let common = out.len();
-    let mut time = context.shared.clock.at(now.into_std());
+    let mut time = context.shared.clock.at(client.came().into_std());
     let terms = served.terms(time, head.within);
     let mut delivery = context.shared.delivery(terms);
     loop {
@@ -302,12 +302,12 @@ async fn attempt(
             if let Some(slot) = slot {
                 slot.refused();
             }
-            let soon = Instant::now() + context.shared.timeouts.connect;
+            let soon = client.came() + context.shared.timeouts.connect;
             answer.discard(&context.lines, soon).await;
             Ok((Attempt::Refused(None, None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {
-            let answered = Attempt::Answered(answer, slot, Instant::now());
+            let answered = Attempt::Answered(answer, slot, client.came());
             Ok((answered, Some(Told::Answers)))
         }
         Ok(Err(Failed::Refused(headroom, word))) => {

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -23,6 +22,8 @@ pub(super) struct ClientStream {
     /// What came and was not taken yet.
     pub(super) input: BytesMut,
     buffers: Rc<Buffers>,
+    /// When there was what was last waited for. A look at the clock takes as long as 300 instructions, so that a call takes few.
+    came: Instant,
     deadline: Instant,
     /// Fires at the deadline or before it: it is set anew only when it fires too early, or would fire too late.
     timer: Pin<Box<Sleep>>,
@@ -47,11 +48,13 @@ pub(super) enum GivenUp {
 
 impl ClientStream {
     pub(super) fn new(stream: TcpStream, buffers: Rc<Buffers>, idle: Duration) -> ClientStream {
-        let deadline = Instant::now() + idle;
+        let came = Instant::now();
+        let deadline = came + idle;
         ClientStream {
             stream,
             input: BytesMut::new(),
             buffers,
+            came,
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
             timed: false,
@@ -59,6 +62,12 @@ impl ClientStream {
             told: false,
             idle,
         }
+    }
+
+    /// When there was what was last waited for: what the client sent, the answer to its call, room for more of that, or the end of
+    /// the time for it.
+    pub(super) fn came(&self) -> Instant {
+        self.came
     }
 
     /// When the time is over.
@@ -138,6 +147,7 @@ impl ClientStream {
     pub(super) async fn read(&mut self) -> Result<(), GivenUp> {
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_input(cx) {
+                self.came = Instant::now();
                 return Poll::Ready(match read {
                     Ok(n) if n > 0 => Ok(()),
                     _ => Err(GivenUp::Gone),
@@ -157,6 +167,7 @@ impl ClientStream {
         let mut other = pin!(other);
         poll_fn(|cx| {
             if let Poll::Ready(done) = other.as_mut().poll(cx) {
+                self.came = Instant::now();
                 return Poll::Ready(Ok(done));
             }
             while self.input.len() < MOST_AHEAD {
@@ -167,6 +178,7 @@ impl ClientStream {
                 }
             }
             if timed && self.poll_late(cx).is_ready() {
+                self.came = Instant::now();
                 return Poll::Ready(Err(GivenUp::Late));
             }
             Poll::Pending
@@ -179,19 +191,24 @@ impl ClientStream {
         let mut blocked = false;
         poll_fn(|cx| {
             while !bytes.is_empty() {
-                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-                    Poll::Ready(Ok(n)) if n > 0 => {
+                match self.stream.try_write(bytes) {
+                    Ok(n) if n > 0 => {
                         bytes = &bytes[n..];
-                        blocked = false;
+                        if std::mem::take(&mut blocked) {
+                            self.came = Instant::now();
+                        }
                     }
-                    Poll::Ready(_) => return Poll::Ready(Err(GivenUp::Gone)),
-                    Poll::Pending => {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if self.stream.poll_write_ready(cx).is_ready() {
+                            continue;
+                        }
                         if !blocked {
                             blocked = true;
                             self.set_deadline(Instant::now() + self.idle);
                         }
                         return self.poll_late(cx).map(|()| Err(GivenUp::Late));
                     }
+                    _ => return Poll::Ready(Err(GivenUp::Gone)),
                 }
             }
             Poll::Ready(Ok(()))
@@ -200,16 +217,17 @@ impl ClientStream {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() == 0 {
+        loop {
             // No buffer for what has not come.
+            if self.input.capacity() > 0 {
+                self.input.reserve(READ / 2);
+                match self.stream.try_read_buf(&mut self.input) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return Poll::Ready(read),
+                }
+            }
             ready!(self.stream.poll_read_ready(cx))?;
             self.make_room();
         }
-        self.input.reserve(READ / 2);
-        let mut read = pin!(tokio::io::AsyncReadExt::read_buf(
-            &mut self.stream,
-            &mut self.input
-        ));
-        read.as_mut().poll(cx)
     }
 }

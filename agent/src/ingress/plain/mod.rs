@@ -100,7 +100,7 @@ pub(super) async fn serve(
             others_first().await;
         }
         let whole = head.len + head.body;
-        let now = Instant::now();
+        let now = client.came();
         if client.input.len() < whole {
             client.set_deadline(now + served.timeout);
             while client.input.len() < whole {
@@ -125,6 +125,6 @@ pub(super) async fn serve(
             }
             Err(_) => return End::Closed,
         }
-        client.set_deadline(Instant::now() + patience.idle);
+        client.set_deadline(client.came() + patience.idle);
     }
 }

@@ -1,10 +1,11 @@
 //! Relaying an answer to the client as it comes.
 
 use crate::datapath::plain::{Answer, AnswerEnd, Left, Source};
-use crate::datapath::{AnswerBody, Dates, Lines, There, others_first};
+use crate::datapath::{AnswerBody, Lines, There, WallClock, others_first};
 use crate::routing::Slot;
 use crate::telemetry::access::Entry;
 use bytes::Buf;
+use tokio::time::Instant;
 
 use super::client::{ClientStream, GivenUp};
 
@@ -12,7 +13,7 @@ use super::client::{ClientStream, GivenUp};
 #[derive(Debug)]
 pub(super) struct Signature<'a> {
     /// For answers that are not dated.
-    pub(super) dates: &'a Dates,
+    pub(super) wall: &'a WallClock,
     pub(super) node: &'a [u8],
     pub(super) server: &'a [u8],
     /// The neighbour that the answer came from; then it names that one's address, not this node's.
@@ -26,7 +27,7 @@ pub(super) struct Signature<'a> {
 }
 
 impl Signature<'_> {
-    fn write(&self, out: &mut Vec<u8>, dated: bool) {
+    fn write(&self, out: &mut Vec<u8>, dated: bool, came: Instant) {
         let mut line = |name: &[u8], value: &[u8]| {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
@@ -40,7 +41,7 @@ impl Signature<'_> {
         }
         if !dated {
             out.extend_from_slice(b"date: ");
-            self.dates.write(std::time::SystemTime::now(), out);
+            self.wall.write_date(came, out);
             out.extend_from_slice(b"\r\n");
         }
         for line in [self.node, self.call_id, self.start_time] {
@@ -85,9 +86,9 @@ pub(super) async fn relay(
     }
     if let Source::Trunk(call) = &source {
         signature.there = Some(call.there());
-        signature.write(out, head.is_dated());
+        signature.write(out, head.is_dated(), client.came());
     } else {
-        signature.write(out, head.is_dated());
+        signature.write(out, head.is_dated(), client.came());
     }
     input.advance(head.len);
     let mut left = Left::of(head.body);
@@ -107,7 +108,9 @@ pub(super) async fn relay(
         }
         input.advance(here);
         if left.ended() {
-            drop(slot.take());
+            if let Some(slot) = slot.take() {
+                slot.ended_at(client.came().into_std());
+            }
             if let Source::Line(line) = source {
                 if head.reusable && input.is_empty() {
                     lines.give_back(line, input);
@@ -161,7 +164,7 @@ pub(super) async fn say(
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(format!("content-length: {}\r\n", text.len()).as_bytes());
-    signature.write(out, false);
+    signature.write(out, false, client.came());
     if !head_only {
         out.extend_from_slice(&text);
         if let Some(entry) = entry {

@@ -117,7 +117,7 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
             let at = Instant::now();
             explained.ended(Ending::RunForPeer, answer.head.status, at - now);
             let headroom = || headroom(shared.clock.at(at.into_std()));
-            return pass_on(calls, number, ticket, answer, slot, headroom).await;
+            return pass_on(calls, number, ticket, answer, at, slot, headroom).await;
         }
         Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(..)))) => {
             tracing::debug!(?failed, "a call could not be sent");
@@ -156,12 +156,13 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
     calls.answer(number, headroom, answer.as_bytes(), true);
 }
 
-/// Passes the platform's answer on as it comes.
+/// Passes the platform's answer on as it comes. Its beginning came at that moment.
 async fn pass_on(
     calls: &Calls,
     number: u32,
     ticket: &Ticket,
     answer: Answer,
+    mut came: Instant,
     slot: Slot,
     headroom: impl Fn() -> Option<Headroom>,
 ) {
@@ -178,7 +179,9 @@ async fn pass_on(
     while let Some(here) = left.follow(&input[body..]) {
         let ended = left.ended();
         if ended {
-            drop(slot.take());
+            if let Some(slot) = slot.take() {
+                slot.ended_at(came.into_std());
+            }
             if head.reusable
                 && body + here == input.len()
                 && let Some(Source::Line(line)) = source.take()
@@ -208,6 +211,7 @@ async fn pass_on(
             Some(source) => source.more(&mut input).await,
             None => break,
         };
+        came = Instant::now();
         match more {
             Ok(true) => {}
             Ok(false) if matches!(left, Left::UntilClose) => {

@@ -24,7 +24,8 @@ pub struct Line {
 #[derive(Debug)]
 enum Rest {
     Nothing,
-    Bytes(Bytes),
+    /// In a box, as it is rare and lines are moved often.
+    Bytes(Box<Bytes>),
     /// It takes no more.
     Lost,
 }
@@ -54,7 +55,8 @@ impl Line {
                     }
                     Poll::Pending if sent == 0 => return Poll::Pending,
                     Poll::Pending => {
-                        self.rest = Rest::Bytes(Bytes::copy_from_slice(&request[sent..]));
+                        let rest = Bytes::copy_from_slice(&request[sent..]);
+                        self.rest = Rest::Bytes(Box::new(rest));
                         break;
                     }
                 }

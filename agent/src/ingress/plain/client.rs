@@ -217,17 +217,16 @@ impl ClientStream {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
+        if self.input.capacity() == 0 {
             // No buffer for what has not come.
-            if self.input.capacity() > 0 {
-                self.input.reserve(READ / 2);
-                match self.stream.try_read_buf(&mut self.input) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return Poll::Ready(read),
-                }
-            }
             ready!(self.stream.poll_read_ready(cx))?;
             self.make_room();
         }
+        self.input.reserve(READ / 2);
+        let mut read = pin!(tokio::io::AsyncReadExt::read_buf(
+            &mut self.stream,
+            &mut self.input
+        ));
+        read.as_mut().poll(cx)
     }
 }

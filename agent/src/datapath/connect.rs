@@ -37,8 +37,10 @@ pub enum Target {
 const TRUNK_READ: usize = 64 * 1024;
 /// Bytes that TLS takes of a trunk before the socket has taken them, so that what was gathered goes out in one write.
 pub(crate) const TRUNK_WRITE: usize = 256 * 1024;
-/// After so long without an acknowledgement from the other end, a trunk is dead.
-const TRUNK_SILENCE: Duration = Duration::from_secs(10);
+/// After so long without a sign from its other end, be it an acknowledgement, a connection with a neighbour is dead.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often the other end is asked for one in the second half of that.
+const ASKED: u32 = 5;
 
 /// A connection that carries many calls to a neighbour.
 pub(crate) type TrunkStream = TlsStream<BufReader<Wire>>;
@@ -74,8 +76,7 @@ impl Connector {
             Target::Peer(node, address, _) => {
                 let config = self.tls_config(node, Speaks::Http)?;
                 let connected = async {
-                    let stream = TcpStream::connect(address).await?;
-                    set_no_delay(&stream);
+                    let stream = to_neighbour(address).await?;
                     let name = ServerName::IpAddress(address.ip().into());
                     TlsConnector::from(config).connect(name, stream).await
                 };
@@ -104,9 +105,8 @@ impl Connector {
     ) -> Result<TrunkStream, SendError> {
         let config = self.tls_config(node, Speaks::Trunk)?;
         let connected = async {
-            let stream = TcpStream::connect(address).await?;
-            prepare(&stream, Some(address));
-            notice_dead_end(&stream);
+            let stream = to_neighbour(address).await?;
+            end_in_silence(&stream);
             let name = ServerName::IpAddress(address.ip().into());
             let connector = TlsConnector::from(config);
             let mut stream = connector.connect(name, buffered(stream)).await?;
@@ -139,14 +139,29 @@ pub(crate) fn buffered(stream: TcpStream) -> BufReader<Wire> {
     BufReader::with_capacity(TRUNK_READ, Wire::new(stream))
 }
 
-/// Has it noticed that the other end of a trunk is dead, at either end.
+async fn to_neighbour(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    prepare(&stream, Some(address));
+    notice_dead_end(&stream);
+    Ok(stream)
+}
+
+/// Has it noticed that the machine at the other end of a connection with a neighbour is gone, while nothing is sent to it.
 pub(crate) fn notice_dead_end(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(TRUNK_SILENCE);
-    let set = socket
-        .set_tcp_keepalive(&keepalive)
-        .and_then(|()| socket.set_tcp_user_timeout(Some(TRUNK_SILENCE)));
-    if let Err(error) = set {
+    let keepalive = TcpKeepalive::new()
+        .with_time(SILENCE / 2)
+        .with_interval(SILENCE / 2 / ASKED)
+        .with_retries(ASKED);
+    if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&keepalive) {
+        tracing::debug!(%error, "a connection is not watched for a dead end");
+    }
+}
+
+/// Has a trunk end that cannot send for so long, at either end. The kernel makes no difference between an end that is gone and one that
+/// takes nothing. A trunk's end takes what comes, as windows hold back the rest; on other connections with neighbours a slow client, or
+/// a platform that reads late, takes its time.
+pub(crate) fn end_in_silence(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(SILENCE)) {
         tracing::debug!(%error, "a connection is not watched for a dead end");
     }
 }

@@ -31,7 +31,7 @@ pub use allowance::{Allowances, Metered, Weighed};
 pub use body::AnswerBody;
 pub use buffers::{Buffers, READ};
 pub use connect::{Connector, Io, Target};
-pub(crate) use connect::{TRUNK_WRITE, buffered, notice_dead_end, prepare};
+pub(crate) use connect::{TRUNK_WRITE, buffered, end_in_silence, notice_dead_end, prepare};
 pub use context::{Context, Shared};
 pub(crate) use hang_up::hang_up;
 pub use line::Line;

@@ -29,7 +29,7 @@ use crate::datapath::headers::{self, CALL_ID, HEADROOM, REFUSED};
 use crate::datapath::trunk::Wire;
 use crate::datapath::{
     AnswerBody, Context, Metered, PeerTls, Replay, Run, Shared, Speaks, Tunnel, Weighed, buffered,
-    function_in, hang_up, notice_dead_end, run_here, text,
+    end_in_silence, function_in, hang_up, notice_dead_end, run_here, text,
 };
 use crate::deadline;
 use crate::explain::{Begun, Ending, Explained, Missed};
@@ -106,7 +106,9 @@ async fn serve(
     let Some(metered) = context.shared.allowances.connection(from) else {
         return tracing::debug!(%from, "a neighbour has too many connections here");
     };
-    if Speaks::agreed(stream.get_ref().1.alpn_protocol()) == Speaks::Trunk {
+    let (socket, tls) = stream.get_ref();
+    if Speaks::agreed(tls.alpn_protocol()) == Speaks::Trunk {
+        end_in_silence(socket.get_ref().socket());
         return serve_trunk(context, stream, from, metered, stop).await;
     }
     let stream = Weighed::new(stream, metered.again());

@@ -20,6 +20,11 @@ impl Wire {
         Wire { stream, taken: 0 }
     }
 
+    /// The socket itself.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Bytes that it took.
     pub(crate) fn taken(&self) -> u64 {
         self.taken

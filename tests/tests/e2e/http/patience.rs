@@ -224,3 +224,46 @@ async fn a_connection_whose_first_packet_is_lost_is_made() {
     way.gateway.call().await.answer("200 OK", "", "made").await;
     client.read_until("made").await;
 }
+
+/// Who takes no bytes for a while is not dead: neither a client in the midst of its answer nor a platform in that of a body.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_either_end_breaks_no_call_across() {
+    /// Longer than a neighbour's machine may be silent.
+    const PAUSE: Duration = Duration::from_secs(13);
+    let _machine = crate::beside_others().await;
+    let mut way = across("").await;
+    // More than the sockets between hold.
+    let bytes = vec![b'b'; 32 << 20];
+    let length = bytes.len();
+    let (mut taker, mut gives) = way.call(&format!("{GET}TE: gzip\r\n\r\n")).await;
+    let mut giver = way.client().await;
+    let head = format!("POST /function/f HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    giver.send(head).await;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+    let mut takes = way.gateway.call().await;
+    let takes_late = async {
+        tokio::time::sleep(PAUSE).await;
+        let here = takes.skip(length).await;
+        takes.answer("200 OK", "", &format!("{here} bytes")).await;
+    };
+    let reads_late = async {
+        let head = taker.read_until("\r\n\r\n").await;
+        let start = head.find("\r\n\r\n").unwrap() + 4;
+        let mut read = head.len() - start;
+        tokio::time::sleep(PAUSE).await;
+        while read < length {
+            read += taker.skip(1 << 20).await;
+        }
+    };
+    let whole = format!("{length} bytes");
+    let gives_all = async {
+        gives.send(head).await;
+        gives.send(&bytes).await;
+    };
+    tokio::join!(
+        takes_late,
+        reads_late,
+        gives_all,
+        giver.read_while_sending(&bytes, &whole)
+    );
+}

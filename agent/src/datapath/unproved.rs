@@ -96,6 +96,8 @@ impl Place {
     /// Does that, unless others need the place before it is done.
     pub async fn hold<T>(mut self, proving: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
+            // Who has proved itself needs the place no more.
+            biased;
             done = proving => Some(done),
             _ = &mut self.ended => None,
         }

@@ -13,7 +13,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::timeout;
+
+use crate::deadline;
 
 use super::watch::CallAnswer;
 
@@ -72,10 +73,10 @@ async fn pump(
     idle: Duration,
 ) -> bool {
     loop {
-        let place = match timeout(idle, frames.reserve()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(_)) => return true,
-            Err(_) => return false,
+        let place = match deadline::within(idle, frames.reserve()).await {
+            Some(Ok(place)) => place,
+            Some(Err(_)) => return true,
+            None => return false,
         };
         let frame = tokio::select! {
             frame = answer.frame() => frame,

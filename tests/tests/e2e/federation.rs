@@ -66,13 +66,16 @@ async fn a_killed_agent_costs_no_call_that_starts_three_seconds_later() {
     let [first, second, third] = agents;
     let node = third.node();
 
-    // The first alone serves 200 a second; with 250 it needs the others, so that connections to the third exist.
-    let warm = load::constant(first.url("/function/work"), 250.0, Duration::from_secs(2)).await;
+    // The first has four slots and needs the others, so that connections to the third exist. The two that are left have a slot for each
+    // call, however slow the machine is.
+    let at_once = 7;
+    let warm = load::closed(first.url("/function/work"), at_once, Duration::from_secs(2)).await;
     assert!(warm.forwarded > 0, "{warm:?}");
     let directory = third.kill();
     let killed = Instant::now();
     tokio::time::sleep_until((killed + Duration::from_secs(3)).into()).await;
-    let tally = load::constant(first.url("/function/work"), 250.0, Duration::from_secs(3)).await;
+    let seconds = Duration::from_secs(3);
+    let tally = load::closed(first.url("/function/work"), at_once, seconds).await;
     assert_eq!(tally.failed, Vec::<String>::new());
     assert_eq!(tally.served, tally.offered, "{tally:?}");
     assert_eq!(first.peers().await.len(), 1);

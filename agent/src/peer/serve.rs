@@ -91,9 +91,9 @@ async fn accept(shared: &Arc<Shared>, stream: TcpStream) -> io::Result<Option<Pe
         let shown = PeerTls::membership_of(certificates);
         issuing.serve(stream, node, shown).await
     };
-    match tokio::time::timeout(joining::LIMIT, asked).await {
-        Ok(served) => served.map(|()| None),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    match deadline::within(joining::LIMIT, asked).await {
+        Some(served) => served.map(|()| None),
+        None => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

@@ -189,6 +189,9 @@ impl Open<'_> {
         stood: impl Iterator<Item = Standing>,
         count: usize,
     ) {
+        if self.record.steps.capacity() == 0 {
+            (self.record.steps, self.record.neighbours) = self.ring.spare();
+        }
         let Record {
             steps, neighbours, ..
         } = &mut self.record;
@@ -242,6 +245,7 @@ impl Drop for Explained<'_> {
             }
         }
         open.ring.keep(&open.record);
+        open.ring.reuse(open.record.steps, open.record.neighbours);
     }
 }
 

@@ -3,7 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::record::Record;
+use dfaas_protocol::standing::Standing;
+
+use super::record::{Record, Step};
+
+/// For so many records at most memory is kept: as many calls as are often under way at one time.
+const MOST_SPARE: usize = 64;
 
 /// The last records of one thread, which alone adds to them.
 #[derive(Debug)]
@@ -12,6 +17,8 @@ pub struct Ring {
     kept: AtomicUsize,
     /// A lock for each, so that who reads holds up nobody for longer than it takes to look at one record.
     places: Box<[Mutex<Option<Record>>]>,
+    /// What of the memory of records is not in use.
+    spare: Mutex<Vec<(Vec<Step>, Vec<Standing>)>>,
 }
 
 impl Ring {
@@ -20,6 +27,7 @@ impl Ring {
         Ring {
             kept: AtomicUsize::new(0),
             places: (0..records.max(1)).map(|_| Mutex::default()).collect(),
+            spare: Mutex::default(),
         }
     }
 
@@ -33,6 +41,25 @@ impl Ring {
         match &mut *place {
             Some(oldest) => oldest.clone_from(record),
             empty => *empty = Some(record.clone()),
+        }
+    }
+
+    /// Memory for the steps of a record and for how neighbours stood, which another one has used and is still in a cache.
+    pub(super) fn spare(&self) -> (Vec<Step>, Vec<Standing>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub(super) fn reuse(&self, mut steps: Vec<Step>, mut neighbours: Vec<Standing>) {
+        if steps.capacity() == 0 {
+            return;
+        }
+        steps.clear();
+        neighbours.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MOST_SPARE {
+            spare.push((steps, neighbours));
         }
     }
 

@@ -30,7 +30,7 @@ impl<'a> Sent<'a> {
     /// It was answered at `now`.
     pub fn answered(self, now: Time) {
         let took = now.since(self.at);
-        self.judge(Promise::Answered(took));
+        self.judge_at(Promise::Answered(took), || now);
     }
 
     /// It was refused with that word, by one that says that this is left.
@@ -53,9 +53,14 @@ impl<'a> Sent<'a> {
         self.judge(Promise::Void);
     }
 
-    fn judge(mut self, promise: Promise) {
+    fn judge(self, promise: Promise) {
+        let clock = self.clock;
+        self.judge_at(promise, || clock.now());
+    }
+
+    fn judge_at(mut self, promise: Promise, now: impl FnOnce() -> Time) {
         self.is_judged = true;
-        self.remote.judge(promise, || self.clock.now());
+        self.remote.judge(promise, now);
     }
 }
 

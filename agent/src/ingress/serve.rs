@@ -38,6 +38,10 @@ use super::refusal::Refusal;
 use super::turned_away::{no_route, turn_away};
 use super::watch::{Call, CallAnswer, Patience, Watch};
 
+/// So much of an answer waits in a client's socket at most. The kernel says that a client takes bytes when a third of what may wait is gone,
+/// and by itself it lets megabytes wait, which a slow client needs longer for than it may take nothing.
+const MOST_UNSENT: u32 = 128 * 1024;
+
 /// Serves one connection until it ends or `stop` says that the node drains.
 pub async fn serve_connection(
     front: Arc<Front>,
@@ -66,8 +70,12 @@ pub async fn serve_connection(
     };
     // A client that is gone without a word ends its call, even where it sends nothing for hours.
     let keepalive = TcpKeepalive::new().with_time(patience.idle.max(Duration::from_secs(1)));
-    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keepalive) {
+    let socket = SockRef::from(&stream);
+    if let Err(error) = socket.set_tcp_keepalive(&keepalive) {
         tracing::debug!(%error, "a connection is not kept alive");
+    }
+    if let Err(error) = socket.set_tcp_notsent_lowat(MOST_UNSENT) {
+        tracing::debug!(%error, "a slow client may be taken for one that takes nothing");
     }
     let server = local.ip().to_string();
     let session = |scheme| {

@@ -14,33 +14,30 @@ use super::{Breach, Trust};
 const FIRST_REST: Duration = Duration::from_millis(10);
 /// The longest that a neighbour is left alone: by then it has offered anew, or is heard no more.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// From there on a rest grows no longer. Whoever is full has a place free again within some units: to double it up to a second
-/// served 0.2 % less among ten nodes with hardly any room (`docs/strategies.md`).
-const MAX_DOUBLINGS: u32 = 1;
 
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
 ///
-/// A decision looks at this of every candidate, so what it reads is in one line of the cache, the first.
+/// Decisions and plans look at this of every candidate, so what they read is in one line of the cache, the first.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Remote {
     free: AtomicI32,
     size: AtomicU32,
     queue: AtomicU32,
-    /// Refusals since the last call that was taken, and until when it is left alone.
-    refusals: AtomicU32,
+    /// Whether it refused a call since it last took one, and until when it is left alone.
+    has_refused: AtomicBool,
+    /// Whether the health admits every call: it tells.
+    is_well: AtomicBool,
     rests_until: AtomicU64,
     round_trip: AtomicTime,
+    service: AtomicTime,
     /// How far its word is taken, once it has broken a promise.
     trust: OnceLock<Arc<Trust>>,
     health: Arc<Health>,
-    /// Whether the health admits every call: it tells.
-    is_well: AtomicBool,
     /// Calls that are there now, and how many have ended.
     open: AtomicU32,
     ended: AtomicU64,
-    service: AtomicTime,
     unit: AtomicTime,
     sent: AtomicU64,
     returned: AtomicU64,
@@ -136,15 +133,15 @@ impl Remote {
             free: AtomicI32::default(),
             size: AtomicU32::default(),
             queue: AtomicU32::default(),
-            refusals: AtomicU32::default(),
+            has_refused: AtomicBool::default(),
+            is_well: AtomicBool::default(),
             rests_until: AtomicU64::default(),
             round_trip: AtomicTime::default(),
+            service: AtomicTime::default(),
             trust: OnceLock::new(),
             health,
-            is_well: AtomicBool::default(),
             open: AtomicU32::default(),
             ended: AtomicU64::default(),
-            service: AtomicTime::default(),
             unit: AtomicTime::default(),
             sent: AtomicU64::default(),
             returned: AtomicU64::default(),
@@ -311,17 +308,22 @@ impl Remote {
     }
 
     /// It refused a call for want of room: it is left alone for the time in which one place comes free there, and for twice
-    /// that after the next refusals, a second at most.
+    /// that after the next refusals, a second at most. Longer is in vain, as whoever is full has a place free again within some
+    /// such times: doubled up to a second it served 0.2 % less among ten nodes with hardly any room (`docs/strategies.md`).
     pub fn refused(&self, now: Time) {
         self.returned.fetch_add(1, Relaxed);
-        let before = self.refusals.fetch_add(1, Relaxed);
-        self.rest(before, now);
+        let times = if self.has_refused.swap(true, Relaxed) {
+            2
+        } else {
+            1
+        };
+        self.rest(times, now);
     }
 
     /// It took a call: it is not left alone any more.
     pub fn took(&self) {
-        if self.refusals.load(Relaxed) > 0 {
-            self.refusals.store(0, Relaxed);
+        if self.has_refused.load(Relaxed) {
+            self.has_refused.store(false, Relaxed);
             self.rests_until.store(0, Relaxed);
         }
     }
@@ -335,15 +337,14 @@ impl Remote {
     /// others leave it alone for as long as a second refusal would have them.
     pub fn try_one(&self, now: Time) {
         self.take_one();
-        let refusals = self.refusals.load(Relaxed);
-        if refusals > 0 {
-            self.rest(refusals, now);
+        if self.has_refused.load(Relaxed) {
+            self.rest(2, now);
         }
     }
 
-    fn rest(&self, doublings: u32, now: Time) {
-        let first = self.unit().unwrap_or(FIRST_REST);
-        let rest = first.saturating_mul(1 << doublings.min(MAX_DOUBLINGS));
+    /// It is left alone for so many times as long as one place needs to come free.
+    fn rest(&self, times: u32, now: Time) {
+        let rest = self.unit().unwrap_or(FIRST_REST).saturating_mul(times);
         let until = now + rest.min(LONGEST_REST);
         self.rests_until.store(until.as_nanos(), Relaxed);
     }
@@ -363,7 +364,8 @@ impl Remote {
 
     /// What is left there for a call that has nowhere else to go; nothing while the neighbour is ejected.
     pub fn last_resort(&self) -> Option<Headroom> {
-        (self.health.state() != HealthState::Ejected).then(|| self.reported())
+        let may = self.is_well.load(Relaxed) || self.health.state() != HealthState::Ejected;
+        may.then(|| self.reported())
     }
 
     /// What it reported, less what was sent there since: whether calls may be sent there is another question.

@@ -12,8 +12,8 @@ fn offer(free: i32, service_ms: Option<u64>) -> FunctionOffer {
 }
 
 #[test]
-fn a_decision_reads_one_line_of_the_cache() {
-    assert_eq!(std::mem::offset_of!(Remote, ended), 64);
+fn decisions_and_plans_read_one_line_of_the_cache() {
+    assert_eq!(std::mem::offset_of!(Remote, open), 64);
     assert_eq!((size_of::<Remote>(), align_of::<Remote>()), (128, 64));
 }
 

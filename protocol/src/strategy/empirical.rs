@@ -12,6 +12,7 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
+use crate::Headroom;
 use crate::neighbours::Remote;
 
 use super::shares::Overflow;
@@ -38,13 +39,10 @@ impl Strategy for Empirical {
         let routes = seen.routes(|at| {
             helpers.clear();
             helpers.extend(at.there().iter().map(|there| metrics(&there.remote)));
-            means(&helpers, &mut weights);
-            for weight in weights.iter_mut().filter(|weight| **weight > 0.0) {
-                // One number tells which of ten cases it is, and by how much the weight changes.
-                let drawn = rng.random::<f64>() * CASES.len() as f64;
-                let case = (drawn as usize).min(CASES.len() - 1);
-                *weight += *weight * NOISE * (drawn - case as f64) * CASES[case];
-            }
+            let quarters = quarters(&helpers);
+            weights.clear();
+            let means = helpers.iter().map(|metrics| mean(metrics, &quarters));
+            weights.extend(means.map(|mean| shaken(mean, &mut rng)));
             Box::new(Overflow(Weights::proportional(&weights)))
         });
         Plan {
@@ -56,35 +54,48 @@ impl Strategy for Empirical {
 
 /// The metrics of a helper, the larger the better; zero for one that cannot help.
 fn metrics(remote: &Remote) -> [f64; 4] {
-    let Some(headroom) = remote.last_resort().filter(|h| h.free > 0) else {
-        return [0.0; 4];
-    };
-    let (size, free) = (f64::from(headroom.size), f64::from(headroom.free));
-    let service = remote.service_seconds().unwrap_or(ASSUMED_SERVICE);
-    [
-        size,
-        free,
-        size / (size - free).max(LEAST_TAKEN * size),
-        service.max(LEAST_SERVICE).recip(),
-    ]
+    match remote.last_resort() {
+        Some(Headroom { free, size }) if free > 0 => {
+            let (size, free) = (f64::from(size), f64::from(free));
+            let service = remote.service_seconds().unwrap_or(ASSUMED_SERVICE);
+            [
+                size,
+                free,
+                size / (size - free).max(LEAST_TAKEN * size),
+                service.max(LEAST_SERVICE).recip(),
+            ]
+        }
+        _ => [0.0; 4],
+    }
 }
 
-/// The mean of the distributions that the metrics make; zero for those that cannot help.
-fn means(metrics: &[[f64; 4]], weights: &mut Vec<f64>) {
+/// A quarter of what makes a distribution of each metric.
+fn quarters(helpers: &[[f64; 4]]) -> [f64; 4] {
     let mut sums = [0.0; 4];
-    for values in metrics {
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += value;
+    for metrics in helpers {
+        for (sum, metric) in sums.iter_mut().zip(metrics) {
+            *sum += metric;
         }
     }
     // Where none can help all are zero, and may be multiplied by anything.
-    let [a, b, c, d] = sums.map(|sum| 0.25 / sum.max(f64::MIN_POSITIVE));
-    weights.clear();
-    weights.extend(
-        metrics
-            .iter()
-            .map(|v| v[0] * a + v[1] * b + v[2] * c + v[3] * d),
-    );
+    sums.map(|sum| 0.25 / sum.max(f64::MIN_POSITIVE))
+}
+
+/// The mean of a helper's parts in the distributions; zero for one that cannot help.
+fn mean(metrics: &[f64; 4], quarters: &[f64; 4]) -> f64 {
+    let [a, b, c, d] = quarters;
+    metrics[0] * a + metrics[1] * b + metrics[2] * c + metrics[3] * d
+}
+
+/// A weight with noise.
+fn shaken(weight: f64, rng: &mut Xoshiro256PlusPlus) -> f64 {
+    if weight <= 0.0 {
+        return weight;
+    }
+    // One number tells which of ten cases it is, and by how much the weight changes.
+    let drawn = rng.random::<f64>() * CASES.len() as f64;
+    let case = (drawn as u32).min(CASES.len() as u32 - 1);
+    weight + weight * NOISE * (drawn - f64::from(case)) * CASES[case as usize]
 }
 
 #[cfg(test)]
@@ -96,9 +107,9 @@ mod tests {
         // Sizes 4 and 12, free 1 and 3, three quarters taken of both, 30 and 10 ms.
         let helper =
             |size: f64, free: f64, ms: f64| [size, free, 1.0 / (1.0 - free / size), 1e3 / ms];
-        let mut weights = Vec::new();
         let helpers = [helper(4.0, 1.0, 30.0), [0.0; 4], helper(12.0, 3.0, 10.0)];
-        means(&helpers, &mut weights);
+        let quarters = quarters(&helpers);
+        let weights = helpers.map(|metrics| mean(&metrics, &quarters));
         // A quarter, a quarter, a half, a quarter; and three quarters thrice, a half.
         assert!((weights[0] - 1.25 / 4.0).abs() < 1e-12, "{weights:?}");
         assert!((weights[2] - 2.75 / 4.0).abs() < 1e-12, "{weights:?}");

@@ -120,23 +120,19 @@ impl Seen {
 
     /// Puts the calls a second that were run for each of those nodes, in the order of their ids, into `rates`.
     pub(super) fn put_for_each(&self, nodes: &[NodeId], rates: &mut [f64]) {
-        let mut peers = self.for_peers.iter();
-        let mut peer = peers.next();
-        for (node, put) in nodes.iter().zip(rates) {
-            // Mostly they are the same nodes, and to see that two are equal is quicker than to see which is the lesser.
-            while let Some((other, _)) = peer
-                && other != node
-                && other < node
-            {
-                peer = peers.next();
-            }
-            *put = 0.0;
-            if let Some((other, rate)) = peer
-                && other == node
-            {
-                *put = *rate;
-                peer = peers.next();
-            }
+        // Mostly they are the same nodes, and to see that two are equal is quicker than to see which is the lesser.
+        let both = nodes.iter().zip(&self.for_peers);
+        let same = both.take_while(|(node, (peer, _))| *node == peer).count();
+        let (peers, others) = self.for_peers.split_at(same);
+        let (put, rest) = rates.split_at_mut(same);
+        for (put, (_, rate)) in put.iter_mut().zip(peers) {
+            *put = *rate;
+        }
+        let mut others = others.iter().peekable();
+        for (node, put) in nodes[same..].iter().zip(rest) {
+            while others.next_if(|(other, _)| other < node).is_some() {}
+            let own = others.next_if(|(other, _)| other == node);
+            *put = own.map_or(0.0, |(_, rate)| *rate);
         }
     }
 }

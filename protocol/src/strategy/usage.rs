@@ -84,26 +84,29 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn shares(&self, usage: &Usage) -> impl Iterator<Item = f64> {
+    /// What is used and what may be, of what has a limit.
+    fn limited(&self, usage: &Usage) -> impl Iterator<Item = (f64, f64)> {
         [
             (usage.cpu_percent, self.cpu_percent),
             (usage.memory_bytes, self.memory_bytes),
             (usage.power_microwatts, self.power_microwatts),
         ]
         .into_iter()
-        .filter_map(|(used, limit)| limit.map(|limit| used / limit))
+        .filter_map(|(used, limit)| Some((used, limit?)))
     }
 
     /// Whether any limit is exceeded.
     pub fn exceeded(&self, usage: &Usage) -> bool {
-        self.shares(usage).any(|share| share > 1.0)
+        self.limited(usage).any(|(used, limit)| used > limit)
     }
 
     /// Usage in points of a hundred: the mean over what has a limit. Zero where nothing has.
     pub fn points(&self, usage: &Usage) -> f64 {
         let (sum, count) = self
-            .shares(usage)
-            .fold((0.0, 0u32), |(sum, count), share| (sum + share, count + 1));
+            .limited(usage)
+            .fold((0.0, 0u32), |(sum, count), (used, limit)| {
+                (sum + used / limit, count + 1)
+            });
         100.0 * sum / f64::from(count.max(1))
     }
 }

@@ -157,18 +157,23 @@ fn give(left: u32, parts: &mut [u8], remainders: &[i16]) {
             }
         }
     }
+    // Where more have the lowest of them than are left, the first of those are given one.
     let low = low as i16;
-    if at_low == left {
-        for (part, remainder) in parts.iter_mut().zip(remainders) {
-            *part += u8::from(*remainder >= low);
-        }
-        return;
+    let mut ties = 0;
+    let is_given = |remainder: &&i16| {
+        ties += u32::from(**remainder == low);
+        at_high + ties <= left
+    };
+    let end = if at_low == left {
+        parts.len()
+    } else {
+        remainders.iter().filter(is_given).count()
+    };
+    for (part, remainder) in parts[..end].iter_mut().zip(remainders) {
+        *part += u8::from(*remainder >= low);
     }
-    let mut ties = left - at_high;
-    for (part, remainder) in parts.iter_mut().zip(remainders) {
-        let is_tie = *remainder == low && ties > 0;
-        ties -= u32::from(is_tie);
-        *part += u8::from(*remainder > low || is_tie);
+    for (part, remainder) in parts[end..].iter_mut().zip(&remainders[end..]) {
+        *part += u8::from(*remainder > low);
     }
 }
 

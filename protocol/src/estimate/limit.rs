@@ -49,6 +49,8 @@ const MEMORY_ABOVE: f64 = 10.0;
 const REMEMBERED: f64 = 1000.0;
 /// How long nothing above is tried after the platform refused a call.
 const REFUSED_PAUSE: Duration = Duration::from_secs(6);
+/// And until so many calls ended since: a trial costs the call that is refused, and may cost no more than one in so many.
+const REFUSED_CALLS: f64 = 150.0;
 /// For how long a platform that refused is taken for one that refuses rather than let calls wait.
 const REFUSED_MEMORY: Duration = Duration::from_secs(60);
 /// Each slot of a phase must have seen so many calls before they are believed, as short calls end first.
@@ -81,6 +83,8 @@ pub struct Limiter {
     loss: Loss,
     /// When the platform last refused a call, if that was not long ago.
     refused: Option<Time>,
+    /// Calls that ended since.
+    ended_since: f64,
     late: Late,
 }
 
@@ -107,6 +111,7 @@ impl Limiter {
             pressed: 0.0,
             loss: Loss::default(),
             refused: None,
+            ended_since: 0.0,
             late: Late::default(),
         }
     }
@@ -124,12 +129,14 @@ impl Limiter {
         let turned = self.ended >= TURNS * f64::from(slots.get());
         let taken = self.take(samples, turned);
         self.ended += taken;
+        self.ended_since += taken;
         self.forget(seconds, taken);
         let share = 1.0 - (-seconds).exp();
         self.pressed += share * (f64::from(u8::from(full)) - self.pressed);
         self.count_loss(seconds, taken);
         if samples.take_refused() > 0 {
             self.refused = Some(now);
+            self.ended_since = 0.0;
             self.harmless = 0;
             self.learned = slots.get();
             self.enter(Phase::Hold);
@@ -228,7 +235,7 @@ impl Limiter {
     fn next_phase(&self, now: Time) -> Phase {
         if let Some(at) = self.refused {
             let step = (f64::from(self.learned) * (REACH[2] - 1.0)).round() as u32;
-            return if now.since(at) < REFUSED_PAUSE {
+            return if now.since(at) < REFUSED_PAUSE || self.ended_since < REFUSED_CALLS {
                 Phase::Hold
             } else {
                 Phase::Above((self.learned + step.max(1)).min(MAX_SLOTS))

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use dfaas_protocol::Headroom;
@@ -152,9 +153,11 @@ async fn answer(
 
 impl Answer {
     /// Reads a refusal to its end, where that is near, so that its line can be used again.
-    pub(crate) async fn discard(self, lines: &Lines, deadline: Instant) {
+    pub(crate) async fn discard(self, lines: &Lines) {
         /// The most that is read of a body only to keep its line.
         const WORTH_READING: u64 = 16 * 1024;
+        /// And the longest that is waited for it: the call may have to go elsewhere.
+        const WORTH_WAITING: Duration = Duration::from_millis(10);
         let Answer {
             head,
             mut input,
@@ -166,6 +169,7 @@ impl Answer {
         if !head.reusable || bytes > WORTH_READING {
             return;
         }
+        let deadline = Instant::now() + WORTH_WAITING;
         input.advance(head.len);
         while (input.len() as u64) < bytes {
             let more = tokio::time::timeout_at(deadline, source.more(&mut input)).await;

@@ -302,8 +302,7 @@ async fn attempt(
             if let Some(slot) = slot {
                 slot.refused();
             }
-            let soon = client.came() + context.shared.timeouts.connect;
-            answer.discard(&context.lines, soon).await;
+            answer.discard(&context.lines).await;
             Ok((Attempt::Refused(None, None), Some(Told::Answers)))
         }
         Ok(Ok(answer)) => {

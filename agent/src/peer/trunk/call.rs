@@ -107,8 +107,7 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
             drop(slot);
             explained.missed(Missed::Refused(""));
             refuse(explained, Rejection::PlatformRefused.as_str());
-            let soon = Instant::now() + shared.timeouts.connect;
-            return answer.discard(lines, soon).await;
+            return answer.discard(lines).await;
         }
         Some(Ok(answer)) => {
             health.call_succeeded();

@@ -3,8 +3,10 @@
 //! On a machine with too much to do a thread gets its turn when others leave it one. Then its timers fire late, and all at once with
 //! what came meanwhile. Nobody else is to blame for that: what is there when time is over has come in time, and while this thread
 //! stood still it waited for nobody.
+//!
+//! The work is pinned by who waits for it: a future that is handed over takes its room twice, once on its way.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::future::poll_immediate;
@@ -16,8 +18,10 @@ const STEPS: u32 = 10;
 
 /// Waits until the deadline. What came before it counts, also where another task of this thread has yet to read it: a client's deadline
 /// is a moment, but an answer that is there is not thrown away.
-pub(crate) async fn by<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+pub(crate) async fn by<T>(
+    deadline: Instant,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     if let Ok(done) = timeout_at(deadline, work.as_mut()).await {
         return Some(done);
     }
@@ -28,8 +32,10 @@ pub(crate) async fn by<T>(deadline: Instant, work: impl Future<Output = T>) -> O
 
 /// Waits for so long, not counting the time in which this thread stood still: what another machine gets to do its part. The limit is
 /// counted in steps, each of which begins when it is looked at, so that a stall costs no more than the step that it falls into.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+pub(crate) async fn within<T>(
+    limit: Duration,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     for _ in 0..STEPS {
         let step = Instant::now() + limit / STEPS;
         if let Some(done) = by(step, work.as_mut()).await {
@@ -43,6 +49,7 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
 mod tests {
     use std::future::pending;
     use std::io::Write;
+    use std::pin::pin;
 
     use tokio::io::AsyncReadExt;
     use tokio::runtime::{Builder, LocalOptions};
@@ -70,7 +77,9 @@ mod tests {
             there.write_all(&[7]).unwrap();
             // It passed so long ago that no timer is needed to find that out.
             let passed = Instant::now() - LIMIT;
-            spawn_local(by(passed, told)).await.unwrap()
+            spawn_local(async move { by(passed, pin!(told)).await })
+                .await
+                .unwrap()
         });
         assert_eq!(seen, Some(Ok(7)));
     }
@@ -78,16 +87,16 @@ mod tests {
     #[tokio::test]
     async fn time_is_over_for_what_does_not_come() {
         let start = Instant::now();
-        assert_eq!(by(start + LIMIT, pending::<()>()).await, None);
+        assert_eq!(by(start + LIMIT, pin!(pending::<()>())).await, None);
         assert!(start.elapsed() >= LIMIT);
-        assert_eq!(within(LIMIT, pending::<()>()).await, None);
+        assert_eq!(within(LIMIT, pin!(pending::<()>())).await, None);
         assert!(start.elapsed() >= LIMIT * 2);
     }
 
     #[tokio::test]
     async fn a_stall_of_this_thread_is_not_counted() {
         let (tells, told) = oneshot::channel();
-        let waits = tokio::spawn(within(LIMIT, told));
+        let waits = tokio::spawn(async move { within(LIMIT, pin!(told)).await });
         yield_now().await;
         std::thread::sleep(LIMIT * 2);
         // It sees that time has passed before it is told.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -80,7 +80,8 @@ impl Connector {
                     let name = ServerName::IpAddress(address.ip().into());
                     TlsConnector::from(config).connect(name, stream).await
                 };
-                self.in_time(connected).await.map(|s| Io::Tls(Box::new(s)))
+                let connected = self.in_time(pin!(connected)).await;
+                connected.map(|stream| Io::Tls(Box::new(stream)))
             }
         }
         .map_err(SendError::NotConnected)
@@ -89,12 +90,12 @@ impl Connector {
     /// Connects to the platform.
     pub(super) async fn to_platform(&self) -> io::Result<TcpStream> {
         let authority = &self.shared.gateway.authority;
-        self.in_time(async {
+        let connected = async {
             let stream = TcpStream::connect(authority.as_str()).await?;
             prepare(&stream, stream.peer_addr().ok());
             Ok(stream)
-        })
-        .await
+        };
+        self.in_time(pin!(connected)).await
     }
 
     /// Connects to a neighbour for many calls on one connection.
@@ -113,11 +114,14 @@ impl Connector {
             stream.get_mut().1.set_buffer_limit(Some(TRUNK_WRITE));
             Ok(stream)
         };
-        let connected = self.in_time(connected).await;
+        let connected = self.in_time(pin!(connected)).await;
         connected.map_err(SendError::NotConnected)
     }
 
-    async fn in_time<T>(&self, connected: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    async fn in_time<T>(
+        &self,
+        connected: Pin<&mut impl Future<Output = io::Result<T>>>,
+    ) -> io::Result<T> {
         let limit = self.shared.timeouts.connect;
         let connected = deadline::within(limit, connected).await;
         connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))

@@ -1,6 +1,7 @@
 //! The end of a connection whose other end may still send.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,7 +15,7 @@ const MOST_LINGERED: usize = 1024 * 1024;
 /// Closes a connection in a way that lets the other end read its last answer: what it still sends is read for a while, as bytes
 /// that nobody reads make the kernel discard what is on its way there.
 pub(crate) async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let _ = deadline::within(LINGER, async {
+    let listened = async {
         stream.shutdown().await?;
         let mut rest = vec![0u8; 4096];
         let mut left = MOST_LINGERED;
@@ -27,6 +28,6 @@ pub(crate) async fn hang_up(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) 
             };
         }
         io::Result::Ok(())
-    })
-    .await;
+    };
+    let _ = deadline::within(LINGER, pin!(listened)).await;
 }

@@ -1,5 +1,6 @@
 //! Running a call on the local platform.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use hyper::Response;
@@ -45,7 +46,7 @@ pub async fn run_here(
     let since = context.shared.clock.at(slot.since());
     let request = headers::attempt(head, gateway, replay.attempt(None));
     let sent = context.pool.send(Target::Platform, request);
-    let response = match deadline::by(deadline, sent).await {
+    let response = match deadline::by(deadline, pin!(sent)).await {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
             slot.unanswered();

@@ -1,5 +1,6 @@
 //! The health of the local platform.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl PlatformHealth {
 /// Checks the platform for ever.
 pub async fn watch_platform(health: Arc<PlatformHealth>, platform: Arc<dyn Platform>) {
     loop {
-        let passed = deadline::within(LIMIT, platform.healthy()).await;
+        let passed = deadline::within(LIMIT, pin!(platform.healthy())).await;
         let passed = passed.unwrap_or(false);
         health.checked(passed);
         tokio::time::sleep(pause(INTERVAL, passed, health.health.state())).await;

@@ -3,7 +3,7 @@
 //! nothing of it for too long: then its slot and its connection to the platform are free.
 
 use std::cell::Cell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -73,7 +73,7 @@ async fn pump(
     idle: Duration,
 ) -> bool {
     loop {
-        let place = match deadline::within(idle, frames.reserve()).await {
+        let place = match deadline::within(idle, pin!(frames.reserve())).await {
             Some(Ok(place)) => place,
             Some(Err(_)) => return true,
             None => return false,

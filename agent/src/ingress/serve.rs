@@ -138,7 +138,7 @@ async fn serve_secure(
     stop: &mut Receiver<bool>,
 ) {
     let turned_away = &session.context.shared.turned_away;
-    let mut stream = match deadline::within(patience.header, handshake).await {
+    let mut stream = match deadline::within(patience.header, pin!(handshake)).await {
         Some(Ok(stream)) => stream,
         Some(Err(error)) => {
             turned_away.count(TurnedAway::Handshake);
@@ -383,7 +383,7 @@ async fn pass_to_platform(context: &Context, request: Request<Incoming>) -> Resp
     let request = headers::attempt(&head, gateway, replay.attempt(None));
     let sent = context.pool.send(Target::Platform, request);
     let deadline = Instant::now() + context.shared.timeouts.request;
-    match deadline::by(deadline, sent).await {
+    match deadline::by(deadline, pin!(sent)).await {
         Some(Ok(response)) => relay(response, None),
         Some(Err(error)) => text(
             StatusCode::BAD_GATEWAY,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,8 @@ async fn check_one(tls: PeerTls, clock: Clock, checked: Checked) {
     let first = INTERVAL.mul_f64(rand::rng().random_range(0.25..1.0));
     tokio::time::sleep(first).await;
     loop {
-        let passed = match deadline::within(LIMIT, line.ask()).await {
+        let asked = deadline::within(LIMIT, pin!(line.ask())).await;
+        let passed = match asked {
             Some(Ok(passed)) => passed,
             Some(Err(error)) => {
                 tracing::debug!(%node, %error, "a check failed");

@@ -1,5 +1,6 @@
 //! Forwarding a call to a neighbour.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ pub async fn forward(
         Target::Peer(candidate.node, address, health.absences()),
         request,
     );
-    let response = match deadline::by(deadline, sent).await {
+    let response = match deadline::by(deadline, pin!(sent)).await {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
             tracing::debug!(neighbour = %candidate.node, %error, "a forward failed");

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -55,7 +56,11 @@ pub async fn serve_connection(
     let limit = context.shared.timeouts.header;
     let place = context.shared.unproved.enter(address.ip());
     notice_dead_end(&stream);
-    let handshake = deadline::within(limit, accept(&context.shared, stream));
+    // In a box, as a connection outlives its handshake by far.
+    let handshake = Box::pin(async {
+        let accepted = pin!(accept(&context.shared, stream));
+        deadline::within(limit, accepted).await
+    });
     let stream = match place.hold(handshake).await {
         Some(Some(Ok(Some(stream)))) => stream,
         Some(Some(Ok(None))) => return,
@@ -91,7 +96,7 @@ async fn accept(shared: &Arc<Shared>, stream: TcpStream) -> io::Result<Option<Pe
         let shown = PeerTls::membership_of(certificates);
         issuing.serve(stream, node, shown).await
     };
-    match deadline::within(joining::LIMIT, asked).await {
+    match deadline::within(joining::LIMIT, pin!(asked)).await {
         Some(served) => served.map(|()| None),
         None => Err(io::ErrorKind::TimedOut.into()),
     }

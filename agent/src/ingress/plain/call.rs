@@ -1,6 +1,7 @@
 //! A plain call, from its head to the end of its answer.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -297,7 +298,7 @@ async fn attempt(
             }
         }
     };
-    match client.unless_given_up(true, exchanged).await {
+    match client.unless_given_up(true, pin!(exchanged)).await {
         Ok(Ok(answer)) if target == Target::Platform && answer.is_limiter_refusal() => {
             if let Some(slot) = slot {
                 slot.refused();
@@ -350,7 +351,7 @@ async fn slot(
     match decision {
         Decision::Wait(_) => {
             let turn = local.turn(terms, served.service);
-            client.unless_given_up(true, turn).await
+            client.unless_given_up(true, pin!(turn)).await
         }
         _ => Ok(Some(
             local.running_since(context.shared.clock.instant(time)),

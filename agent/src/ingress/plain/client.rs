@@ -162,9 +162,8 @@ impl ClientStream {
     pub(super) async fn unless_given_up<T>(
         &mut self,
         timed: bool,
-        other: impl Future<Output = T>,
+        mut other: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, GivenUp> {
-        let mut other = pin!(other);
         poll_fn(|cx| {
             if let Poll::Ready(done) = other.as_mut().poll(cx) {
                 self.came = Instant::now();

@@ -5,6 +5,7 @@ use crate::datapath::{AnswerBody, Lines, There, WallClock, others_first};
 use crate::routing::Slot;
 use crate::telemetry::access::Entry;
 use bytes::Buf;
+use std::pin::pin;
 use tokio::time::Instant;
 
 use super::client::{ClientStream, GivenUp};
@@ -125,7 +126,7 @@ pub(super) async fn relay(
             out.clear();
         }
         let more = source.more(&mut input);
-        match client.unless_given_up(false, more).await? {
+        match client.unless_given_up(false, pin!(more)).await? {
             Ok(true) => {}
             Ok(false) if in_chunks => {
                 drop(slot.take());

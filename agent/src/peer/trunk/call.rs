@@ -97,9 +97,8 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
     let since = shared.clock.at(slot.since());
     let health = &shared.platform;
     let lines = &calls.context.lines;
-    let exchanged = ticket
-        .in_time(exchange(lines, request, head.head_only))
-        .await;
+    let exchanged = pin!(exchange(lines, request, head.head_only));
+    let exchanged = ticket.in_time(exchanged).await;
     ticket.deadline.set(None);
     let (status, why) = match exchanged {
         Some(Ok(answer)) if answer.is_limiter_refusal() => {

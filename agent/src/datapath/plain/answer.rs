@@ -2,8 +2,8 @@
 
 use dfaas_protocol::Headroom;
 
+use super::head_lines::{self, END, HeadLines, Stop, is_named};
 use super::left_out::LeftOut;
-use super::lines::{self, END, Lines, Stop, is_named};
 use super::request::length;
 use super::span::{MAX_HEAD, Span};
 
@@ -116,8 +116,8 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The fields of a head that was read before.
-fn fields(head: &[u8]) -> impl Iterator<Item = lines::Field<'_>> {
-    let mut lines = Lines::new(head, MAX_HEAD);
+fn fields(head: &[u8]) -> impl Iterator<Item = head_lines::Field<'_>> {
+    let mut lines = HeadLines::new(head, MAX_HEAD);
     let first = lines.first();
     std::iter::from_fn(move || first.ok().and_then(|_| lines.field().ok()?))
 }
@@ -134,7 +134,7 @@ impl Head {
     }
 
     fn read(bytes: &[u8], head_only: bool) -> Result<Head, Stop> {
-        let mut lines = Lines::new(bytes, MAX_HEAD);
+        let mut lines = HeadLines::new(bytes, MAX_HEAD);
         let mut head = Head::of_line(lines.first()?).ok_or(Stop::Malformed)?;
         let mut count = 0;
         let mut size = None;

@@ -4,9 +4,9 @@
 mod answer;
 mod chunks;
 mod exchange;
+mod head_lines;
 mod left;
 mod left_out;
-mod lines;
 mod request;
 mod span;
 

@@ -206,6 +206,9 @@ impl Head {
         if is_dotted || !are_of(inner, IN_PATH) || !are_of(query, IN_QUERY) {
             return None;
         }
+        if !target.is_ascii() && std::str::from_utf8(target).is_err() {
+            return None;
+        }
         let path = space + 1;
         let function = path + FUNCTION.len();
         Some(Head {
@@ -268,32 +271,22 @@ const IN_HOST: u8 = 1;
 const IN_PATH: u8 = 2;
 const IN_QUERY: u8 = 4;
 
-/// What each byte may stand in (RFC 3986, 3.2 to 3.4): a path that needs no second look has no escapes.
+/// What each byte may stand in. A host is strict (RFC 3986, 3.2.2). Of a target what is sent is passed on, as many send what should
+/// be escaped; but a path that needs no second look has no escapes, and no target has a fragment.
 const MAY_BE: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < table.len() {
-        if (byte as u8).is_ascii_alphanumeric() {
-            table[byte] = IN_HOST | IN_PATH | IN_QUERY;
-        }
+        table[byte] = match byte as u8 {
+            ..=b' ' | b'#' | 0x7f => 0,
+            b'%' => IN_HOST | IN_QUERY,
+            b'?' | b'\\' => IN_QUERY,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => IN_HOST | IN_PATH | IN_QUERY,
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
+            | b';' | b'=' | b':' | b'[' | b']' => IN_HOST | IN_PATH | IN_QUERY,
+            _ => IN_PATH | IN_QUERY,
+        };
         byte += 1;
-    }
-    let others: [(&[u8], u8); 5] = [
-        (b"-._~!$&'()*+;=:", IN_HOST | IN_PATH | IN_QUERY),
-        (b"%", IN_HOST | IN_QUERY),
-        (b"[]", IN_HOST),
-        (b",@/", IN_PATH | IN_QUERY),
-        (b"?", IN_QUERY),
-    ];
-    let mut kind = 0;
-    while kind < others.len() {
-        let (bytes, places) = others[kind];
-        let mut at = 0;
-        while at < bytes.len() {
-            table[bytes[at] as usize] = places;
-            at += 1;
-        }
-        kind += 1;
     }
     table
 };

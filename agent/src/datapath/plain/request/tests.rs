@@ -38,6 +38,32 @@ fn a_plain_head_is_written_anew() {
 }
 
 #[test]
+fn targets_are_passed_on_as_they_are() {
+    for target in [
+        "/function/f/{\"a\":[1,2]}/<b>|^`?q={\"a\":1}&r=\\%zz??/../é",
+        "/function/f/ü?",
+        "/function/f.g_h-1//a;b,c@d",
+    ] {
+        let (head, out) = plain(&format!("GET {target} HTTP/1.1\nHost: h\n\n"));
+        assert!(
+            out.starts_with(&format!("GET {target} HTTP/1.1\n")),
+            "{out}"
+        );
+        let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        assert_eq!(
+            head.path.of(format!("GET {target}").as_bytes()),
+            path.as_bytes()
+        );
+    }
+    for inner in ["a%20b", "a\\b", ".", "a/./b", "a#b", "?#", "a\u{7f}", "a b"] {
+        let line = format!("GET /function/f/{inner} HTTP/1.1\nHost: h\n\n");
+        assert_eq!(found(&line), Found::Other, "{inner}");
+    }
+    let no_text = b"GET /function/f/\xff HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(Head::find(no_text, Limits::CLIENT), Found::Other);
+}
+
+#[test]
 fn what_the_caller_gave_stays() {
     let (head, out) = plain(
         "HEAD /function/f HTTP/1.1\nHost: h\nX-Call-Id: mine\nx-forwarded-for: a\nx-forwarded-host: b\n\

@@ -271,7 +271,7 @@ pub(super) async fn deliver(
 /// The entry of a call, where calls are logged.
 fn entry(context: &Context, names: &Names, head: &Head, request: &[u8]) -> Option<Entry> {
     let log = context.shared.access.as_ref()?;
-    // A plain head is ASCII in its first line.
+    // The first line of a plain head is text.
     let word = |place: Span| std::str::from_utf8(place.of(request)).unwrap_or("");
     let length = Some(head.body as u64);
     let (method, path) = (word(head.method), word(head.path));

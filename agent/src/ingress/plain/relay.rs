@@ -87,10 +87,8 @@ pub(super) async fn relay(
     }
     if let Source::Trunk(call) = &source {
         signature.there = Some(call.there());
-        signature.write(out, head.is_dated(), client.came());
-    } else {
-        signature.write(out, head.is_dated(), client.came());
     }
+    signature.write(out, head.is_dated(), client.came());
     input.advance(head.len);
     let mut left = Left::of(head.body);
     loop {

@@ -106,11 +106,10 @@ impl Calls {
         self.state.borrow().out.len()
     }
 
-    /// Puts the frames that wait in the place of those that were sent. Whether there are any; if not, the connection's
-    /// task is woken when there are.
-    pub(super) fn hand_over(&self, sent: &mut Vec<u8>, cx: &Context<'_>) -> bool {
+    /// Puts the frames that wait into `next`, whose empty memory the frames after them get. Whether there are any; if not, the
+    /// connection's task is woken when there are.
+    pub(super) fn hand_over(&self, next: &mut Vec<u8>, cx: &Context<'_>) -> bool {
         let mut state = self.state.borrow_mut();
-        sent.clear();
         if state.out.is_empty() {
             match &state.connection {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
@@ -118,7 +117,7 @@ impl Calls {
             }
             return false;
         }
-        std::mem::swap(&mut state.out, sent);
+        std::mem::swap(&mut state.out, next);
         state.handed = state.next;
         true
     }

@@ -10,6 +10,7 @@ mod gathering;
 mod numbers;
 mod origin;
 mod reading;
+mod sending;
 mod wire;
 
 pub(crate) use calls::{There, TrunkCall};
@@ -18,4 +19,5 @@ pub(crate) use gathering::Gathering;
 pub(crate) use numbers::ByNumber;
 pub use origin::Trunks;
 pub(crate) use reading::Reading;
+pub(crate) use sending::Sending;
 pub(crate) use wire::Wire;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufRead, AsyncWrite};
 use super::calls::{Calls, There, TrunkCall};
 use super::gathering::Gathering;
 use super::reading::Reading;
+use super::sending::Sending;
 use crate::datapath::connect::{Connector, TrunkStream};
 
 /// A trunk without a call for so many [`Trunks::close_idle`] is closed. They come every few seconds.
@@ -109,8 +110,7 @@ async fn run(connector: Rc<Connector>, node: NodeId, address: SocketAddr, calls:
     let mut connection = Connection {
         calls: &calls,
         reading: Reading::default(),
-        sent: Vec::new(),
-        at: 0,
+        sending: Sending::default(),
         batch: calls.handed(),
         taken_before: stream.get_ref().0.get_ref().taken(),
         stream,
@@ -141,10 +141,7 @@ struct Connection<'a> {
     stream: TrunkStream,
     calls: &'a Calls,
     reading: Reading,
-    /// The frames that are being sent.
-    sent: Vec<u8>,
-    /// How many bytes of them TLS has taken.
-    at: usize,
+    sending: Sending,
     /// The first call that may be among the frames that were handed over last.
     batch: u32,
     /// What the socket had taken when they were.
@@ -161,8 +158,7 @@ impl Connection<'_> {
                 return Poll::Ready(Ok(()));
             }
         }
-        let sent = self.at == self.sent.len();
-        if sent && self.gathering.goes_on(self.calls.waiting(), cx) {
+        if self.sending.has_sent_all() && self.gathering.goes_on(self.calls.waiting(), cx) {
             return Poll::Pending;
         }
         if self.poll_write(cx)?.is_ready() && !self.calls.takes() && self.calls.is_empty() {
@@ -183,17 +179,15 @@ impl Connection<'_> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.at == self.sent.len() {
+            if self.sending.has_sent_all() {
                 let batch = self.calls.handed();
-                self.at = 0;
-                if !self.calls.hand_over(&mut self.sent, cx) {
+                if !self.calls.hand_over(self.sending.next(), cx) {
                     return Pin::new(&mut self.stream).poll_flush(cx);
                 }
                 self.batch = batch;
                 self.taken_before = self.taken();
             }
-            let rest = &self.sent[self.at..];
-            self.at += ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            ready!(self.sending.poll(&mut self.stream, cx))?;
         }
     }
 

@@ -154,10 +154,9 @@ impl Calls {
         self.tickets.borrow().len() > MOST_CALLS
     }
 
-    /// Puts the frames that wait in the place of those that were sent, which makes room.
-    pub(super) fn hand_over(&self, sent: &mut Vec<u8>) {
-        sent.clear();
-        std::mem::swap(&mut *self.out.borrow_mut(), sent);
+    /// Puts the frames that wait into `next`, whose empty memory the frames after them get. That makes room.
+    pub(super) fn hand_over(&self, next: &mut Vec<u8>) {
+        std::mem::swap(&mut *self.out.borrow_mut(), next);
         let mut crowd = self.crowd.borrow_mut();
         crowd.drain(..).for_each(Waker::wake);
     }

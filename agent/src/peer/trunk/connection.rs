@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
 use tokio_rustls::server::TlsStream;
 
 use crate::datapath::trunk::frame::Frame;
-use crate::datapath::trunk::{Reading, Wire};
+use crate::datapath::trunk::{Reading, Sending, Wire};
 use crate::datapath::{Metered, TRUNK_WRITE};
 
 use super::calls::{Calls, Ticket};
@@ -22,10 +22,7 @@ pub(super) struct Connection<'a> {
     reading: Reading,
     /// Tickets of calls that were read and have no runner.
     new: Vec<Rc<Ticket>>,
-    /// The frames that are being sent.
-    sent: Vec<u8>,
-    /// How many bytes of them TLS has taken.
-    at: usize,
+    sending: Sending,
     /// The number of the last call.
     last: u32,
 }
@@ -43,8 +40,7 @@ impl<'a> Connection<'a> {
             calls,
             reading: Reading::default(),
             new: Vec::new(),
-            sent: Vec::new(),
-            at: 0,
+            sending: Sending::default(),
             last: 0,
         }
     }
@@ -56,7 +52,7 @@ impl<'a> Connection<'a> {
 
     /// Whether TLS has taken all that it was given.
     pub(super) fn has_sent_all(&self) -> bool {
-        self.at == self.sent.len()
+        self.sending.has_sent_all()
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -91,14 +87,12 @@ impl<'a> Connection<'a> {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.has_sent_all() {
-                self.at = 0;
-                self.calls.hand_over(&mut self.sent);
-                if self.sent.is_empty() {
+                self.calls.hand_over(self.sending.next());
+                if self.has_sent_all() {
                     return Pin::new(&mut self.stream).poll_flush(cx);
                 }
             }
-            let rest = &self.sent[self.at..];
-            self.at += ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            ready!(self.sending.poll(&mut self.stream, cx))?;
         }
     }
 }

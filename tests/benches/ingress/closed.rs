@@ -31,6 +31,13 @@ impl Series {
     pub(crate) fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
         median(self.rounds.iter().map(of).collect())
     }
+
+    /// How many times that of `base` its value is. Both are measured in each round, one soon after the other, and what slows the
+    /// machine down for a while slows down both: the median of the rounds' ratios tells more than the ratio of medians.
+    pub(crate) fn times(&self, base: &Series, of: impl Fn(&Measured) -> f64) -> f64 {
+        let rounds = self.rounds.iter().zip(&base.rounds);
+        median(rounds.map(|(own, base)| of(own) / of(base)).collect())
+    }
 }
 
 /// The value in the middle; the mean of the two in the middle if there are two.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::closed::{Case, PATH, Series};
 use crate::engine::Engine;
-use crate::load::{Load, Pace};
+use crate::load::{Load, Measured, Pace};
 use crate::proxies::pin;
 
 /// The comparison, one line a method.
@@ -74,14 +74,14 @@ pub(crate) async fn run(
                 series.rounds.push(engine.run(load).await?);
             }
         }
-        let cpu = |series: &Series| series.median(|m| m.cpu_per_100k());
+        let ratio = forwarded.times(&local, Measured::cpu_per_100k);
         rows.push(Forward {
             method: method.as_str(),
             connections,
-            local_cpu_s_per_100k: cpu(&local),
-            forward_cpu_s_per_100k: cpu(&forwarded),
-            ratio: cpu(&forwarded) / cpu(&local),
-            ratio_per_node: cpu(&forwarded) / cpu(&local) / 2.0,
+            local_cpu_s_per_100k: local.median(Measured::cpu_per_100k),
+            forward_cpu_s_per_100k: forwarded.median(Measured::cpu_per_100k),
+            ratio,
+            ratio_per_node: ratio / 2.0,
             local_p99_us: local.median(|m| m.micros(0.99)),
             forward_p99_us: forwarded.median(|m| m.micros(0.99)),
             failed: local.failed() + forwarded.failed(),

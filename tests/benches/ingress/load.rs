@@ -104,9 +104,14 @@ impl Measured {
         self.answered as f64 / self.time.as_secs_f64()
     }
 
-    /// CPU seconds of the watched processes for 100,000 calls.
+    /// CPU seconds for 100,000 calls: of the watched processes, or of load and backend where there is nothing between them.
     pub(crate) fn cpu_per_100k(&self) -> f64 {
-        self.used.watched.as_secs_f64() * 1e5 / self.answered.max(1) as f64
+        let used = if self.used.watched.is_zero() {
+            self.used.own
+        } else {
+            self.used.watched
+        };
+        used.as_secs_f64() * 1e5 / self.answered.max(1) as f64
     }
 
     /// The share of one core's time that the watched processes used.
@@ -117,11 +122,6 @@ impl Measured {
     /// The share of one core's time that load and backend used.
     pub(crate) fn own_share(&self) -> f64 {
         self.used.own.as_secs_f64() / self.time.as_secs_f64()
-    }
-
-    /// CPU seconds of load and backend for 100,000 calls.
-    pub(crate) fn own_per_100k(&self) -> f64 {
-        self.used.own.as_secs_f64() * 1e5 / self.answered.max(1) as f64
     }
 
     /// A quantile of the latencies, in microseconds.

@@ -103,25 +103,23 @@ pub(crate) struct Cores {
     failed: u64,
 }
 
-/// Medians and their ratios.
+/// Medians, and those of the ratios.
 pub(crate) fn rows(series: &[Series]) -> Vec<Row> {
     series
         .iter()
         .map(|of| {
             let base = base(series, of.case);
-            let rps = of.median(|m| m.rate());
-            let cpu = cpu(of);
             let core = |core: usize| of.median(|m| m.used.cores.get(core).copied().unwrap_or(0.0));
             Row {
                 target: of.target,
                 method: of.case.0.as_str(),
                 connections: of.case.1,
-                rps,
-                cpu_s_per_100k: cpu,
+                rps: of.median(Measured::rate),
+                cpu_s_per_100k: of.median(Measured::cpu_per_100k),
                 p50_us: of.median(|m| m.micros(0.5)),
                 p99_us: of.median(|m| m.micros(0.99)),
-                rps_vs_haproxy: base.map(|base| rps / base.median(|m| m.rate())),
-                cpu_vs_haproxy: base.map(|base| self::cpu(base) / cpu),
+                rps_vs_haproxy: base.map(|base| of.times(base, Measured::rate)),
+                cpu_vs_haproxy: base.map(|base| base.times(of, Measured::cpu_per_100k)),
                 cores: Cores {
                     target: of.target,
                     method: of.case.0.as_str(),
@@ -139,15 +137,6 @@ pub(crate) fn rows(series: &[Series]) -> Vec<Row> {
 
 fn base(series: &[Series], case: Case) -> Option<&Series> {
     series.iter().find(|s| s.target == BASE && s.case == case)
-}
-
-/// CPU seconds for 100,000 calls: of the proxy, or of load and backend where there is none between them.
-fn cpu(series: &Series) -> f64 {
-    if series.target == "direct" {
-        series.median(|m| m.own_per_100k())
-    } else {
-        series.median(|m| m.cpu_per_100k())
-    }
 }
 
 fn table(rows: &[Row]) -> Table {

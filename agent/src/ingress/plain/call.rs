@@ -63,6 +63,12 @@ enum Attempt {
     Failed(StatusCode, String),
 }
 
+/// What became of one attempt, and what that tells of the other end's health, if anything.
+struct Tried {
+    attempt: Attempt,
+    told: Option<Told>,
+}
+
 /// What an attempt tells of the other end's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
@@ -127,7 +133,9 @@ pub(super) async fn deliver(
         };
         call.decided(decision, &delivery, time);
         out.truncate(common);
-        let (attempt, outcome) = match decision {
+        let tried;
+        let outcome;
+        match decision {
             Decision::Run(_) | Decision::Wait(_) => {
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body);
@@ -153,7 +161,7 @@ pub(super) async fn deliver(
                 call.sent_here();
                 others_first().await;
                 let since = context.shared.clock.at(slot.since());
-                let tried = attempt(
+                let sent = pin!(attempt(
                     context,
                     client,
                     target,
@@ -161,20 +169,20 @@ pub(super) async fn deliver(
                     [&out, b""],
                     head.head_only,
                     Some(slot),
-                );
-                let (tried, told) = tried.await?;
-                match told {
+                ));
+                tried = sent.await?;
+                match tried.told {
                     Some(Told::Answers) => context.shared.platform.call_succeeded(),
                     Some(Told::Breaks) => context.shared.platform.call_failed(since),
                     // The function may be slow by itself.
                     Some(Told::Stalls) | None => {}
                 }
-                match tried {
+                match tried.attempt {
                     Attempt::Refused(..) => delivery.refused_here(),
                     Attempt::Unreached => delivery.unreached_here(),
                     Attempt::Answered(..) | Attempt::Failed(..) => {}
                 }
-                (tried, Outcome::RunHere)
+                outcome = Outcome::RunHere;
             }
             Decision::Forward(index, _) => {
                 let candidate = &served.route.there[index];
@@ -184,7 +192,7 @@ pub(super) async fn deliver(
                 call.sent_to(candidate.node);
                 let round_trip = candidate.remote.round_trip().unwrap_or_default();
                 let promise = Sent::new(&candidate.remote, context.shared.clock, time);
-                let tried = attempt(
+                let sent = pin!(attempt(
                     context,
                     client,
                     target,
@@ -192,8 +200,9 @@ pub(super) async fn deliver(
                     [&out, body],
                     head.head_only,
                     None,
-                );
-                let (tried, told) = tried.await?;
+                ));
+                tried = sent.await?;
+                let Tried { attempt, told } = &tried;
                 let (health, clock) = (candidate.remote.health(), context.shared.clock);
                 let change = match told {
                     Some(Told::Answers) => health.call_succeeded(|| clock.now()),
@@ -205,7 +214,7 @@ pub(super) async fn deliver(
                     None => None,
                 };
                 tell(candidate.node, change);
-                let headroom = match &tried {
+                let headroom = match attempt {
                     Attempt::Answered(answer, ..) => match &answer.source {
                         Source::Trunk(call) => call.headroom(),
                         Source::Line(_) => None,
@@ -213,7 +222,7 @@ pub(super) async fn deliver(
                     Attempt::Refused(headroom, _) => *headroom,
                     Attempt::Unreached | Attempt::Failed(..) => None,
                 };
-                match (&tried, told) {
+                match (attempt, told) {
                     (Attempt::Answered(_, _, at), _) => promise.answered(clock.at(at.into_std())),
                     (Attempt::Refused(_, word), _) => promise.refused(word.as_deref(), headroom),
                     (_, Some(Told::Breaks)) => promise.broke(),
@@ -223,7 +232,7 @@ pub(super) async fn deliver(
                 if let Some(headroom) = headroom {
                     candidate.remote.report(headroom);
                 }
-                match &tried {
+                match attempt {
                     Attempt::Answered(..) => candidate.remote.took(),
                     Attempt::Refused(..) => {
                         candidate.remote.refused(clock.now());
@@ -235,7 +244,7 @@ pub(super) async fn deliver(
                     }
                     Attempt::Failed(..) => {}
                 }
-                (tried, Outcome::Forwarded)
+                outcome = Outcome::Forwarded;
             }
             Decision::Reject(rejection) => {
                 let answer = refuse(served.route.function.display_name(), rejection);
@@ -243,12 +252,15 @@ pub(super) async fn deliver(
                 let (only, entry) = (head.head_only, &mut entry);
                 return say(client, answer, signature, only, &mut out, entry).await;
             }
-        };
-        match attempt {
+        }
+        match tried.attempt {
             Attempt::Answered(answer, slot, at) => {
                 let mut entry = call.ended_at(outcome, answer.head.status, at);
                 let (lines, entry) = (&context.lines, &mut entry);
-                return relay(client, lines, answer, slot, signature, &mut out, entry).await;
+                let relayed = pin!(relay(
+                    client, lines, answer, slot, signature, &mut out, entry
+                ));
+                return relayed.await;
             }
             Attempt::Refused(_, word) => {
                 call.missed(Missed::Refused(word.as_deref().unwrap_or_default()));
@@ -287,7 +299,8 @@ async fn attempt(
     request: [&[u8]; 2],
     head_only: bool,
     slot: Option<Slot>,
-) -> Result<(Attempt, Option<Told>), GivenUp> {
+) -> Result<Tried, GivenUp> {
+    let tried = |attempt, told| Ok(Tried { attempt, told });
     let exchanged = async {
         match target {
             Target::Platform => exchange(&context.lines, request[0], head_only).await,
@@ -304,35 +317,38 @@ async fn attempt(
                 slot.refused();
             }
             answer.discard(&context.lines).await;
-            Ok((Attempt::Refused(None, None), Some(Told::Answers)))
+            tried(Attempt::Refused(None, None), Some(Told::Answers))
         }
         Ok(Ok(answer)) => {
             let answered = Attempt::Answered(answer, slot, client.came());
-            Ok((answered, Some(Told::Answers)))
+            tried(answered, Some(Told::Answers))
         }
         Ok(Err(Failed::Refused(headroom, word))) => {
-            Ok((Attempt::Refused(headroom, Some(word)), Some(Told::Answers)))
+            tried(Attempt::Refused(headroom, Some(word)), Some(Told::Answers))
         }
         Ok(Err(Failed::Unsent { against, why })) => {
             if let Some(slot) = slot {
                 slot.unanswered();
             }
             tracing::debug!(?target, why, "a call could not be sent");
-            Ok((Attempt::Unreached, against.then_some(Told::Breaks)))
+            tried(Attempt::Unreached, against.then_some(Told::Breaks))
         }
         Ok(Err(Failed::Broken { against, why })) => {
             if let Some(slot) = slot {
                 slot.unanswered();
             }
             let failed = Attempt::Failed(StatusCode::BAD_GATEWAY, why);
-            Ok((failed, against.then_some(Told::Breaks)))
+            tried(failed, against.then_some(Told::Breaks))
         }
         Err(GivenUp::Gone) => Err(GivenUp::Gone),
-        Err(GivenUp::Late) => Ok((Attempt::Failed(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the function did not answer in time; raise its label dfaas.timeout_ms if it needs longer"
-                .into(),
-        ), Some(Told::Stalls))),
+        Err(GivenUp::Late) => tried(
+            Attempt::Failed(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the function did not answer in time; raise its label dfaas.timeout_ms if it needs longer"
+                    .into(),
+            ),
+            Some(Told::Stalls),
+        ),
     }
 }
 

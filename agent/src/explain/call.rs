@@ -12,7 +12,7 @@ use crate::clock::Clock;
 
 use super::Ring;
 use super::record::{
-    CameTo, Ending, FunctionNumber, MOST_CANDIDATES, MOST_STEPS, Record, Step, What,
+    CameTo, Ending, FunctionNumber, MOST_CANDIDATES, MOST_STEPS, Record, Short, Step, What,
 };
 
 /// The status that is kept for a call whose client went away before it was answered.
@@ -143,7 +143,7 @@ impl<'a> Explained<'a> {
             open.step(What::Run, reason, Duration::ZERO, None, nobody, 0);
         }
         open.comes_to(match missed {
-            Missed::Refused(word) => CameTo::Refused(word.into()),
+            Missed::Refused(word) => CameTo::Refused(Short::new(word.as_bytes())),
             Missed::Unreached => CameTo::Unreached,
             Missed::Dropped => CameTo::Dropped,
         });
@@ -244,8 +244,7 @@ impl Drop for Explained<'_> {
                 step.came_to = CameTo::End;
             }
         }
-        open.ring.keep(&open.record);
-        open.ring.reuse(open.record.steps, open.record.neighbours);
+        open.ring.keep(open.record);
     }
 }
 

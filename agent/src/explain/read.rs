@@ -10,7 +10,7 @@ use crate::admin::view::{
     CallExplanation, CandidateExplanation, Count, Decisions, Left, StepExplanation,
 };
 
-use super::record::{CallKey, CameTo, Ending, FunctionNumber, Record, Step, What};
+use super::record::{CameTo, Ending, FunctionNumber, Record, Short, Step, What};
 use super::{Explanations, locked};
 
 /// How many calls of one id are shown at most, as clients may give the same to many.
@@ -19,7 +19,7 @@ const MOST_OF_ONE_ID: usize = 16;
 impl Explanations {
     /// The calls with that id, the last one first.
     pub fn calls(&self, id: &str) -> Vec<CallExplanation> {
-        let id = CallKey::new(id.as_bytes());
+        let id = Short::new(id.as_bytes());
         let mut found: Vec<Record> = Vec::new();
         self.read(|record| {
             if record.id == id {
@@ -120,7 +120,7 @@ impl Explanations {
         let (came_to, said) = match &step.came_to {
             CameTo::Nothing => ("unfinished", None),
             CameTo::End => (ended(record.ending), None),
-            CameTo::Refused(word) => ("refused", Some(word).filter(|word| !word.is_empty())),
+            CameTo::Refused(word) => ("refused", Some(word.to_string())),
             CameTo::Unreached => ("unreached", None),
             CameTo::Dropped => ("dropped", None),
         };
@@ -133,7 +133,7 @@ impl Explanations {
             waited_ms: step.waited.map(milliseconds),
             took_ms: milliseconds(step.took),
             came_to: came_to.to_owned(),
-            said: said.map(|word| word.to_string()),
+            said: said.filter(|word| !word.is_empty()),
             here: step.here.map(left),
             candidates: stood.map(candidates).unwrap_or_default(),
             candidates_left_out: step.left_out,
@@ -203,7 +203,9 @@ impl Sums {
         count(&mut self.targets, target.as_deref().unwrap_or("none"));
         for step in &record.steps {
             match (&step.what, &step.came_to) {
-                (What::Forward(_), CameTo::Refused(word)) => count(&mut self.refusals, word),
+                (What::Forward(_), CameTo::Refused(word)) => {
+                    count(&mut self.refusals, &word.to_string());
+                }
                 (What::Forward(_), CameTo::Unreached) => count(&mut self.refusals, "unreached"),
                 _ => {}
             }

@@ -7,33 +7,33 @@ use std::time::Duration;
 use dfaas_protocol::standing::Standing;
 use dfaas_protocol::{Headroom, NodeId, Time};
 
-/// Longer ids are cut; an id of our own has 36 bytes.
-const LONGEST_ID: usize = 64;
+/// Longer texts are cut; an id of our own has 36 bytes, the reason of a neighbour's refusal no more than that.
+const LONGEST: usize = 64;
 /// How many neighbours are kept for each step. An agent looks for that many by itself.
 pub(super) const MOST_CANDIDATES: usize = 8;
 /// More steps than a call takes: two attempts at neighbours, a wait and a run here, and what came of it.
 pub(super) const MOST_STEPS: usize = 6;
 
-/// The id of a call, cut where it is long.
+/// The id of a call, or a neighbour's word, in place: what is nowhere else need not be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CallKey {
-    bytes: [u8; LONGEST_ID],
+pub(super) struct Short {
+    bytes: [u8; LONGEST],
     length: u8,
 }
 
-impl CallKey {
-    pub(super) fn new(id: &[u8]) -> CallKey {
-        let length = id.len().min(LONGEST_ID);
-        let mut bytes = [0; LONGEST_ID];
-        bytes[..length].copy_from_slice(&id[..length]);
-        CallKey {
+impl Short {
+    pub(super) fn new(text: &[u8]) -> Short {
+        let length = text.len().min(LONGEST);
+        let mut bytes = [0; LONGEST];
+        bytes[..length].copy_from_slice(&text[..length]);
+        Short {
             bytes,
             length: length as u8,
         }
     }
 }
 
-impl fmt::Display for CallKey {
+impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = &self.bytes[..usize::from(self.length)];
         f.write_str(&String::from_utf8_lossy(bytes))
@@ -82,9 +82,9 @@ impl Ending {
 }
 
 /// What is kept of one call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Record {
-    pub(super) id: CallKey,
+    pub(super) id: Short,
     pub(super) function: FunctionNumber,
     pub(super) arrived: Time,
     /// The neighbour that forwarded it; nothing for a client's call.
@@ -108,7 +108,7 @@ impl Record {
         from: Option<NodeId>,
     ) -> Record {
         Record {
-            id: CallKey::new(id),
+            id: Short::new(id),
             function,
             arrived,
             from,
@@ -125,32 +125,6 @@ impl Record {
         self.ending = ending;
         self.status = status;
         self.took = took;
-    }
-}
-
-impl Clone for Record {
-    fn clone(&self) -> Record {
-        Record {
-            steps: self.steps.clone(),
-            neighbours: self.neighbours.clone(),
-            ..*self
-        }
-    }
-
-    /// Takes no new memory where this one has enough.
-    fn clone_from(&mut self, other: &Record) {
-        let mut steps = std::mem::take(&mut self.steps);
-        let mut neighbours = std::mem::take(&mut self.neighbours);
-        steps.clone_from(&other.steps);
-        neighbours.clone_from(&other.neighbours);
-        // What one call needed that was tried more often than others is not kept for ever.
-        steps.shrink_to(1);
-        neighbours.shrink_to(MOST_CANDIDATES);
-        *self = Record {
-            steps,
-            neighbours,
-            ..*other
-        };
     }
 }
 
@@ -190,7 +164,7 @@ pub(super) enum CameTo {
     /// The call ended with it, as the record says.
     End,
     /// Refused, with nothing executed; by a neighbour with that word.
-    Refused(Box<str>),
+    Refused(Short),
     /// No connection could be made.
     Unreached,
     /// The queue dropped it.

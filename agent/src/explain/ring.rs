@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dfaas_protocol::standing::Standing;
 
-use super::record::{Record, Step};
+use super::record::{MOST_CANDIDATES, Record, Step};
 
 /// For so many records at most memory is kept: as many calls as are often under way at one time.
 const MOST_SPARE: usize = 64;
@@ -31,32 +31,34 @@ impl Ring {
         }
     }
 
-    /// Keeps a record in the place of the oldest, whose memory is used again: to free what was written so long ago and is in no
-    /// cache any more costs more than to copy.
-    pub(super) fn keep(&self, record: &Record) {
+    /// Keeps a record in the place of the oldest, whose memory is the next one's: to free what was written so long ago and is in
+    /// no cache any more costs more than to write over it.
+    pub(super) fn keep(&self, record: Record) {
         let place = self.kept.fetch_add(1, Relaxed) % self.places.len();
-        let mut place = self.places[place]
+        let oldest = self.places[place]
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match &mut *place {
-            Some(oldest) => oldest.clone_from(record),
-            empty => *empty = Some(record.clone()),
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(record);
+        if let Some(oldest) = oldest {
+            self.reuse(oldest.steps, oldest.neighbours);
         }
     }
 
-    /// Memory for the steps of a record and for how neighbours stood, which another one has used and is still in a cache.
+    /// Memory for the steps of a record and for how neighbours stood, which another one has used.
     pub(super) fn spare(&self) -> (Vec<Step>, Vec<Standing>) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop().unwrap_or_default()
     }
 
-    /// Takes it back.
-    pub(super) fn reuse(&self, mut steps: Vec<Step>, mut neighbours: Vec<Standing>) {
+    fn reuse(&self, mut steps: Vec<Step>, mut neighbours: Vec<Standing>) {
         if steps.capacity() == 0 {
             return;
         }
         steps.clear();
         neighbours.clear();
+        // What one call needed that was tried more often than others is not kept for ever.
+        steps.shrink_to(1);
+        neighbours.shrink_to(MOST_CANDIDATES);
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < MOST_SPARE {
             spare.push((steps, neighbours));
@@ -78,7 +80,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::super::record::{CallKey, Ending, FunctionNumber};
+    use super::super::record::{Ending, FunctionNumber, Short};
     use super::*;
     use dfaas_protocol::Time;
 
@@ -99,15 +101,15 @@ mod tests {
         let ring = Ring::new(3);
         assert_eq!(ids(&ring), Vec::<String>::new());
         for id in ["a", "b"] {
-            ring.keep(&record(id));
+            ring.keep(record(id));
         }
         assert_eq!(ids(&ring), ["a", "b"]);
         for id in ["c", "d"] {
-            ring.keep(&record(id));
+            ring.keep(record(id));
         }
         assert_eq!(ids(&ring), ["d", "b", "c"]);
         for n in 0..3000 {
-            ring.keep(&record(&n.to_string()));
+            ring.keep(record(&n.to_string()));
         }
         let mut last = ids(&ring);
         last.sort();
@@ -123,7 +125,7 @@ mod tests {
                 for n in 0..20_000u32 {
                     let mut whole = record(&format!("{n:05}"));
                     whole.took = Duration::from_nanos(n.into());
-                    ring.keep(&whole);
+                    ring.keep(whole);
                 }
             })
         };
@@ -145,9 +147,9 @@ mod tests {
     #[test]
     fn long_ids_are_cut_and_found_by_the_whole() {
         let long = "x".repeat(500);
-        let key = CallKey::new(long.as_bytes());
+        let key = Short::new(long.as_bytes());
         assert_eq!(key.to_string(), "x".repeat(64));
         assert_eq!(key, record(&long).id);
-        assert_ne!(key, CallKey::new(b"x"));
+        assert_ne!(key, Short::new(b"x"));
     }
 }

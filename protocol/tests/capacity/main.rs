@@ -15,7 +15,7 @@ fn where_calls_wait_in_the_platform_or_are_refused_it_is_within_a_tenth_after_tw
     for model in [Model::Fifo, Model::Refusing] {
         for service in [Service::Exponential, Service::Constant] {
             for workers in [2, 5, 16] {
-                let many = Many::of(3, |seed| case(model, service, workers, 2.0, seed));
+                let many = Many::of(0..3, |seed| case(model, service, workers, 2.0, seed));
                 let right = many.right(workers);
                 assert!(right >= 0.9, "{model:?} {service:?} {workers}: {right:.2}");
             }
@@ -26,7 +26,7 @@ fn where_calls_wait_in_the_platform_or_are_refused_it_is_within_a_tenth_after_tw
 #[test]
 fn on_shared_cores_it_is_within_a_tenth_where_all_calls_take_as_long() {
     for workers in [2, 5, 16] {
-        let many = Many::of(2, |seed| {
+        let many = Many::of(0..2, |seed| {
             case(Model::Shared, Service::Constant, workers, 2.0, seed)
         });
         let right = many.right(workers);
@@ -38,7 +38,9 @@ fn on_shared_cores_it_is_within_a_tenth_where_all_calls_take_as_long() {
 fn on_shared_cores_with_varying_times_it_is_within_a_tenth_most_of_the_time() {
     for service in [Service::Exponential, Service::Lognormal] {
         for workers in [1, 2, 4, 16] {
-            let many = Many::of(4, |seed| case(Model::Shared, service, workers, 2.0, seed));
+            let many = Many::of(0..4, |seed| {
+                case(Model::Shared, service, workers, 2.0, seed)
+            });
             let right = many.right(workers);
             assert!(right >= 0.8, "{service:?} {workers}: {right:.2}");
         }
@@ -50,7 +52,7 @@ fn below_the_capacity_it_comes_within_a_tenth_as_well() {
     for model in MODELS {
         for service in [Service::Exponential, Service::Constant] {
             for workers in [1, 2, 16, 64] {
-                let many = Many::of(2, |seed| case(model, service, workers, 0.7, seed));
+                let many = Many::of(0..2, |seed| case(model, service, workers, 0.7, seed));
                 let right = many.right(workers);
                 assert!(right >= 0.7, "{model:?} {service:?} {workers}: {right:.2}");
             }
@@ -63,7 +65,7 @@ fn hardly_a_call_is_lost_to_learning_at_twice_the_capacity() {
     for model in MODELS {
         for service in SERVICES {
             for workers in [4, 16] {
-                let many = Many::of(3, |seed| case(model, service, workers, 2.0, seed));
+                let many = Many::of(0..3, |seed| case(model, service, workers, 2.0, seed));
                 let (share, at_once) = (many.share(LEARNED), many.share(0.0));
                 let what = format!("{model:?} {service:?} {workers}: {share:.3} {at_once:.3}");
                 assert!(share >= 0.97, "{what}");
@@ -78,7 +80,7 @@ fn below_the_capacity_no_call_is_lost_and_the_number_does_not_drift() {
     for model in MODELS {
         for service in SERVICES {
             for workers in [1, 4, 16] {
-                let many = Many::of(2, |seed| case(model, service, workers, 0.7, seed));
+                let many = Many::of(0..2, |seed| case(model, service, workers, 0.7, seed));
                 let share = many.share(LEARNED);
                 let (_, most) = many.medians();
                 let what = format!("{model:?} {service:?} {workers}: {share:.3} {most}");

@@ -1,5 +1,7 @@
 //! What comes of learning, beside what comes of the true number.
 
+use std::ops::Range;
+
 use crate::model::{Case, MEAN, Model, Service, Trace};
 
 /// When it must have been learned, and when a run ends, in seconds.
@@ -35,21 +37,25 @@ impl Outcome {
             .share(from, to, |learned| is_right(learned, workers))
     }
 
-    /// The median learned from 20 s on.
-    pub(crate) fn median(&self) -> u32 {
+    /// All that was learned from 20 s on.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
         let steps = self.learned.steps.iter().filter(|s| s.at >= LEARNED);
-        let mut all: Vec<u32> = steps.map(|s| s.learned).collect();
-        all.sort_unstable();
-        all[all.len() / 2]
+        steps.map(|s| s.learned)
     }
+}
+
+fn median(numbers: impl Iterator<Item = u32>) -> u32 {
+    let mut all: Vec<u32> = numbers.collect();
+    all.sort_unstable();
+    all[all.len() / 2]
 }
 
 /// A case with several seeds.
 pub(crate) struct Many(Vec<Outcome>);
 
 impl Many {
-    pub(crate) fn of(seeds: u64, case: impl Fn(u64) -> Case) -> Many {
-        Many((0..seeds).map(|seed| Outcome::of(&case(seed))).collect())
+    pub(crate) fn of(seeds: Range<u64>, case: impl Fn(u64) -> Case) -> Many {
+        Many(seeds.map(|seed| Outcome::of(&case(seed))).collect())
     }
 
     pub(crate) fn mean(&self, of: impl Fn(&Outcome) -> f64) -> f64 {
@@ -61,10 +67,14 @@ impl Many {
         self.mean(|outcome| outcome.share(from))
     }
 
+    /// The same of each seed.
+    pub(crate) fn shares(&self, from: f64) -> impl Iterator<Item = f64> {
+        self.0.iter().map(move |outcome| outcome.share(from))
+    }
+
     /// The share of the seed that has the least of it.
     pub(crate) fn least(&self, from: f64) -> f64 {
-        let shares = self.0.iter().map(|outcome| outcome.share(from));
-        shares.fold(f64::INFINITY, f64::min)
+        self.shares(from).fold(f64::INFINITY, f64::min)
     }
 
     /// The share of the time from 20 s on in which the learned number is right.
@@ -74,10 +84,15 @@ impl Many {
 
     /// The least and the greatest of the medians learned.
     pub(crate) fn medians(&self) -> (u32, u32) {
-        let medians = self.0.iter().map(Outcome::median);
+        let medians = self.0.iter().map(|outcome| median(outcome.numbers()));
         medians.fold((u32::MAX, 0), |(low, high), median| {
             (low.min(median), high.max(median))
         })
+    }
+
+    /// The median learned from 20 s on, of all seeds together.
+    pub(crate) fn median(&self) -> u32 {
+        median(self.0.iter().flat_map(Outcome::numbers))
     }
 }
 

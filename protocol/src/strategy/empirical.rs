@@ -13,7 +13,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::Headroom;
-use crate::neighbours::Remote;
+use crate::neighbours::{Candidate, Remote};
 
 use super::shares::Overflow;
 use super::{Observation, Plan, Strategy, Weights};
@@ -35,14 +35,11 @@ impl Strategy for Empirical {
     fn plan(&mut self, seen: &Observation<'_>, rng: &mut dyn Rng) -> Plan {
         // Many numbers for a plan, of which nothing but the weights depends.
         let mut rng = Xoshiro256PlusPlus::from_rng(rng);
-        let (mut helpers, mut weights): (Vec<[f64; 4]>, Vec<f64>) = Default::default();
+        let (mut helpers, mut weights) = (Helpers::default(), Vec::new());
         let routes = seen.routes(|at| {
-            helpers.clear();
-            helpers.extend(at.there().iter().map(|there| metrics(&there.remote)));
-            let quarters = quarters(&helpers);
+            helpers.look(at.there());
             weights.clear();
-            let means = helpers.iter().map(|metrics| mean(metrics, &quarters));
-            weights.extend(means.map(|mean| shaken(mean, &mut rng)));
+            weights.extend(helpers.means().map(|mean| shaken(mean, &mut rng)));
             Box::new(Overflow(Weights::proportional(&weights)))
         });
         Plan {
@@ -52,39 +49,73 @@ impl Strategy for Empirical {
     }
 }
 
-/// The metrics of a helper, the larger the better; zero for one that cannot help.
-fn metrics(remote: &Remote) -> [f64; 4] {
+/// What is known of the helpers of a function, in columns, so that a processor works out some at a time.
+#[derive(Default)]
+struct Helpers {
+    size: Vec<f64>,
+    free: Vec<f64>,
+    /// The inverses of the shares that are taken.
+    room: Vec<f64>,
+    /// Service times in seconds, and then their inverses.
+    service: Vec<f64>,
+}
+
+impl Helpers {
+    /// Looks at them: first only reads, as where that is all that is done many reads are under way at a time.
+    fn look(&mut self, there: &[Candidate]) {
+        let Helpers {
+            size,
+            free,
+            room,
+            service,
+        } = self;
+        for column in [&mut *size, free, room, service] {
+            column.resize(there.len(), 0.0);
+        }
+        let columns = size.iter_mut().zip(&mut *free).zip(&mut *service);
+        for (there, ((size, free), service)) in there.iter().zip(columns) {
+            (*size, *free, *service) = told(&there.remote);
+        }
+        let columns = size.iter().zip(free).zip(room).zip(service);
+        for (((size, free), room), service) in columns {
+            // What has no size has no room either.
+            let taken = (*size - *free).max(LEAST_TAKEN * size);
+            *room = size / taken.max(f64::MIN_POSITIVE);
+            *service = service.max(LEAST_SERVICE).recip();
+        }
+    }
+
+    /// The mean of each helper's parts in the distributions that the metrics make; zero for one that cannot help.
+    fn means(&self) -> impl Iterator<Item = f64> {
+        let columns = self
+            .size
+            .iter()
+            .zip(&self.free)
+            .zip(&self.room)
+            .zip(&self.service);
+        let metrics =
+            columns.map(|(((size, free), room), service)| [*size, *free, *room, *service]);
+        let mut sums = [0.0; 4];
+        for metrics in metrics.clone() {
+            for (sum, metric) in sums.iter_mut().zip(metrics) {
+                *sum += metric;
+            }
+        }
+        // Where none can help all are zero, and may be multiplied by anything.
+        let [a, b, c, d] = sums.map(|sum| 0.25 / sum.max(f64::MIN_POSITIVE));
+        metrics.map(move |[size, free, room, service]| size * a + free * b + room * c + service * d)
+    }
+}
+
+/// Slots, what is free and the service time in seconds; of one that cannot help what makes all its metrics zero.
+fn told(remote: &Remote) -> (f64, f64, f64) {
     match remote.last_resort() {
         Some(Headroom { free, size }) if free > 0 => {
-            let (size, free) = (f64::from(size), f64::from(free));
             let service = remote.service_seconds().unwrap_or(ASSUMED_SERVICE);
-            [
-                size,
-                free,
-                size / (size - free).max(LEAST_TAKEN * size),
-                service.max(LEAST_SERVICE).recip(),
-            ]
+            (f64::from(size), f64::from(free), service)
         }
-        _ => [0.0; 4],
+        _ => (0.0, 0.0, f64::INFINITY),
     }
-}
-
-/// A quarter of what makes a distribution of each metric.
-fn quarters(helpers: &[[f64; 4]]) -> [f64; 4] {
-    let mut sums = [0.0; 4];
-    for metrics in helpers {
-        for (sum, metric) in sums.iter_mut().zip(metrics) {
-            *sum += metric;
-        }
-    }
-    // Where none can help all are zero, and may be multiplied by anything.
-    sums.map(|sum| 0.25 / sum.max(f64::MIN_POSITIVE))
-}
-
-/// The mean of a helper's parts in the distributions; zero for one that cannot help.
-fn mean(metrics: &[f64; 4], quarters: &[f64; 4]) -> f64 {
-    let [a, b, c, d] = quarters;
-    metrics[0] * a + metrics[1] * b + metrics[2] * c + metrics[3] * d
 }
 
 /// A weight with noise.
@@ -104,12 +135,14 @@ mod tests {
 
     #[test]
     fn each_metric_is_a_quarter_of_the_weight() {
-        // Sizes 4 and 12, free 1 and 3, three quarters taken of both, 30 and 10 ms.
-        let helper =
-            |size: f64, free: f64, ms: f64| [size, free, 1.0 / (1.0 - free / size), 1e3 / ms];
-        let helpers = [helper(4.0, 1.0, 30.0), [0.0; 4], helper(12.0, 3.0, 10.0)];
-        let quarters = quarters(&helpers);
-        let weights = helpers.map(|metrics| mean(&metrics, &quarters));
+        // Sizes 4 and 12, free 1 and 3, three quarters taken of both, 30 and 10 ms; between them one that cannot help.
+        let helpers = Helpers {
+            size: vec![4.0, 0.0, 12.0],
+            free: vec![1.0, 0.0, 3.0],
+            room: vec![1.0 / 0.75, 0.0, 1.0 / 0.75],
+            service: vec![1.0 / 0.03, 0.0, 1.0 / 0.01],
+        };
+        let weights: Vec<f64> = helpers.means().collect();
         // A quarter, a quarter, a half, a quarter; and three quarters thrice, a half.
         assert!((weights[0] - 1.25 / 4.0).abs() < 1e-12, "{weights:?}");
         assert!((weights[2] - 2.75 / 4.0).abs() < 1e-12, "{weights:?}");

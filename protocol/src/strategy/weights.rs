@@ -13,6 +13,8 @@ const FEW: usize = 128;
 /// Parts with their remainders are in units of 2⁻¹⁵.
 const BITS: u32 = 15;
 const UNITS: i16 = i16::MAX;
+/// So many guesses are made where the lowest remainder is that is given one more, before the search goes on by halves.
+const GUESSES: u32 = 4;
 /// Added to a number below 2³¹, it leaves the nearest whole number in the low bits of the sum.
 const TO_WHOLE: f64 = 6_755_399_441_055_744.0;
 
@@ -121,12 +123,34 @@ fn divide(shares: &[f64], sum: f64, parts: &mut [u8], remainders: &mut [i16]) ->
     Arc::from(&*parts)
 }
 
-/// How many remainders are at least `least`.
-fn count(remainders: &[i16], least: i16) -> u32 {
-    let is_within = |remainder: &i16| i16::from(*remainder >= least);
-    let counts = remainders.chunks(FEW);
-    let counts = counts.map(|few| few.iter().map(is_within).sum::<i16>());
-    counts.map(|count| u32::from(count.unsigned_abs())).sum()
+/// Where a threshold stands among remainders.
+struct Cut {
+    /// How many are at least it.
+    within: u32,
+    /// The least of those.
+    least: i16,
+    /// The greatest of the others.
+    below: i16,
+}
+
+fn cut(remainders: &[i16], threshold: i16) -> Cut {
+    let (mut count, mut room, mut below) = (0, 0, -1);
+    for few in remainders.chunks(FEW) {
+        let mut within = 0;
+        for remainder in few {
+            // Masks, so that a processor does some at a time; the least is where there is the most room above it.
+            let is_within = -i16::from(*remainder >= threshold);
+            within -= is_within;
+            room = room.max((UNITS ^ *remainder) & is_within);
+            below = below.max(*remainder | is_within);
+        }
+        count += u32::from(within.unsigned_abs());
+    }
+    Cut {
+        within: count,
+        least: UNITS - room,
+        below,
+    }
 }
 
 /// Gives one more each to those with the largest remainders.
@@ -134,28 +158,27 @@ fn give(left: u32, parts: &mut [u8], remainders: &[i16]) {
     // At least as many as are left have the remainder `low` or more, and fewer have `high`.
     let (mut low, mut at_low) = (-1, remainders.len() as u32);
     let (mut high, mut at_high) = (i32::from(UNITS) + 1, 0);
-    let mut round = 0;
+    // From one to the next if they were spread evenly, which they mostly are.
+    let gap = high / at_low.max(1) as i32;
+    let mut middle = high - gap * left as i32;
+    let mut rounds = 0;
     while at_low > left && high - low > 1 {
-        round += 1;
-        let is_walk = round % 3 == 0;
-        let middle = if is_walk {
-            // The next one below, which ends the search where many are equal or few are left in between.
-            let below = |r: &i16| if i32::from(*r) < high { *r } else { -1 };
-            i32::from(remainders.iter().map(below).fold(-1, i16::max))
-        } else {
-            // In between as if they were spread evenly, which they mostly are.
-            let part = f64::from(at_low - left) / f64::from(at_low - at_high);
-            low + ((f64::from(high - low) * part) as i32).clamp(1, high - low - 1)
-        };
-        let within = count(remainders, middle as i16);
-        if within < left {
-            (high, at_high) = (middle, within);
-        } else {
-            (low, at_low) = (middle, within);
-            if is_walk {
-                break;
-            }
+        rounds += 1;
+        if rounds > GUESSES || middle <= low || middle >= high {
+            middle = (low + high) / 2;
         }
+        let cut = cut(remainders, middle as i16);
+        let more = cut.within as i32 - left as i32;
+        if more < 0 {
+            (high, at_high) = (i32::from(cut.below) + 1, cut.within);
+        } else {
+            (low, at_low) = (i32::from(cut.least), cut.within);
+        }
+        middle = match more {
+            1 => low + 1,
+            -1 => high - 1,
+            _ => middle + gap * more,
+        };
     }
     // Where more have the lowest of them than are left, the first of those are given one.
     let low = low as i16;

@@ -204,6 +204,7 @@ fn give(left: u32, parts: &mut [u8], remainders: &[i16]) {
 mod tests {
     use super::*;
     use rand::SeedableRng;
+    use rand::seq::IndexedRandom;
     use rand_chacha::ChaCha8Rng;
 
     #[test]
@@ -220,6 +221,27 @@ mod tests {
         assert_eq!(Weights::proportional(&[]).parts(), [0; 0]);
         // Less than a number that can be divided by.
         assert_eq!(Weights::proportional(&[1e-308, 3e-308]).parts(), [25, 75]);
+    }
+
+    #[test]
+    fn those_with_the_largest_remainders_are_given_one_more_and_of_equals_the_first() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for _ in 0..20_000 {
+            let most = *[2, 40, i32::from(UNITS)].choose(&mut rng).unwrap();
+            let count = rng.random_range(1..200);
+            let remainders = (0..count).map(|_| rng.random_range(-1..=most) as i16);
+            let remainders: Vec<i16> = remainders.collect();
+            let mut first: Vec<usize> = (0..count).filter(|i| remainders[*i] >= 0).collect();
+            first.sort_by_key(|i| std::cmp::Reverse(remainders[*i]));
+            let left = rng.random_range(0..=first.len());
+            let mut expected = vec![0; count];
+            first[..left].iter().for_each(|i| expected[*i] = 1);
+            let mut parts = vec![0; count];
+            if left > 0 {
+                give(left as u32, &mut parts, &remainders);
+            }
+            assert_eq!(parts, expected, "{left} for {remainders:?}");
+        }
     }
 
     #[test]

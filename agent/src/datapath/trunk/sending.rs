@@ -52,3 +52,65 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes at a time at most, of pieces that are short enough.
+    struct Sink {
+        most: usize,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncWrite for Sink {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            pieces: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
+            let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
+            let taken = all.len().min(self.most);
+            self.taken.extend_from_slice(&all[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn all_goes_out_in_order_and_in_pieces_however_little_is_taken_at_a_time() {
+        let mut sending = Sending::default();
+        for (length, most) in [
+            (1, 7),
+            (PIECE, PIECE),
+            (5 * PIECE + 3, 1000),
+            (2 * PIECES * PIECE + 1, usize::MAX),
+        ] {
+            let frames: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+            sending.next().extend_from_slice(&frames);
+            assert!(!sending.has_sent_all());
+            let taken = Vec::new();
+            let mut sink = Sink { most, taken };
+            let sent = std::future::poll_fn(|cx| sending.poll(&mut sink, cx)).await;
+            sent.unwrap();
+            assert!(sending.has_sent_all());
+            assert!(sink.taken == frames, "{length} bytes by {most}");
+        }
+    }
+}

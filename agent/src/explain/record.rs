@@ -7,7 +7,7 @@ use std::time::Duration;
 use dfaas_protocol::standing::Standing;
 use dfaas_protocol::{Headroom, NodeId, Time};
 
-/// Longer texts are cut; an id of our own has 36 bytes, the reason of a neighbour's refusal no more than that.
+/// Longer texts are cut. An id of our own has 36 bytes, the reason of a neighbour's refusal 64 at most.
 const LONGEST: usize = 64;
 /// How many neighbours are kept for each step. An agent looks for that many by itself.
 pub(super) const MOST_CANDIDATES: usize = 8;

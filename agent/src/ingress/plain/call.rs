@@ -64,7 +64,7 @@ enum Attempt {
 }
 
 /// What became of one attempt, and what that tells of the other end's health, if anything.
-struct Tried {
+struct Attempted {
     attempt: Attempt,
     told: Option<Told>,
 }
@@ -202,7 +202,7 @@ pub(super) async fn deliver(
                     None,
                 ));
                 tried = sent.await?;
-                let Tried { attempt, told } = &tried;
+                let Attempted { attempt, told } = &tried;
                 let (health, clock) = (candidate.remote.health(), context.shared.clock);
                 let change = match told {
                     Some(Told::Answers) => health.call_succeeded(|| clock.now()),
@@ -290,7 +290,8 @@ fn entry(context: &Context, names: &Names, head: &Head, request: &[u8]) -> Optio
     Some(Entry::new(log, names.ip, method, path, length))
 }
 
-/// Sends the call somewhere. To the platform its first part is the whole; to a neighbour the body is copied only once.
+/// Sends the call somewhere. To the platform its first part is the whole; to a neighbour the body is copied only once. Who waits
+/// for it pins it first: it has a kilobyte, which `await` alone would move.
 async fn attempt(
     context: &Context,
     client: &mut ClientStream,
@@ -299,8 +300,8 @@ async fn attempt(
     request: [&[u8]; 2],
     head_only: bool,
     slot: Option<Slot>,
-) -> Result<Tried, GivenUp> {
-    let tried = |attempt, told| Ok(Tried { attempt, told });
+) -> Result<Attempted, GivenUp> {
+    let tried = |attempt, told| Ok(Attempted { attempt, told });
     let exchanged = async {
         match target {
             Target::Platform => exchange(&context.lines, request[0], head_only).await,

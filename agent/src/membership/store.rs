@@ -143,6 +143,8 @@ impl Store {
         let text = private_files::read(&path, most).map_err(|source| io(&path, source))?;
         for line in text.as_deref().unwrap_or_default().lines() {
             let heard = line.parse().and_then(|revocation: Revocation| {
+                // Altered ones might look like another federation's or like ones whose time is past.
+                revocation.verify(revocation.federation())?;
                 if revocation.federation() != register.federation() {
                     return Ok(());
                 }

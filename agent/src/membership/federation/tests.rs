@@ -93,16 +93,19 @@ fn revocations_that_were_altered_are_not_passed_over() {
     federation.revoke(&revocation).unwrap();
     let path = site.state().join("membership/revocations");
     let text = std::fs::read_to_string(&path).unwrap();
-    for altered in [
-        text.replacen("Q", "R", 1),
-        text.replace('\n', "x\n"),
-        "x\n".into(),
-    ] {
-        if altered != text {
-            std::fs::write(&path, altered).unwrap();
-            let error = site.load(&ClosedConfig::default()).unwrap_err();
-            assert!(matches!(error, FileError::Damaged(_)), "{error}");
-        }
+    let line = text.trim_end();
+    let one_other = (0..line.len()).map(|place| {
+        let other = if &line[place..=place] == "A" {
+            "B"
+        } else {
+            "A"
+        };
+        format!("{}{other}{}\n", &line[..place], &line[place + 1..])
+    });
+    for altered in one_other.chain([format!("{line}x\n"), "x\n".into()]) {
+        std::fs::write(&path, &altered).unwrap();
+        let error = site.load(&ClosedConfig::default()).unwrap_err();
+        assert!(matches!(error, FileError::Damaged(_)), "{altered}: {error}");
     }
     // Those of another federation do not matter.
     let other = AuthorityDir::init(&site.directory.path().join("other")).unwrap();

@@ -79,6 +79,12 @@ impl<T> Queue<T> {
         Some((*place, call))
     }
 
+    /// The call that goes last.
+    pub fn last(&self) -> Option<(Place, &T)> {
+        let (place, call) = self.waiting.last_key_value()?;
+        Some((*place, call))
+    }
+
     /// How many go before that place.
     pub fn ahead_of(&self, place: Place) -> usize {
         self.waiting.range(..place).count()
@@ -126,6 +132,7 @@ mod tests {
         let second = queue.push(priority(5), at(50), "second");
         queue.push(priority(5), at(50), "third");
         assert_eq!(queue.first().unwrap().1, &"first");
+        assert_eq!(queue.last().unwrap().1, &"fifth");
         assert_eq!(queue.ahead_of(second), 1);
         let order = drain(&mut queue);
         assert_eq!(order, ["first", "second", "third", "fourth", "fifth"]);

@@ -18,7 +18,8 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 /// The headroom that a neighbour last reported for one function, counted down by what was sent there since, and how long
 /// things take there. It lives as long as the neighbour offers the function, through every change of plan.
 ///
-/// Decisions and plans look at this of every candidate, so what they read is in one line of the cache, the first.
+/// Decisions and plans look at this of every candidate, so what they read and what each call counts is in one line of the
+/// cache, the first.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Remote {
@@ -29,20 +30,22 @@ pub struct Remote {
     has_refused: AtomicBool,
     /// Whether the health admits every call: it tells.
     is_well: AtomicBool,
+    /// Whether there is a trust to ask.
+    is_doubted: AtomicBool,
     rests_until: AtomicU64,
     round_trip: AtomicTime,
     service: AtomicTime,
+    unit: AtomicTime,
+    sent: AtomicU64,
+    /// Calls that are there now, and how many have ended; that number may wrap, as it is only compared.
+    open: AtomicU32,
+    ended: AtomicU32,
     /// How far its word is taken, once it has broken a promise.
     trust: OnceLock<Arc<Trust>>,
     health: Arc<Health>,
-    /// Calls that are there now, and how many have ended.
-    open: AtomicU32,
-    ended: AtomicU64,
-    unit: AtomicTime,
-    sent: AtomicU64,
     returned: AtomicU64,
     /// How many had ended when that was last looked at and was news, and when.
-    seen_ended: AtomicU64,
+    seen_ended: AtomicU32,
     seen_at: AtomicU64,
 }
 
@@ -107,7 +110,7 @@ impl Remote {
         remembered: Option<Arc<Trust>>,
     ) -> Arc<Remote> {
         let mut remote = Remote::blank(health);
-        remote.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
+        remote.remember(remembered);
         Arc::new(remote).begin(offer, round_trip)
     }
 
@@ -123,8 +126,13 @@ impl Remote {
             return Remote::new(offer, round_trip, health, remembered);
         };
         remote.health = health;
-        remote.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
+        remote.remember(remembered);
         place.begin(offer, round_trip)
+    }
+
+    fn remember(&mut self, remembered: Option<Arc<Trust>>) {
+        *self.is_doubted.get_mut() = remembered.is_some();
+        self.trust = remembered.map_or_else(OnceLock::new, OnceLock::from);
     }
 
     /// Of nothing that is offered yet.
@@ -135,17 +143,18 @@ impl Remote {
             queue: AtomicU32::default(),
             has_refused: AtomicBool::default(),
             is_well: AtomicBool::default(),
+            is_doubted: AtomicBool::default(),
             rests_until: AtomicU64::default(),
             round_trip: AtomicTime::default(),
             service: AtomicTime::default(),
-            trust: OnceLock::new(),
-            health,
-            open: AtomicU32::default(),
-            ended: AtomicU64::default(),
             unit: AtomicTime::default(),
             sent: AtomicU64::default(),
+            open: AtomicU32::default(),
+            ended: AtomicU32::default(),
+            trust: OnceLock::new(),
+            health,
             returned: AtomicU64::default(),
-            seen_ended: AtomicU64::default(),
+            seen_ended: AtomicU32::default(),
             seen_at: AtomicU64::default(),
         }
     }
@@ -246,7 +255,7 @@ impl Remote {
                 self.trust().broken(Breach::Missed, now());
             }
             Promise::Answered(_) => {
-                if let Some(trust) = self.trust.get() {
+                if let Some(trust) = self.known_trust() {
                     trust.kept(now);
                 }
             }
@@ -276,12 +285,15 @@ impl Remote {
 
     /// How far the neighbour's word is taken.
     pub fn trust(&self) -> &Arc<Trust> {
-        self.trust.get_or_init(Arc::default)
+        let trust = self.trust.get_or_init(Arc::default);
+        self.is_doubted.store(true, Relaxed);
+        trust
     }
 
     /// The same, if it ever broke a promise.
     pub(super) fn known_trust(&self) -> Option<&Arc<Trust>> {
-        self.trust.get()
+        let is_doubted = self.is_doubted.load(Relaxed);
+        is_doubted.then(|| self.trust.get()).flatten()
     }
 
     /// Counts one call down that is about to be sent there.
@@ -358,7 +370,7 @@ impl Remote {
     /// [probation](HealthState::Probation), and below full [standing](Trust), each question counts as a call.
     pub fn headroom(&self) -> Option<Headroom> {
         let may = self.is_well.load(Relaxed) || self.health.admits();
-        let is_trusted = || self.trust.get().is_none_or(|trust| trust.admits());
+        let is_trusted = || self.known_trust().is_none_or(|trust| trust.admits());
         (may && is_trusted()).then(|| self.reported())
     }
 

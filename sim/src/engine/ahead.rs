@@ -27,8 +27,12 @@ pub(super) struct Ahead {
     next: Vec<CallId>,
     /// Calls of neighbours.
     forwarded: Vec<Visit>,
-    /// Answers of neighbours, by whom.
-    answers: Vec<(Visit, u32)>,
+    /// Answers of neighbours.
+    answers: Vec<(Visit, CallId)>,
+    /// Calls that were sent to a neighbour.
+    sent: Vec<CallId>,
+    /// Links by which answers go back.
+    back: Vec<u32>,
     /// Nodes over whose links something is sent.
     senders: Vec<u32>,
     /// Nodes that look at all their neighbours.
@@ -62,6 +66,8 @@ impl Ahead {
         self.next.clear();
         self.forwarded.clear();
         self.answers.clear();
+        self.sent.clear();
+        self.back.clear();
         self.senders.clear();
         self.looks.clear();
         self.hears.clear();
@@ -120,6 +126,15 @@ impl World<'_> {
         for (visit, _) in &ahead.answers {
             sum(self.nodes[visit.node()].glance_route(visit.function()));
         }
+        for call in &ahead.sent {
+            sum(self.calls.glance(*call));
+        }
+        for (_, call) in &ahead.answers {
+            sum(self.calls.glance_all(*call));
+        }
+        for link in &ahead.back {
+            sum(self.experiment.links.at(*link as usize).to as u64);
+        }
         for node in &ahead.senders {
             sum(self.experiment.links.glance(*node as usize));
         }
@@ -134,14 +149,16 @@ impl World<'_> {
             let node = &self.nodes[visit.node()];
             sum(node.glance_gate(visit.function()));
             sum(node.glance_for_peers(visit.function()));
+            sum(node.glance_last(visit.function()));
         }
         for visit in &ahead.ends {
             let node = &self.nodes[visit.node()];
             sum(node.glance_gate(visit.function()));
             ahead.next.extend(node.waits_first(visit.function()));
         }
-        for (visit, _) in &ahead.answers {
-            sum(self.nodes[visit.node()].glance_candidates(visit.function()));
+        for (visit, call) in &ahead.answers {
+            let node = &self.nodes[visit.node()];
+            sum(node.glance_candidate(visit.function(), self.calls.sent_to(*call)));
         }
         for node in &ahead.looks {
             sum(self.nodes[*node as usize].glance_healths());
@@ -154,16 +171,20 @@ impl World<'_> {
             node.is_busy(visit.function())
         });
         for visit in &ahead.choices {
-            sum(self.nodes[visit.node()].glance_candidates(visit.function()));
+            let node = &self.nodes[visit.node()];
+            sum(node.glance_candidates(visit.function()));
+            sum(node.glance_last(visit.function()));
             sum(self.experiment.links.glance(visit.node()));
         }
+        sum(self.calls.glance_free(ahead.choices.len()));
         for call in &ahead.next {
             sum(self.calls[*call].service.to_bits());
+            sum(self.calls.glance(*call));
         }
         // What is known of those.
-        for (visit, from) in &ahead.answers {
+        for (visit, call) in &ahead.answers {
             let node = &self.nodes[visit.node()];
-            sum(node.glance_remote(visit.function(), *from as usize));
+            sum(node.glance_remote(visit.function(), self.calls.sent_to(*call)));
         }
         for (to, from) in &ahead.hears {
             sum(self.nodes[*to as usize].glance_offered(*from as usize));
@@ -185,33 +206,36 @@ impl World<'_> {
                 ahead.choices.push(visit);
                 self.sources.glance(self.experiment, source as usize)
             }
-            Event::Done { call } => {
-                let call = &self.calls[call];
+            Event::Done { call: id } => {
+                let call = &self.calls[id];
                 let (node, function) = (call.at, call.function);
                 ahead.ends.push(Visit { node, function });
-                if call.at != call.origin {
-                    ahead.senders.push(node);
+                if call.at == call.origin {
+                    return 0;
                 }
+                ahead.sent.push(id);
+                ahead.back.push(call.back);
                 0
             }
             Event::Forwarded { call: id } => {
                 let call = &self.calls[id];
                 let (node, function) = (call.at, call.function);
                 ahead.forwarded.push(Visit { node, function });
-                ahead.senders.push(node);
-                self.calls.glance(id)
+                ahead.sent.push(id);
+                ahead.back.push(call.back);
+                0
             }
             Event::Answer { call: id, came } => {
                 let call = &self.calls[id];
                 let (node, function) = (call.origin, call.function);
                 let visit = Visit { node, function };
-                ahead.answers.push((visit, call.at));
+                ahead.answers.push((visit, id));
                 if came != Came::Served {
                     // It is decided anew.
                     ahead.arrivals.push(visit);
                     ahead.choices.push(visit);
                 }
-                self.calls.glance(id)
+                0
             }
             Event::Message { to, from, message } => {
                 ahead.hears.push((to, from));

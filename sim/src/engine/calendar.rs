@@ -1,23 +1,23 @@
 //! A calendar queue: events by time, those of one time in the order in which they were put there.
 //!
-//! Time is cut into days of one width. A ring of buckets holds the days to come, a heap what is after them. A day is
+//! Time is cut into days of one width, and days into weeks. There is a bucket for each day of the week at hand, a ring of
+//! buckets for the weeks to come, and a heap for what is after them. A week is laid out by days when it begins, and a day is
 //! sorted when it begins; what is put into the day at hand is inserted in its place. With a width that gives a day some
-//! tens of events, putting and taking one costs the same however many there are. Source: R. Brown, Calendar queues, 1988.
+//! hundred events, putting and taking one costs the same however many there are; and there are so few weeks that the ends
+//! of their buckets stay in the cache, where those of as many days would not. Sources: R. Brown, Calendar queues, 1988;
+//! G. Varghese and A. Lauck, Hashed and hierarchical timing wheels, 1987.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use dfaas_protocol::Time;
 
-/// Days in the ring.
-const DAYS: u64 = 1 << 15;
-/// Events in a day, about.
-const EVENTS_A_DAY: f64 = 32.0;
-/// Where there are very many events a day is no shorter than so many nanoseconds, as the ends of all days to come are to stay
-/// in the cache.
-const SHORT_DAY: u64 = 1 << 16;
-/// But it has no more events than about so many.
-const MOST_EVENTS_A_DAY: f64 = 1024.0;
+/// Days in a week.
+const DAYS: u64 = 1 << 5;
+/// Weeks in the ring: so many that a second of a very large run is in it.
+const WEEKS: u64 = 1 << 12;
+/// Events in a day, at most: a few times as many as are looked ahead to at one time, which never goes beyond the day.
+const EVENTS_A_DAY: f64 = 256.0;
 
 #[derive(Debug)]
 pub(crate) struct Calendar<E> {
@@ -27,9 +27,13 @@ pub(crate) struct Calendar<E> {
     day: u64,
     /// Its events, the last one first.
     today: Vec<Entry<E>>,
-    ring: Vec<Vec<Entry<E>>>,
-    in_ring: usize,
-    /// The buckets of days that are over. Those that were used last are used again first, as they are still in the cache.
+    /// Those of the days to come of the week at hand.
+    days: Vec<Vec<Entry<E>>>,
+    in_days: usize,
+    /// Those of the weeks to come, in the order in which they were put there.
+    weeks: Vec<Vec<Entry<E>>>,
+    in_weeks: usize,
+    /// The buckets of weeks that are over. Those that were used last are used again first, as they are still in the cache.
     spare: Vec<Vec<Entry<E>>>,
     far: BinaryHeap<Reverse<Far<E>>>,
     put_far: u64,
@@ -50,16 +54,15 @@ struct Far<E> {
 impl<E: Copy> Calendar<E> {
     /// A calendar for about so many events a second of virtual time.
     pub(crate) fn new(events_a_second: f64) -> Calendar<E> {
-        let day = |events: f64| (events * 1e9 / events_a_second.max(1.0)).max(1.0) as u64;
-        let nanos = day(EVENTS_A_DAY).max(SHORT_DAY.min(day(MOST_EVENTS_A_DAY)));
+        let nanos = (EVENTS_A_DAY * 1e9 / events_a_second.max(1.0)).max(1.0) as u64;
         Calendar {
             shift: nanos.ilog2().min(30),
             day: 0,
             today: Vec::new(),
-            ring: std::iter::repeat_with(Vec::new)
-                .take(DAYS as usize)
-                .collect(),
-            in_ring: 0,
+            days: buckets(DAYS),
+            in_days: 0,
+            weeks: buckets(WEEKS),
+            in_weeks: 0,
             spare: Vec::new(),
             far: BinaryHeap::new(),
             put_far: 0,
@@ -73,8 +76,10 @@ impl<E: Copy> Calendar<E> {
         if day <= self.day {
             let place = self.today.partition_point(|other| other.at > at);
             self.today.insert(place, entry);
-        } else if day < self.day + DAYS {
-            self.put(day, entry);
+        } else if day / DAYS == self.day / DAYS {
+            self.put_near(day, entry);
+        } else if day / DAYS < self.day / DAYS + WEEKS {
+            self.put(day / DAYS, entry);
         } else {
             let order = self.put_far;
             self.put_far += 1;
@@ -97,21 +102,23 @@ impl<E: Copy> Calendar<E> {
     /// is one.
     pub(crate) fn turn(&mut self) -> bool {
         while self.today.is_empty() {
-            if self.in_ring > 0 {
+            let week = self.day / DAYS;
+            if self.in_days > 0 {
                 self.day += 1;
+            } else if self.in_weeks > 0 {
+                self.day = (week + 1) * DAYS;
             } else if let Some(Reverse(first)) = self.far.peek() {
                 self.day = first.entry.at >> self.shift;
             } else {
                 return false;
             }
-            self.come_near();
-            let bucket = &mut self.ring[(self.day % DAYS) as usize];
-            if bucket.is_empty() {
-                continue;
+            if self.day / DAYS > week {
+                self.come_near();
+                self.lay_out();
             }
-            self.in_ring -= bucket.len();
-            let over = std::mem::replace(&mut self.today, std::mem::take(bucket));
-            self.spare.push(over);
+            let bucket = &mut self.days[(self.day % DAYS) as usize];
+            self.in_days -= bucket.len();
+            std::mem::swap(&mut self.today, bucket);
             // Later ones first, and of one time those that were put there later first.
             self.today.reverse();
             self.today.sort_by_key(|entry| Reverse(entry.at));
@@ -119,27 +126,51 @@ impl<E: Copy> Calendar<E> {
         true
     }
 
-    /// Moves what is in the ring's days by now there, before anything else can be put into them.
+    /// Moves what is in the ring's weeks by now there, before anything else can be put into them.
     fn come_near(&mut self) {
+        let end = self.day / DAYS + WEEKS;
         while let Some(Reverse(first)) = self.far.peek()
-            && first.entry.at >> self.shift < self.day + DAYS
+            && let week = (first.entry.at >> self.shift) / DAYS
+            && week < end
             && let Some(Reverse(Far { entry, .. })) = self.far.pop()
         {
-            self.put(entry.at >> self.shift, entry);
+            self.put(week, entry);
         }
     }
 
-    /// Puts an entry into a day of the ring.
-    fn put(&mut self, day: u64, entry: Entry<E>) {
-        let bucket = &mut self.ring[(day % DAYS) as usize];
+    /// Puts what is in the week that begins into its days.
+    fn lay_out(&mut self) {
+        let week = (self.day / DAYS % WEEKS) as usize;
+        let mut bucket = std::mem::take(&mut self.weeks[week]);
+        self.in_weeks -= bucket.len();
+        for entry in bucket.drain(..) {
+            self.put_near(entry.at >> self.shift, entry);
+        }
+        self.spare.push(bucket);
+    }
+
+    /// Puts an entry into a day of the week at hand.
+    fn put_near(&mut self, day: u64, entry: Entry<E>) {
+        self.days[(day % DAYS) as usize].push(entry);
+        self.in_days += 1;
+    }
+
+    /// Puts an entry into a week of the ring.
+    fn put(&mut self, week: u64, entry: Entry<E>) {
+        let bucket = &mut self.weeks[(week % WEEKS) as usize];
         if bucket.capacity() == 0
             && let Some(spare) = self.spare.pop()
         {
             *bucket = spare;
         }
         bucket.push(entry);
-        self.in_ring += 1;
+        self.in_weeks += 1;
     }
+}
+
+fn buckets<E>(count: u64) -> Vec<Vec<Entry<E>>> {
+    let buckets = std::iter::repeat_with(Vec::new);
+    buckets.take(count as usize).collect()
 }
 
 impl<E> Far<E> {

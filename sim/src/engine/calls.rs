@@ -28,6 +28,10 @@ pub(crate) struct Call {
     pub(crate) wait: u32,
     /// The neighbour to which it was sent last, if it was.
     pub(crate) before: u32,
+    /// The link by which its answer goes back, from where it was sent to last.
+    pub(crate) back: u32,
+    /// Where its way is, if it ever waited or was sent.
+    pub(crate) way: Option<u32>,
     pub(crate) function: u16,
     /// How often it was sent to a neighbour.
     pub(crate) sent: u8,
@@ -43,6 +47,8 @@ pub(crate) struct Way {
     pub(crate) asked: Asked,
     /// When it was last sent to a neighbour.
     pub(crate) sent_at: Time,
+    /// The place of that neighbour among the candidates, then.
+    pub(crate) candidate: u32,
     /// What is left where it was sent, as the answer that is on its way says.
     pub(crate) left: Option<Headroom>,
     /// What it asks for where it is.
@@ -52,13 +58,30 @@ pub(crate) struct Way {
     pub(crate) delivery: Delivery,
 }
 
+impl Way {
+    /// Reads each of its lines ahead.
+    fn glance(&self) -> u64 {
+        let tried = self.delivery.tried();
+        let lines = [
+            self.left.is_some(),
+            self.place.is_some(),
+            tried.here(),
+            tried.terms().start_by.is_some(),
+        ];
+        lines.into_iter().map(u64::from).sum()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     places: Vec<Call>,
-    /// The way of each; what it says of a call that never waited nor left is of one before it.
-    ways: Vec<Way>,
     free: Vec<CallId>,
+    ways: Vec<Way>,
+    free_ways: Vec<u32>,
 }
+
+/// Why it is no fault to ask for a way.
+const HAS_WAY: &str = "a call that waits or was sent has a way";
 
 impl Calls {
     pub(crate) fn put(&mut self, call: Call) -> CallId {
@@ -69,7 +92,6 @@ impl Calls {
             }
             None => {
                 self.places.push(call);
-                self.ways.push(Way::default());
                 (self.places.len() - 1) as CallId
             }
         }
@@ -80,6 +102,7 @@ impl Calls {
         assert!(call.live, "a call is answered once");
         call.live = false;
         self.free.push(id);
+        self.free_ways.extend(call.way);
         *call
     }
 
@@ -90,17 +113,47 @@ impl Calls {
 
     /// The way of a call that waits or was sent to a neighbour.
     pub(crate) fn way(&self, id: CallId) -> &Way {
-        &self.ways[id as usize]
+        &self.ways[self[id].way.expect(HAS_WAY) as usize]
     }
 
     pub(crate) fn way_mut(&mut self, id: CallId) -> &mut Way {
-        &mut self.ways[id as usize]
+        let way = self[id].way.expect(HAS_WAY);
+        &mut self.ways[way as usize]
     }
 
-    /// Reads the way of a call ahead.
+    /// From now on that is the way of a call.
+    pub(crate) fn set_way(&mut self, id: CallId, way: Way) {
+        let call = &mut self.places[id as usize];
+        let place = call.way.or_else(|| self.free_ways.pop());
+        let place = place.unwrap_or(self.ways.len() as u32);
+        call.way = Some(place);
+        match self.ways.get_mut(place as usize) {
+            Some(known) => *known = way,
+            None => self.ways.push(way),
+        }
+    }
+
+    /// Where a call was sent to last, and the place of that among the candidates.
+    pub(crate) fn sent_to(&self, id: CallId) -> (usize, usize) {
+        (self[id].at as usize, self.way(id).candidate as usize)
+    }
+
+    /// Reads ahead what is read of the way of a call where it was sent.
     pub(crate) fn glance(&self, id: CallId) -> u64 {
         let way = self.way(id);
-        u64::from(way.left.is_some()) + u64::from(way.place.is_some())
+        u64::from(way.left.is_some()) + u64::from(way.terms.start_by.is_some())
+    }
+
+    /// Reads all of the way of a call ahead.
+    pub(crate) fn glance_all(&self, id: CallId) -> u64 {
+        self.way(id).glance()
+    }
+
+    /// Reads the places ahead that the next ways have, so many of them.
+    pub(crate) fn glance_free(&self, count: usize) -> u64 {
+        let next = self.free_ways.iter().rev().take(count);
+        let read = next.map(|way| self.ways[*way as usize].glance());
+        read.fold(0, u64::wrapping_add)
     }
 
     /// How many are on their way.

@@ -35,7 +35,7 @@ impl World<'_> {
         call.at_boot = call.origin_boot;
         // Most calls run at once, and nobody asks for their way again.
         if !matches!(step, Step::Run | Step::Refuse(_)) {
-            *self.calls.way_mut(id) = way;
+            self.calls.set_way(id, way);
         }
         match step {
             Step::Run => {
@@ -44,7 +44,7 @@ impl World<'_> {
             }
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
-            Step::Forward(to) => self.forward(id, to as usize),
+            Step::Forward { to, candidate } => self.forward(id, to as usize, candidate),
             Step::Refuse(why) => {
                 self.calls.take(id);
                 self.ledger.refuse(origin, why.as_str(), self.now);
@@ -52,7 +52,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn forward(&mut self, id: CallId, to: usize) {
+    fn forward(&mut self, id: CallId, to: usize, candidate: u32) {
         let call = &mut self.calls[id];
         let origin = call.origin as usize;
         call.sent += 1;
@@ -78,10 +78,13 @@ impl World<'_> {
         let way = self.calls.way_mut(id);
         way.asked = way.delivery.tried().terms().asked(now, 2 * link.delay);
         way.sent_at = self.now;
-        self.calls[id].at = to as u32;
+        way.candidate = candidate;
+        let call = &mut self.calls[id];
+        call.at = to as u32;
+        call.back = self.experiment.links.back(link).index as u32;
         self.ledger.forward(origin, self.now);
         let bytes = HEAD_BYTES + self.experiment.functions[function].body_bytes;
-        let arrives = self.wires.cross(self.experiment, link, bytes, self.now);
+        let arrives = self.cross(link, bytes);
         if !self.wires.joins(origin, to) {
             let at = self.clocks.after(origin, self.now, CONNECT);
             self.calendar.schedule(at, Event::Unreached { call: id });
@@ -99,14 +102,15 @@ impl World<'_> {
         let node = &mut self.nodes[to];
         if !node.up {
             // It takes the way back to learn that nobody listens.
-            let at = self.cross(to, origin, 0);
+            let at = self.cross_back(id, 0);
             self.calendar.schedule(at, Event::Unreached { call: id });
             return;
         }
         call.at_boot = node.boot;
+        let place = self.experiment.links.place_at(to, call.back as usize);
         let way = self.calls.way_mut(id);
         way.terms = node.terms(function, way.asked, now);
-        match node.admit(self.experiment, function, origin, &way.terms, now) {
+        match node.admit(self.experiment, function, (origin, place), &way.terms, now) {
             Step::Run => {
                 in_time(&way.terms, now);
                 self.start(id);
@@ -114,14 +118,14 @@ impl World<'_> {
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Refuse(why) => self.answer(id, why.into()),
-            Step::Forward(_) => unreachable!("an admission has no way to say forward"),
+            Step::Forward { .. } => unreachable!("an admission has no way to say forward"),
         }
     }
 
     /// The origin learns that nobody took a call that it sent: nothing was executed.
     pub(super) fn unreached(&mut self, id: CallId) {
         let call = &self.calls[id];
-        let (origin, to, sent) = (call.origin as usize, call.at as usize, call.since);
+        let (origin, to, sent) = (call.origin as usize, self.calls.sent_to(id), call.since);
         self.ledger.unreached();
         if self.nodes[origin].boot != call.origin_boot || !self.nodes[origin].up {
             return self.lose(id);
@@ -138,14 +142,13 @@ impl World<'_> {
     /// Sends the answer to a forwarded call back, with what is left here now.
     pub(super) fn answer(&mut self, id: CallId, came: Came) {
         let call = &self.calls[id];
-        let (from, origin) = (call.at as usize, call.origin as usize);
-        let function = usize::from(call.function);
+        let (from, function) = (call.at as usize, usize::from(call.function));
         let body = if came == Came::Served {
             self.experiment.functions[function].answer_bytes
         } else {
             0
         };
-        let at = self.cross(from, origin, HEAD_BYTES + body);
+        let at = self.cross_back(id, HEAD_BYTES + body);
         let left = self.nodes[from].says(function, self.clocks.shows(from, self.now));
         self.calls.way_mut(id).left = Some(left);
         self.calendar.schedule(at, Event::Answer { call: id, came });
@@ -159,13 +162,13 @@ impl World<'_> {
             return self.lose(id);
         }
         let function = usize::from(call.function);
-        let way = self.calls.way(id);
+        let (at, way) = (self.calls.sent_to(id), self.calls.way(id));
         if let Some(left) = way.left {
             let (sent, now) = (
                 self.clocks.shows(origin, way.sent_at),
                 self.clocks.shows(origin, self.now),
             );
-            self.nodes[origin].answered(function, from, came, left, sent, now);
+            self.nodes[origin].answered(function, at, came, left, sent, now);
         }
         if came == Came::Served {
             let call = self.calls.take(id);

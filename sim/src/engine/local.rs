@@ -27,9 +27,10 @@ pub(crate) enum Next {
 /// Calls that wait, each with its function.
 pub(super) type Waiting = Queue<(u16, CallId)>;
 
-/// What nearly every call reads or changes is in the first line of the cache.
+/// What nearly every call reads or changes comes first. It begins at no line of the cache of its own, as one would be lost
+/// before it in its node.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Local {
     pub(super) gate: Arc<Gate>,
     policy: Arc<Policy>,

@@ -146,7 +146,7 @@ impl World<'_> {
         for to in to.iter().copied() {
             self.ledger.message(from, size);
             let is_lost = self.wires.loses(self.losses[from]);
-            let at = self.cross(from, to as usize, size);
+            let at = self.cross(self.link(from, to as usize), size);
             if is_lost || !self.wires.joins(from, to as usize) {
                 self.messages.arrived(message);
             } else {

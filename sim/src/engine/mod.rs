@@ -226,6 +226,8 @@ impl<'a> World<'a> {
             at_boot: node.boot,
             wait: 0,
             before: brought.node,
+            back: 0,
+            way: None,
             function: brought.function,
             sent: 0,
             live: true,
@@ -250,10 +252,15 @@ impl<'a> World<'a> {
         self.ledger.lose(call.origin as usize, self.now);
     }
 
-    /// When something is at the other end.
-    fn cross(&mut self, from: usize, to: usize, bytes: u32) -> Time {
-        let link = self.link(from, to);
+    /// When something is at the other end of a link.
+    fn cross(&mut self, link: Link, bytes: u32) -> Time {
         self.wires.cross(self.experiment, link, bytes, self.now)
+    }
+
+    /// When the answer to a call that was sent is back.
+    fn cross_back(&mut self, id: CallId, bytes: u32) -> Time {
+        let link = self.experiment.links.at(self.calls[id].back as usize);
+        self.cross(link, bytes)
     }
 
     /// The link from one node to another. Only neighbours are known to a node, so there is one.

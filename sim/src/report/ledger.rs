@@ -23,6 +23,7 @@ const MOST_LATENCIES: usize = 1000;
 pub struct Ledger {
     totals: Totals,
     refused_by: Vec<(&'static str, u64)>,
+    /// How long the calls took of the intervals that are over.
     latency: Histogram<u64>,
     there: u64,
     wait: Duration,
@@ -131,6 +132,7 @@ impl Ledger {
             interval.p50_ms = ms(&self.interval_latency, 0.5);
             interval.p95_ms = ms(&self.interval_latency, 0.95);
             interval.p99_ms = ms(&self.interval_latency, 0.99);
+            self.latency += &self.interval_latency;
             self.interval_latency.reset();
         }
     }
@@ -161,7 +163,6 @@ impl Ledger {
         self.there += u64::from(there);
         self.now(now).served += 1;
         let micros = micros(latency);
-        self.latency.saturating_record(micros);
         self.interval_latency.saturating_record(micros);
         // It grows as it has to, and an hour is no size that it cannot have.
         let _ = self.functions[function]

@@ -200,6 +200,8 @@ pub struct Links {
 #[derive(Clone, Copy, Debug)]
 struct Road {
     to: u32,
+    /// The place of the other direction.
+    back: u32,
     delay_nanos: u64,
 }
 
@@ -232,16 +234,22 @@ impl Links {
         for node in 0..nodes {
             starts[node + 1] += starts[node];
         }
+        // Those that lead to a node come in the order of the nodes that they leave, as do that node's own.
+        let mut next = starts.clone();
+        let mut back = |to: u32| {
+            let place = next[to as usize];
+            next[to as usize] += 1;
+            place
+        };
+        let road = |(_, to, delay): &(u32, u32, Duration)| Road {
+            to: *to,
+            back: back(*to),
+            delay_nanos: delay.as_nanos() as u64,
+        };
         Links {
-            starts,
             to: both.iter().map(|(_, to, _)| *to).collect(),
-            roads: both
-                .iter()
-                .map(|(_, to, delay)| Road {
-                    to: *to,
-                    delay_nanos: delay.as_nanos() as u64,
-                })
-                .collect(),
+            roads: both.iter().map(road).collect(),
+            starts,
             ..Links::default()
         }
     }
@@ -257,7 +265,7 @@ impl Links {
     }
 
     /// The place of one node among the neighbours of another, if it is one.
-    pub fn place(&self, of: usize, node: usize) -> Option<usize> {
+    fn place(&self, of: usize, node: usize) -> Option<usize> {
         let roads = &self.roads[self.range(of)];
         roads
             .binary_search_by_key(&(node as u32), |road| road.to)
@@ -270,26 +278,37 @@ impl Links {
         Some(self.at(self.starts[from] as usize + place))
     }
 
-    /// Reads ahead what there is of the links of a node. The sum means nothing.
-    pub(crate) fn glance(&self, node: usize) -> u64 {
-        let roads = &self.roads[self.range(node)];
-        let ends = roads.first().zip(roads.last());
-        ends.map_or(0, |(first, last)| {
-            first.delay_nanos.wrapping_add(last.delay_nanos)
-        })
+    /// The other direction of a link.
+    pub fn back(&self, link: Link) -> Link {
+        self.at(self.roads[link.index].back as usize)
     }
 
-    fn range(&self, node: usize) -> std::ops::Range<usize> {
-        self.starts[node] as usize..self.starts[node + 1] as usize
-    }
-
-    fn at(&self, index: usize) -> Link {
-        let Road { to, delay_nanos } = self.roads[index];
+    /// The link at that place among all.
+    pub fn at(&self, index: usize) -> Link {
+        let Road {
+            to, delay_nanos, ..
+        } = self.roads[index];
         Link {
             index,
             to: to as usize,
             delay: Duration::from_nanos(delay_nanos),
         }
+    }
+
+    /// The place of a link among those that leave its node.
+    pub fn place_at(&self, node: usize, index: usize) -> usize {
+        index - self.starts[node] as usize
+    }
+
+    /// Reads the links of a node ahead. The sum means nothing.
+    pub(crate) fn glance(&self, node: usize) -> u64 {
+        let roads = self.roads[self.range(node)].iter();
+        let delays = roads.map(|road| road.delay_nanos);
+        delays.fold(0, u64::wrapping_add)
+    }
+
+    fn range(&self, node: usize) -> std::ops::Range<usize> {
+        self.starts[node] as usize..self.starts[node + 1] as usize
     }
 
     /// How many directions of links there are.
@@ -362,4 +381,25 @@ pub enum Trouble {
     Lie(usize),
     /// The node takes no calls of its neighbours.
     Cordon(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_back_to_where_it_came_from() {
+        let pairs = [(3, 0), (1, 2), (0, 2), (4, 1), (2, 4), (2, 0)];
+        let delay = Duration::from_millis(7);
+        let links = Links::new(5, pairs.map(|(a, b)| (a, b, delay)).to_vec());
+        assert_eq!(links.len(), 10);
+        for from in 0..5 {
+            for (place, link) in links.of(from).enumerate() {
+                let back = links.back(link);
+                assert_eq!(links.place_at(from, link.index), place);
+                assert_eq!((back.to, links.back(back)), (from, link));
+                assert_eq!(links.between(link.to, from), Some(back));
+            }
+        }
+    }
 }

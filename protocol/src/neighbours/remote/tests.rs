@@ -13,7 +13,7 @@ fn offer(free: i32, service_ms: Option<u64>) -> FunctionOffer {
 
 #[test]
 fn decisions_and_plans_read_one_line_of_the_cache() {
-    assert_eq!(std::mem::offset_of!(Remote, open), 64);
+    assert_eq!(std::mem::offset_of!(Remote, trust), 64);
     assert_eq!((size_of::<Remote>(), align_of::<Remote>()), (128, 64));
 }
 

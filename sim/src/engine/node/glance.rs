@@ -1,7 +1,5 @@
 //! What is read of a node ahead of the events that ask it: see the module that looks ahead. The sums mean nothing.
 
-use dfaas_protocol::neighbours::Candidate;
-
 use crate::engine::local::Local;
 
 use super::{CallId, Node, id_of};
@@ -36,6 +34,13 @@ impl Node {
             .unwrap_or_default()
     }
 
+    /// Reads where one more call of a function would wait.
+    pub(in crate::engine) fn glance_last(&self, function: usize) -> u64 {
+        let own = self.functions[function].as_ref();
+        let last = own.and_then(|local| local.waiting.last());
+        last.map_or(0, |(_, (_, call))| u64::from(*call))
+    }
+
     /// The call that waits first for a slot of a function, of those that wait for no other slot.
     pub(in crate::engine) fn waits_first(&self, function: usize) -> Option<CallId> {
         let (_, (_, call)) = self.functions[function].as_ref()?.waiting.first()?;
@@ -58,18 +63,17 @@ impl Node {
             .sum()
     }
 
+    /// Reads one of them.
+    pub(in crate::engine) fn glance_candidate(&self, function: usize, at: (usize, usize)) -> u64 {
+        u64::from(self.remote(function, at).is_some())
+    }
+
     /// Reads what is known of one of them, and of its calls.
-    pub(in crate::engine) fn glance_remote(&self, function: usize, from: usize) -> u64 {
+    pub(in crate::engine) fn glance_remote(&self, function: usize, from: (usize, usize)) -> u64 {
         let remote = self.remote(function, from);
         remote.map_or(0, |remote| {
             remote.calls_sent() + u64::from(remote.health().absences())
         })
-    }
-
-    fn there(&self, function: usize) -> &[Candidate] {
-        self.routes[function]
-            .as_ref()
-            .map_or(&[], |route| &route.there)
     }
 
     /// Whether a call that comes now would not run at once.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dfaas_protocol::delivery::{Admission, Decision, Delivery, Rejection, admit};
-use dfaas_protocol::neighbours::{Neighbours, Policies, Promise, Remote};
+use dfaas_protocol::neighbours::{Candidate, Neighbours, Policies, Promise, Remote};
 use dfaas_protocol::node_slots::NodeSlots;
 use dfaas_protocol::offer::Period;
 use dfaas_protocol::policy::{Asked, Terms};
@@ -39,13 +39,15 @@ pub(crate) enum Step {
     Wait,
     /// Let it wait in the place of that one, which goes.
     Displace(CallId),
-    /// Send it to that node.
-    Forward(u32),
+    /// Send it to that node, which is at that place among the candidates.
+    Forward {
+        to: u32,
+        candidate: u32,
+    },
     Refuse(Rejection),
 }
 
-/// What every call reads is in its first line of the cache, and one function is kept in place: what a call reads of a node is close
-/// together.
+/// What calls read comes first and is close together, as one function and the way of its calls are kept in place.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Node {
@@ -66,12 +68,12 @@ pub(crate) struct Node {
     pub(crate) cores: Option<Box<Cores>>,
     /// When the last tick was.
     measured: Time,
-    /// What it heard of its neighbours; where they are is in the first line, too.
-    neighbours: Neighbours,
-    /// For each function of the experiment, what the node has of it.
-    functions: SmallVec<[Option<Local>; 1]>,
     /// For each function of the experiment, the way of its calls, if the node knows of one.
     routes: SmallVec<[Option<Route>; 1]>,
+    /// For each function of the experiment, what the node has of it.
+    functions: SmallVec<[Option<Local>; 1]>,
+    /// What it heard of its neighbours.
+    neighbours: Neighbours,
     rng: ChaCha8Rng,
     /// Those who wait for the slots that functions share.
     together: Waiting,
@@ -207,8 +209,12 @@ impl Node {
             Decision::Run(_) => Step::Run,
             Decision::Wait(_) => Step::Wait,
             Decision::Forward(place, _) => {
-                route.there[place].remote.begins();
-                Step::Forward(index_of(&route.there[place].node) as u32)
+                let there = &route.there[place];
+                there.remote.begins();
+                Step::Forward {
+                    to: index_of(&there.node) as u32,
+                    candidate: place as u32,
+                }
             }
             Decision::Reject(why) => self.refuse(function, why, delivery.tried().terms()),
         }
@@ -224,12 +230,12 @@ impl Node {
         displaced.map_or(Step::Refuse(why), Step::Displace)
     }
 
-    /// What to do with a call that a neighbour forwarded.
+    /// What to do with a call that a neighbour forwarded, which is at that place among the links of this node.
     pub(crate) fn admit(
         &mut self,
         experiment: &Experiment,
         function: usize,
-        from: usize,
+        (from, place): (usize, usize),
         terms: &Terms,
         now: Time,
     ) -> Step {
@@ -248,8 +254,7 @@ impl Node {
         if let Step::Refuse(_) = step {
             return step;
         }
-        let place = experiment.links.place(self.index as usize, from);
-        if let (Some(place), Some(local)) = (place, &mut self.functions[function]) {
+        if let Some(local) = &mut self.functions[function] {
             local.for_peers[place] += 1;
         }
         step
@@ -296,9 +301,8 @@ impl Node {
 
     /// The nodes that a call of the function may be sent to.
     pub(crate) fn candidates(&self, function: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
-        let there = self.routes[function].as_ref();
-        let there = there.map_or(&[][..], |route| &route.there[..]);
-        there.iter().map(|candidate| index_of(&candidate.node))
+        let there = self.there(function).iter();
+        there.map(|candidate| index_of(&candidate.node))
     }
 
     /// It is told what is left at a candidate, by its place.
@@ -311,11 +315,12 @@ impl Node {
         }
     }
 
-    /// A neighbour answered a call that was sent to it then: it served or refused it, and says what is left there.
+    /// A neighbour, which was at that place among the candidates, answered a call that was sent to it then: it served or
+    /// refused it, and says what is left there.
     pub(crate) fn answered(
         &self,
         function: usize,
-        from: usize,
+        from: (usize, usize),
         came: Came,
         headroom: Headroom,
         sent: Time,
@@ -340,20 +345,31 @@ impl Node {
         remote.health().call_succeeded(|| now);
     }
 
-    /// A function at a neighbour that its calls may be sent to.
-    fn remote(&self, function: usize, from: usize) -> Option<&Remote> {
-        let there = &self.routes[function].as_ref()?.there;
-        let place = there.binary_search_by_key(&from, |candidate| index_of(&candidate.node));
-        Some(&there[place.ok()?].remote)
+    /// A function at a neighbour that its calls may be sent to, and that was at that place among the candidates.
+    fn remote(&self, function: usize, (from, place): (usize, usize)) -> Option<&Remote> {
+        let there = self.there(function);
+        let known = there.get(place);
+        let known = known.filter(|candidate| index_of(&candidate.node) == from);
+        let moved = || {
+            let place = there.binary_search_by_key(&from, |candidate| index_of(&candidate.node));
+            there.get(place.ok()?)
+        };
+        Some(&known.or_else(moved)?.remote)
+    }
+
+    /// Where the calls of a function may be sent to.
+    fn there(&self, function: usize) -> &[Candidate] {
+        let route = self.routes[function].as_ref();
+        route.map_or(&[], |route| &route.there)
     }
 
     /// A neighbour could not be reached for a call that was sent then.
-    pub(crate) fn unreached(&self, function: usize, from: usize, sent: Time, now: Time) {
+    pub(crate) fn unreached(&self, function: usize, from: (usize, usize), sent: Time, now: Time) {
         if let Some(remote) = self.remote(function, from) {
             remote.judge(Promise::Broke, || now);
             remote.unreached();
         }
-        if let Some(neighbour) = self.neighbours.get(id_of(from)) {
+        if let Some(neighbour) = self.neighbours.get(id_of(from.0)) {
             neighbour.health.call_failed(sent, now);
         }
     }

@@ -111,7 +111,7 @@ async fn a_client_that_takes_no_answer_loses_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_may_take_its_answer_slowly() {
     let _machine = crate::beside_others().await;
-    let mut way = here("[timeouts]\nidle_ms = 1000\nrequest_ms = 300\n").await;
+    let mut way = here("[timeouts]\nidle_ms = 2000\nrequest_ms = 1500\n").await;
     for lane in ["", "TE: gzip\r\n"] {
         let (mut client, mut call) = way.call(&format!("{GET}{lane}\r\n")).await;
         // More than the sockets between hold, so that it waits for the client.
@@ -128,7 +128,7 @@ async fn a_client_may_take_its_answer_slowly() {
         let head = client.read_until("\r\n\r\n").await;
         let start = head.find("\r\n\r\n").unwrap() + 4;
         let mut read = head.len() - start;
-        for _ in 0..15 {
+        for _ in 0..25 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             read += client.skip(1 << 20).await;
         }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use dfaas_protocol::NodeId;
-use dfaas_protocol::membership::{Certificate, MOST_REVOCATIONS, Register, Revocation, UnixTime};
+use dfaas_protocol::membership::{
+    Certificate, Heard, MOST_REVOCATIONS, Register, Revocation, UnixTime,
+};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Serialize};
@@ -143,12 +145,15 @@ impl Store {
         let text = private_files::read(&path, most).map_err(|source| io(&path, source))?;
         for line in text.as_deref().unwrap_or_default().lines() {
             let heard = line.parse().and_then(|revocation: Revocation| {
-                // Altered ones might look like another federation's or like ones whose time is past.
-                revocation.verify(revocation.federation())?;
-                if revocation.federation() != register.federation() {
-                    return Ok(());
+                let federation = revocation.federation();
+                if federation != register.federation()
+                    || register.hear_revocation(&revocation, now)? == Heard::Known
+                {
+                    // Only of new ones the signature was looked at. One that was altered may look like another federation's,
+                    // or like one whose time is past.
+                    revocation.verify(federation)?;
                 }
-                register.hear_revocation(&revocation, now).map(drop)
+                Ok(())
             });
             heard.map_err(|_| FileError::Damaged(path.clone()))?;
         }

@@ -31,8 +31,6 @@ pub(super) struct Ahead {
     answers: Vec<(Visit, CallId)>,
     /// Calls that were sent to a neighbour.
     sent: Vec<CallId>,
-    /// Links by which answers go back.
-    back: Vec<u32>,
     /// Nodes over whose links something is sent.
     senders: Vec<u32>,
     /// Nodes that look at all their neighbours.
@@ -67,7 +65,6 @@ impl Ahead {
         self.forwarded.clear();
         self.answers.clear();
         self.sent.clear();
-        self.back.clear();
         self.senders.clear();
         self.looks.clear();
         self.hears.clear();
@@ -128,12 +125,10 @@ impl World<'_> {
         }
         for call in &ahead.sent {
             sum(self.calls.glance(*call));
+            sum(self.link_back(*call).to as u64);
         }
         for (_, call) in &ahead.answers {
             sum(self.calls.glance_all(*call));
-        }
-        for link in &ahead.back {
-            sum(self.experiment.links.at(*link as usize).to as u64);
         }
         for node in &ahead.senders {
             sum(self.experiment.links.glance(*node as usize));
@@ -214,7 +209,6 @@ impl World<'_> {
                     return 0;
                 }
                 ahead.sent.push(id);
-                ahead.back.push(call.back);
                 0
             }
             Event::Forwarded { call: id } => {
@@ -222,7 +216,6 @@ impl World<'_> {
                 let (node, function) = (call.at, call.function);
                 ahead.forwarded.push(Visit { node, function });
                 ahead.sent.push(id);
-                ahead.back.push(call.back);
                 0
             }
             Event::Answer { call: id, came } => {

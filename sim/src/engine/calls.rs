@@ -39,6 +39,13 @@ pub(crate) struct Call {
     pub(crate) live: bool,
 }
 
+/// The neighbour that a call is sent to, and its place among the candidates then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentTo {
+    pub(crate) node: u32,
+    pub(crate) candidate: u32,
+}
+
 /// What only those calls need that wait or go to a neighbour. What nearly each of these reads is in its first line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
@@ -133,9 +140,12 @@ impl Calls {
         }
     }
 
-    /// Where a call was sent to last, and the place of that among the candidates.
-    pub(crate) fn sent_to(&self, id: CallId) -> (usize, usize) {
-        (self[id].at as usize, self.way(id).candidate as usize)
+    /// Where a call was sent to last.
+    pub(crate) fn sent_to(&self, id: CallId) -> SentTo {
+        SentTo {
+            node: self[id].at,
+            candidate: self.way(id).candidate,
+        }
     }
 
     /// Reads ahead what is read of the way of a call where it was sent.

@@ -6,7 +6,7 @@ use dfaas_protocol::policy::Terms;
 
 use crate::policy::Policy;
 
-use super::calls::Way;
+use super::calls::{SentTo, Way};
 use super::event::{CallId, Came, Event};
 use super::node::Step;
 use super::{CONNECT, HEAD_BYTES, World};
@@ -44,7 +44,7 @@ impl World<'_> {
             }
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
-            Step::Forward { to, candidate } => self.forward(id, to as usize, candidate),
+            Step::Forward(to) => self.forward(id, to),
             Step::Refuse(why) => {
                 self.calls.take(id);
                 self.ledger.refuse(origin, why.as_str(), self.now);
@@ -52,7 +52,8 @@ impl World<'_> {
         }
     }
 
-    fn forward(&mut self, id: CallId, to: usize, candidate: u32) {
+    fn forward(&mut self, id: CallId, sent_to: SentTo) {
+        let to = sent_to.node as usize;
         let call = &mut self.calls[id];
         let origin = call.origin as usize;
         call.sent += 1;
@@ -78,9 +79,9 @@ impl World<'_> {
         let way = self.calls.way_mut(id);
         way.asked = way.delivery.tried().terms().asked(now, 2 * link.delay);
         way.sent_at = self.now;
-        way.candidate = candidate;
+        way.candidate = sent_to.candidate;
         let call = &mut self.calls[id];
-        call.at = to as u32;
+        call.at = sent_to.node;
         call.back = self.experiment.links.back(link).index as u32;
         self.ledger.forward(origin, self.now);
         let bytes = HEAD_BYTES + self.experiment.functions[function].body_bytes;
@@ -96,8 +97,7 @@ impl World<'_> {
 
     pub(super) fn forwarded(&mut self, id: CallId) {
         let call = &mut self.calls[id];
-        let (to, origin) = (call.at as usize, call.origin as usize);
-        let function = usize::from(call.function);
+        let (to, function) = (call.at as usize, usize::from(call.function));
         let now = self.clocks.shows(to, self.now);
         let node = &mut self.nodes[to];
         if !node.up {
@@ -107,10 +107,10 @@ impl World<'_> {
             return;
         }
         call.at_boot = node.boot;
-        let place = self.experiment.links.place_at(to, call.back as usize);
+        let back = self.experiment.links.at(call.back as usize);
         let way = self.calls.way_mut(id);
         way.terms = node.terms(function, way.asked, now);
-        match node.admit(self.experiment, function, (origin, place), &way.terms, now) {
+        match node.admit(self.experiment, function, back, &way.terms, now) {
             Step::Run => {
                 in_time(&way.terms, now);
                 self.start(id);
@@ -118,7 +118,7 @@ impl World<'_> {
             Step::Wait => self.wait(id),
             Step::Displace(other) => self.displace(id, other),
             Step::Refuse(why) => self.answer(id, why.into()),
-            Step::Forward { .. } => unreachable!("an admission has no way to say forward"),
+            Step::Forward(_) => unreachable!("an admission has no way to say forward"),
         }
     }
 

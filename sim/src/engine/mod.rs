@@ -259,8 +259,12 @@ impl<'a> World<'a> {
 
     /// When the answer to a call that was sent is back.
     fn cross_back(&mut self, id: CallId, bytes: u32) -> Time {
-        let link = self.experiment.links.at(self.calls[id].back as usize);
-        self.cross(link, bytes)
+        self.cross(self.link_back(id), bytes)
+    }
+
+    /// The link by which the answer to a call that was sent goes back.
+    fn link_back(&self, id: CallId) -> Link {
+        self.experiment.links.at(self.calls[id].back as usize)
     }
 
     /// The link from one node to another. Only neighbours are known to a node, so there is one.

@@ -264,18 +264,11 @@ impl Links {
         &self.to[self.range(node)]
     }
 
-    /// The place of one node among the neighbours of another, if it is one.
-    fn place(&self, of: usize, node: usize) -> Option<usize> {
-        let roads = &self.roads[self.range(of)];
-        roads
-            .binary_search_by_key(&(node as u32), |road| road.to)
-            .ok()
-    }
-
     /// The link from one node to another, if they are neighbours.
     pub fn between(&self, from: usize, to: usize) -> Option<Link> {
-        let place = self.place(from, to)?;
-        Some(self.at(self.starts[from] as usize + place))
+        let roads = &self.roads[self.range(from)];
+        let place = roads.binary_search_by_key(&(to as u32), |road| road.to);
+        Some(self.at(self.starts[from] as usize + place.ok()?))
     }
 
     /// The other direction of a link.
@@ -296,8 +289,8 @@ impl Links {
     }
 
     /// The place of a link among those that leave its node.
-    pub fn place_at(&self, node: usize, index: usize) -> usize {
-        index - self.starts[node] as usize
+    pub fn place(&self, node: usize, link: Link) -> usize {
+        link.index - self.starts[node] as usize
     }
 
     /// Reads the links of a node ahead. The sum means nothing.
@@ -396,7 +389,7 @@ mod tests {
         for from in 0..5 {
             for (place, link) in links.of(from).enumerate() {
                 let back = links.back(link);
-                assert_eq!(links.place_at(from, link.index), place);
+                assert_eq!(links.place(from, link), place);
                 assert_eq!((back.to, links.back(back)), (from, link));
                 assert_eq!(links.between(link.to, from), Some(back));
             }

@@ -1,5 +1,6 @@
 //! What is read of a node ahead of the events that ask it: see the module that looks ahead. The sums mean nothing.
 
+use crate::engine::calls::SentTo;
 use crate::engine::local::Local;
 
 use super::{CallId, Node, id_of};
@@ -64,12 +65,12 @@ impl Node {
     }
 
     /// Reads one of them.
-    pub(in crate::engine) fn glance_candidate(&self, function: usize, at: (usize, usize)) -> u64 {
+    pub(in crate::engine) fn glance_candidate(&self, function: usize, at: SentTo) -> u64 {
         u64::from(self.remote(function, at).is_some())
     }
 
     /// Reads what is known of one of them, and of its calls.
-    pub(in crate::engine) fn glance_remote(&self, function: usize, from: (usize, usize)) -> u64 {
+    pub(in crate::engine) fn glance_remote(&self, function: usize, from: SentTo) -> u64 {
         let remote = self.remote(function, from);
         remote.map_or(0, |remote| {
             remote.calls_sent() + u64::from(remote.health().absences())

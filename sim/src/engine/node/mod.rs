@@ -19,9 +19,10 @@ use rand_chacha::ChaCha8Rng;
 use smallvec::SmallVec;
 
 use crate::policy::Policy;
-use crate::scenario::Experiment;
 use crate::scenario::random::Stream;
+use crate::scenario::{Experiment, Link};
 
+use super::calls::SentTo;
 use super::cores::Cores;
 use super::event::{CallId, Came};
 use super::local::{Local, Waiting};
@@ -39,11 +40,8 @@ pub(crate) enum Step {
     Wait,
     /// Let it wait in the place of that one, which goes.
     Displace(CallId),
-    /// Send it to that node, which is at that place among the candidates.
-    Forward {
-        to: u32,
-        candidate: u32,
-    },
+    /// Send it there.
+    Forward(SentTo),
     Refuse(Rejection),
 }
 
@@ -211,10 +209,10 @@ impl Node {
             Decision::Forward(place, _) => {
                 let there = &route.there[place];
                 there.remote.begins();
-                Step::Forward {
-                    to: index_of(&there.node) as u32,
+                Step::Forward(SentTo {
+                    node: index_of(&there.node) as u32,
                     candidate: place as u32,
-                }
+                })
             }
             Decision::Reject(why) => self.refuse(function, why, delivery.tried().terms()),
         }
@@ -230,12 +228,12 @@ impl Node {
         displaced.map_or(Step::Refuse(why), Step::Displace)
     }
 
-    /// What to do with a call that a neighbour forwarded, which is at that place among the links of this node.
+    /// What to do with a call that a neighbour forwarded, to which that link leads back.
     pub(crate) fn admit(
         &mut self,
         experiment: &Experiment,
         function: usize,
-        (from, place): (usize, usize),
+        back: Link,
         terms: &Terms,
         now: Time,
     ) -> Step {
@@ -246,7 +244,7 @@ impl Node {
         let Some(route) = self.routes[function].as_ref() else {
             return Step::Refuse(Rejection::NotHere);
         };
-        let step = match admit(route, id_of(from), terms, now) {
+        let step = match admit(route, id_of(back.to), terms, now) {
             Admission::Run => Step::Run,
             Admission::Wait => Step::Wait,
             Admission::Refuse(why) => self.refuse(function, why, terms),
@@ -255,6 +253,7 @@ impl Node {
             return step;
         }
         if let Some(local) = &mut self.functions[function] {
+            let place = experiment.links.place(self.index as usize, back);
             local.for_peers[place] += 1;
         }
         step
@@ -315,12 +314,11 @@ impl Node {
         }
     }
 
-    /// A neighbour, which was at that place among the candidates, answered a call that was sent to it then: it served or
-    /// refused it, and says what is left there.
+    /// A neighbour answered a call that was sent to it then: it served or refused it, and says what is left there.
     pub(crate) fn answered(
         &self,
         function: usize,
-        from: (usize, usize),
+        from: SentTo,
         came: Came,
         headroom: Headroom,
         sent: Time,
@@ -345,13 +343,14 @@ impl Node {
         remote.health().call_succeeded(|| now);
     }
 
-    /// A function at a neighbour that its calls may be sent to, and that was at that place among the candidates.
-    fn remote(&self, function: usize, (from, place): (usize, usize)) -> Option<&Remote> {
+    /// A function at a neighbour that its calls may be sent to. Since one was sent there, it may have another place.
+    fn remote(&self, function: usize, at: SentTo) -> Option<&Remote> {
         let there = self.there(function);
-        let known = there.get(place);
-        let known = known.filter(|candidate| index_of(&candidate.node) == from);
+        let node = at.node as usize;
+        let known = there.get(at.candidate as usize);
+        let known = known.filter(|candidate| index_of(&candidate.node) == node);
         let moved = || {
-            let place = there.binary_search_by_key(&from, |candidate| index_of(&candidate.node));
+            let place = there.binary_search_by_key(&node, |candidate| index_of(&candidate.node));
             there.get(place.ok()?)
         };
         Some(&known.or_else(moved)?.remote)
@@ -364,12 +363,12 @@ impl Node {
     }
 
     /// A neighbour could not be reached for a call that was sent then.
-    pub(crate) fn unreached(&self, function: usize, from: (usize, usize), sent: Time, now: Time) {
+    pub(crate) fn unreached(&self, function: usize, from: SentTo, sent: Time, now: Time) {
         if let Some(remote) = self.remote(function, from) {
             remote.judge(Promise::Broke, || now);
             remote.unreached();
         }
-        if let Some(neighbour) = self.neighbours.get(id_of(from.0)) {
+        if let Some(neighbour) = self.neighbours.get(id_of(from.node as usize)) {
             neighbour.health.call_failed(sent, now);
         }
     }

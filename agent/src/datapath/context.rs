@@ -16,7 +16,7 @@ use rand::rngs::SmallRng;
 
 use crate::clock::Clock;
 use crate::config::Timeouts;
-use crate::explain::{Begun, Explained, Explanations, Ring};
+use crate::explain::{Begun, Explained, Explanations, Recorder};
 use crate::health::PlatformHealth;
 use crate::joining::Issuing;
 use crate::platform::Gateway;
@@ -101,8 +101,8 @@ pub struct Context {
     pub trunks: Trunks,
     /// This thread's spare buffers.
     pub buffers: Rc<Buffers>,
-    /// What this thread's last calls came to, if that is kept.
-    pub explained: Option<Arc<Ring>>,
+    /// What this thread's calls come to is written down with it, if that is kept.
+    pub recorder: Option<Recorder>,
     /// What time it is outside.
     pub wall: WallClock,
     /// This thread's randomness, for ties and draws; nothing secret.
@@ -119,7 +119,7 @@ impl Context {
             lines: Lines::new(Rc::clone(&connector), Rc::clone(&buffers)),
             trunks: Trunks::new(connector),
             buffers,
-            explained: shared.explanations.as_ref().map(|kept| kept.ring()),
+            recorder: shared.explanations.as_ref().map(|kept| kept.recorder()),
             wall: WallClock::start(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             shared,
@@ -128,6 +128,6 @@ impl Context {
 
     /// A call begins that is to be explained.
     pub fn explain(&self, begun: Begun<'_>) -> Explained<'_> {
-        Explained::new(self.explained.as_deref(), self.shared.clock, begun)
+        Explained::new(self.recorder.as_ref(), self.shared.clock, begun)
     }
 }

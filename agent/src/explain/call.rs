@@ -10,9 +10,9 @@ use dfaas_protocol::{Headroom, NodeId, Time};
 
 use crate::clock::Clock;
 
-use super::Ring;
+use super::Recorder;
 use super::record::{
-    CameTo, Ending, FunctionNumber, MOST_CANDIDATES, MOST_STEPS, Record, Short, Step, What,
+    Brief, CameTo, Ending, FunctionNumber, MOST_CANDIDATES, MOST_STEPS, Record, Short, Step, What,
 };
 
 /// The status that is kept for a call whose client went away before it was answered.
@@ -50,21 +50,22 @@ pub struct Explained<'a>(Option<Open<'a>>);
 
 #[derive(Debug)]
 struct Open<'a> {
-    ring: &'a Ring,
+    recorder: &'a Recorder,
     since: Instant,
-    record: Record,
+    record: Box<Record>,
     is_over: bool,
 }
 
 impl<'a> Explained<'a> {
-    /// A call that arrived; nothing is done for it without a ring.
-    pub fn new(ring: Option<&'a Ring>, clock: Clock, begun: Begun<'_>) -> Explained<'a> {
-        Explained(ring.map(|ring| {
+    /// A call that arrived; nothing is done for it without a recorder.
+    pub fn new(recorder: Option<&'a Recorder>, clock: Clock, begun: Begun<'_>) -> Explained<'a> {
+        Explained(recorder.map(|recorder| {
             let arrived = clock.at(begun.since);
+            let brief = Brief::new(begun.id, begun.function, arrived, begun.from);
             Open {
-                ring,
+                recorder,
                 since: begun.since,
-                record: Record::new(begun.id, begun.function, arrived, begun.from),
+                record: recorder.begin(brief),
                 is_over: false,
             }
         }))
@@ -89,21 +90,17 @@ impl<'a> Explained<'a> {
             }
             Decision::Reject(rejection) => (What::Refuse, rejection.as_str(), None),
         };
-        if what == What::Run && open.record.reason.is_empty() {
-            open.record.reason = reason;
+        if what == What::Run && open.record.brief.reason.is_empty() {
+            open.record.brief.reason = reason;
             return;
         }
-        open.record.reason = reason;
-        let began = now.since(open.record.arrived);
+        open.record.brief.reason = reason;
+        let began = now.since(open.record.brief.arrived);
         let here = here(route, what, now);
-        let count = route.there.len() + excluded.len();
         let excluded = excluded.iter();
         let excluded = excluded.map(|(node, why)| Standing::excluded(*node, *why));
-        // Where there are more than are kept, the one that was chosen is among them.
-        let first = standings(route, tried, chosen, now).filter(is_of_note);
-        let rest = standings(route, tried, chosen, now).filter(|standing| !is_of_note(standing));
-        let stood = first.chain(rest).chain(excluded);
-        open.step(what, reason, began, here, stood, count);
+        let stood = standings(route, tried, chosen, now).chain(excluded);
+        open.step(what, reason, began, here, stood);
     }
 
     /// A call that a neighbour forwarded was admitted so.
@@ -111,16 +108,16 @@ impl<'a> Explained<'a> {
         let Some(open) = &mut self.0 else { return };
         let (what, reason) = match admission {
             Admission::Run => {
-                open.record.reason = "free-here";
+                open.record.brief.reason = "free-here";
                 return;
             }
             Admission::Wait => (What::Wait, "wait-here"),
             Admission::Refuse(rejection) => (What::Refuse, rejection.as_str()),
         };
-        open.record.reason = reason;
-        let began = now.since(open.record.arrived);
+        open.record.brief.reason = reason;
+        let began = now.since(open.record.brief.arrived);
         let here = here(route, what, now);
-        open.step(what, reason, began, here, std::iter::empty(), 0);
+        open.step(what, reason, began, here, std::iter::empty());
     }
 
     /// Its turn came, and it is sent to the local platform.
@@ -138,9 +135,9 @@ impl<'a> Explained<'a> {
         let Some(open) = &mut self.0 else { return };
         if open.record.steps.is_empty() {
             // It was to run here at once, which nobody wrote down.
-            let reason = open.record.reason;
+            let reason = open.record.brief.reason;
             let nobody = std::iter::empty();
-            open.step(What::Run, reason, Duration::ZERO, None, nobody, 0);
+            open.step(What::Run, reason, Duration::ZERO, None, nobody);
         }
         open.comes_to(match missed {
             Missed::Refused(word) => CameTo::Refused(Short::new(word.as_bytes())),
@@ -152,14 +149,14 @@ impl<'a> Explained<'a> {
     /// It ended for another reason than the last decision's.
     pub fn because(&mut self, reason: &'static str) {
         if let Some(open) = &mut self.0 {
-            open.record.reason = reason;
+            open.record.brief.reason = reason;
         }
     }
 
     /// It ended.
     pub fn ended(mut self, ending: Ending, status: u16, took: Duration) {
         if let Some(open) = &mut self.0 {
-            open.record.ended(ending, status, took);
+            open.record.brief.ended(ending, status, took);
             open.is_over = true;
         }
     }
@@ -178,8 +175,7 @@ impl<'a> Explained<'a> {
 }
 
 impl Open<'_> {
-    /// A step that began so long after the call's arrival. `count` is how many neighbours stood at most: a record takes the
-    /// memory that it needs and no more, as thousands are kept.
+    /// A step that began so long after the call's arrival.
     fn step(
         &mut self,
         what: What,
@@ -187,23 +183,19 @@ impl Open<'_> {
         began: Duration,
         here: Option<Headroom>,
         stood: impl Iterator<Item = Standing>,
-        count: usize,
     ) {
-        if self.record.steps.capacity() == 0 {
-            (self.record.steps, self.record.neighbours) = self.ring.spare();
-        }
         let Record {
             steps, neighbours, ..
-        } = &mut self.record;
+        } = &mut *self.record;
         if steps.len() == MOST_STEPS {
             return;
         }
         let first = neighbours.len();
-        neighbours.reserve_exact(count.min(MOST_CANDIDATES));
-        let mut stood = stood.fuse();
-        neighbours.extend(stood.by_ref().take(MOST_CANDIDATES));
-        // Most calls have one.
-        steps.reserve_exact(1);
+        neighbours.extend(stood);
+        let stood = neighbours.len() - first;
+        // Where there are more than are kept, the one that was chosen is among them.
+        neighbours[first..].sort_by_key(|standing| !is_of_note(standing));
+        neighbours.truncate(first + MOST_CANDIDATES);
         steps.push(Step {
             what,
             reason,
@@ -212,8 +204,8 @@ impl Open<'_> {
             took: Duration::ZERO,
             came_to: CameTo::Nothing,
             here,
-            neighbours: first..neighbours.len(),
-            left_out: stood.count(),
+            stood: (neighbours.len() - first) as u8,
+            left_out: stood.saturating_sub(MOST_CANDIDATES),
         });
     }
 
@@ -233,9 +225,9 @@ impl Drop for Explained<'_> {
         };
         if !open.is_over {
             let took = open.since.elapsed();
-            open.record.ended(Ending::Failed, GONE, took);
+            open.record.brief.ended(Ending::Failed, GONE, took);
         }
-        let (took, is_over) = (open.record.took, open.is_over);
+        let (took, is_over) = (open.record.brief.took, open.is_over);
         if let Some(step) = open.record.steps.last_mut()
             && step.came_to == CameTo::Nothing
         {
@@ -244,7 +236,7 @@ impl Drop for Explained<'_> {
                 step.came_to = CameTo::End;
             }
         }
-        open.ring.keep(open.record);
+        open.recorder.keep(open.record);
     }
 }
 

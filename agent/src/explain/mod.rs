@@ -1,8 +1,8 @@
 //! Explanations: what was decided for the last calls, and why.
 //!
-//! Each thread of the data path has a [`Ring`] with a record for each of its last calls. A call that simply ran here
-//! costs its record and nothing else: no allocation, and a lock that nobody else holds but while somebody reads that
-//! very record. Only for other calls is kept how each candidate stood. Nothing of bodies or headers is kept but the
+//! Each thread of the data path has a ring with a record for each of its last calls, and a [`Recorder`] that writes them. A call
+//! that simply ran here costs its record and nothing else: no allocation, and a lock that nobody else holds but while somebody reads
+//! the very last records. Only for other calls is kept how each candidate stood. Nothing of bodies or headers is kept but the
 //! call's id.
 
 mod call;
@@ -19,7 +19,9 @@ use crate::clock::Clock;
 
 pub use call::{Begun, Explained, Missed};
 pub use record::{Ending, FunctionNumber};
-pub use ring::Ring;
+pub use ring::Recorder;
+
+use ring::Ring;
 
 /// Why a call is refused that waited here until its time was over.
 pub const TOO_LONG: &str = "waited-too-long";
@@ -53,11 +55,11 @@ impl Explanations {
         })
     }
 
-    /// The ring of a new thread.
-    pub fn ring(&self) -> Arc<Ring> {
+    /// What a new thread writes its calls down with.
+    pub fn recorder(&self) -> Recorder {
         let ring = Arc::new(Ring::new(self.kept_by_each));
         locked(&self.rings).push(Arc::clone(&ring));
-        ring
+        Recorder::new(ring)
     }
 
     /// By which number records know a function. The number of a function never changes.

@@ -11,6 +11,7 @@ use crate::admin::view::{
 };
 
 use super::record::{CameTo, Ending, FunctionNumber, Record, Short, Step, What};
+use super::ring::Kept;
 use super::{Explanations, locked};
 
 /// How many calls of one id are shown at most, as clients may give the same to many.
@@ -21,12 +22,12 @@ impl Explanations {
     pub fn calls(&self, id: &str) -> Vec<CallExplanation> {
         let id = Short::new(id.as_bytes());
         let mut found: Vec<Record> = Vec::new();
-        self.read(|record| {
-            if record.id == id {
-                found.push(record.clone());
+        self.read(|kept| {
+            if kept.brief.id == id {
+                found.push(kept.to_record());
             }
         });
-        found.sort_by_key(|record| std::cmp::Reverse(record.arrived));
+        found.sort_by_key(|record| std::cmp::Reverse(record.brief.arrived));
         found.truncate(MOST_OF_ONE_ID);
         found.iter().map(|record| self.explain(record)).collect()
     }
@@ -35,9 +36,9 @@ impl Explanations {
     pub fn decisions(&self, function: &FunctionName) -> Option<Decisions> {
         let number = *locked(&self.functions).get(function)?;
         let mut sums = Sums::default();
-        self.read(|record| {
-            if record.function == number {
-                sums.add(record, self.node);
+        self.read(|kept| {
+            if kept.brief.function == number {
+                sums.add(kept, self.node);
             }
         });
         let oldest = sums.oldest?;
@@ -57,7 +58,7 @@ impl Explanations {
         self.kept_by_each * locked(&self.rings).len()
     }
 
-    fn read(&self, mut look: impl FnMut(&Record)) {
+    fn read(&self, mut look: impl FnMut(Kept<'_>)) {
         let rings = locked(&self.rings).clone();
         rings.iter().for_each(|ring| ring.read(&mut look));
     }
@@ -70,47 +71,57 @@ impl Explanations {
     }
 
     fn explain(&self, record: &Record) -> CallExplanation {
+        let mut neighbours = record.neighbours.iter();
         let steps = if record.steps.is_empty() {
             vec![self.only_step(record)]
         } else {
             let steps = record.steps.iter();
-            steps.map(|step| self.step(step, record)).collect()
+            let mut explain = |step: &Step| {
+                let stood = neighbours.by_ref().take(step.stood.into());
+                self.step(step, record.brief.ending, stood)
+            };
+            steps.map(&mut explain).collect()
         };
         CallExplanation {
-            call_id: record.id.to_string(),
-            function: self.name(record.function),
-            from: record.from,
-            arrived_ms_ago: milliseconds(self.clock.now().since(record.arrived)),
-            outcome: record.ending.as_str().to_owned(),
-            status: record.status,
-            reason: record.reason.to_owned(),
-            ran_at: ran_at(record, self.node),
-            took_ms: milliseconds(record.took),
+            call_id: record.brief.id.to_string(),
+            function: self.name(record.brief.function),
+            from: record.brief.from,
+            arrived_ms_ago: milliseconds(self.clock.now().since(record.brief.arrived)),
+            outcome: record.brief.ending.as_str().to_owned(),
+            status: record.brief.status,
+            reason: record.brief.reason.to_owned(),
+            ran_at: ran_at(record.brief.ending, &record.steps, self.node),
+            took_ms: milliseconds(record.brief.took),
             steps,
         }
     }
 
     /// The step of a call of which no steps are kept: it ran here at once, or was refused before anything was decided.
     fn only_step(&self, record: &Record) -> StepExplanation {
-        let is_refused = matches!(record.ending, Ending::Refused | Ending::RefusedToPeer);
+        let is_refused = matches!(record.brief.ending, Ending::Refused | Ending::RefusedToPeer);
         let step = Step {
             what: if is_refused { What::Refuse } else { What::Run },
-            reason: record.reason,
+            reason: record.brief.reason,
             began: Duration::ZERO,
             waited: None,
-            took: record.took,
-            came_to: match record.status {
+            took: record.brief.took,
+            came_to: match record.brief.status {
                 crate::routing::CLIENT_GONE => CameTo::Nothing,
                 _ => CameTo::End,
             },
             here: None,
-            neighbours: 0..0,
+            stood: 0,
             left_out: 0,
         };
-        self.step(&step, record)
+        self.step(&step, record.brief.ending, std::iter::empty())
     }
 
-    fn step(&self, step: &Step, record: &Record) -> StepExplanation {
+    fn step<'a>(
+        &self,
+        step: &Step,
+        ending: Ending,
+        stood: impl Iterator<Item = &'a Standing>,
+    ) -> StepExplanation {
         let (what, node) = match step.what {
             What::Run => ("run", Some(self.node)),
             What::Wait => ("wait", Some(self.node)),
@@ -119,12 +130,11 @@ impl Explanations {
         };
         let (came_to, said) = match &step.came_to {
             CameTo::Nothing => ("unfinished", None),
-            CameTo::End => (ended(record.ending), None),
+            CameTo::End => (ended(ending), None),
             CameTo::Refused(word) => ("refused", Some(word.to_string())),
             CameTo::Unreached => ("unreached", None),
             CameTo::Dropped => ("dropped", None),
         };
-        let stood = record.neighbours.get(step.neighbours.clone());
         StepExplanation {
             what: what.to_owned(),
             node,
@@ -135,7 +145,7 @@ impl Explanations {
             came_to: came_to.to_owned(),
             said: said.filter(|word| !word.is_empty()),
             here: step.here.map(left),
-            candidates: stood.map(candidates).unwrap_or_default(),
+            candidates: stood.map(candidate).collect(),
             candidates_left_out: step.left_out,
         }
     }
@@ -149,22 +159,21 @@ fn ended(ending: Ending) -> &'static str {
     }
 }
 
-fn ran_at(record: &Record, here: NodeId) -> Option<NodeId> {
-    match (record.ending, record.steps.last().map(|step| step.what)) {
+fn ran_at(ending: Ending, steps: &[Step], here: NodeId) -> Option<NodeId> {
+    match (ending, steps.last().map(|step| step.what)) {
         (Ending::RunHere | Ending::RunForPeer, _) => Some(here),
         (Ending::Forwarded, Some(What::Forward(node))) => Some(node),
         _ => None,
     }
 }
 
-fn candidates(stood: &[Standing]) -> Vec<CandidateExplanation> {
-    let candidate = |standing: &Standing| CandidateExplanation {
+fn candidate(standing: &Standing) -> CandidateExplanation {
+    CandidateExplanation {
         node_id: standing.node,
         verdict: standing.verdict.as_str().to_owned(),
         left: standing.headroom.map(left),
         round_trip_ms: standing.round_trip.map(milliseconds),
-    };
-    stood.iter().map(candidate).collect()
+    }
 }
 
 fn left(headroom: Headroom) -> Left {
@@ -190,18 +199,18 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, record: &Record, here: NodeId) {
+    fn add(&mut self, kept: Kept<'_>, here: NodeId) {
         fn count(counts: &mut BTreeMap<String, u64>, of: &str) {
             *counts.entry(of.to_owned()).or_default() += 1;
         }
         self.calls += 1;
-        let oldest = self.oldest.get_or_insert(record.arrived);
-        *oldest = (*oldest).min(record.arrived);
-        count(&mut self.reasons, record.reason);
-        count(&mut self.outcomes, record.ending.as_str());
-        let target = ran_at(record, here).map(|node| node.to_string());
+        let oldest = self.oldest.get_or_insert(kept.brief.arrived);
+        *oldest = (*oldest).min(kept.brief.arrived);
+        count(&mut self.reasons, kept.brief.reason);
+        count(&mut self.outcomes, kept.brief.ending.as_str());
+        let target = ran_at(kept.brief.ending, kept.steps, here).map(|node| node.to_string());
         count(&mut self.targets, target.as_deref().unwrap_or("none"));
-        for step in &record.steps {
+        for step in kept.steps {
             match (&step.what, &step.came_to) {
                 (What::Forward(_), CameTo::Refused(word)) => {
                     count(&mut self.refusals, &word.to_string());
@@ -273,9 +282,9 @@ mod tests {
     #[test]
     fn a_call_that_ran_here_at_once_has_one_step() {
         let kept = kept(4, 1);
-        let ring = kept.ring();
+        let recorder = kept.recorder();
         let (route, delivery) = (route(), Delivery::new());
-        let mut call = Explained::new(Some(&ring), kept.clock, begun(&kept, "a", "f"));
+        let mut call = Explained::new(Some(&recorder), kept.clock, begun(&kept, "a", "f"));
         let run = Decision::Run(Why::FreeHere);
         call.decided(run, &route, &[], delivery.tried(), Time::ZERO);
         call.sent_here();
@@ -301,9 +310,9 @@ mod tests {
     #[test]
     fn what_came_to_nothing_is_told_too() {
         let kept = kept(4, 1);
-        let ring = kept.ring();
+        let recorder = kept.recorder();
         let (route, delivery) = (route(), Delivery::new());
-        let mut call = Explained::new(Some(&ring), kept.clock, begun(&kept, "a", "f"));
+        let mut call = Explained::new(Some(&recorder), kept.clock, begun(&kept, "a", "f"));
         let decided = |call: &mut Explained<'_>, decision| {
             let excluded = [(NodeId::from_key([1; 32]), Excluded::Cordoned)];
             call.decided(decision, &route, &excluded, delivery.tried(), Time::ZERO);
@@ -336,9 +345,9 @@ mod tests {
     #[test]
     fn a_call_that_nobody_waited_for_is_told_as_such() {
         let kept = kept(4, 1);
-        let ring = kept.ring();
+        let recorder = kept.recorder();
         drop(Explained::new(
-            Some(&ring),
+            Some(&recorder),
             kept.clock,
             begun(&kept, "a", "f"),
         ));
@@ -354,12 +363,12 @@ mod tests {
             .map(|thread| {
                 let kept = Arc::clone(&kept);
                 std::thread::spawn(move || {
-                    let ring = kept.ring();
+                    let recorder = kept.recorder();
                     for n in 0..150 {
                         let id = format!("{thread}-{n}");
                         let function = if n < 140 { "f" } else { "g" };
                         let begun = begun(&kept, &id, function);
-                        let call = Explained::new(Some(&ring), kept.clock, begun);
+                        let call = Explained::new(Some(&recorder), kept.clock, begun);
                         call.refused_to_peer("draining");
                     }
                 })

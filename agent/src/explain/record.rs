@@ -1,7 +1,6 @@
 //! What is kept of one call.
 
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
 use dfaas_protocol::standing::Standing;
@@ -81,9 +80,9 @@ impl Ending {
     }
 }
 
-/// What is kept of one call.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
+/// What is kept of every call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brief {
     pub(super) id: Short,
     pub(super) function: FunctionNumber,
     pub(super) arrived: Time,
@@ -94,20 +93,16 @@ pub(super) struct Record {
     pub(super) ending: Ending,
     pub(super) status: u16,
     pub(super) took: Duration,
-    /// What was done for it one after the other; none for a call that ran here at once.
-    pub(super) steps: Vec<Step>,
-    /// How neighbours stood when its steps were decided, one step after the other.
-    pub(super) neighbours: Vec<Standing>,
 }
 
-impl Record {
+impl Brief {
     pub(super) fn new(
         id: &[u8],
         function: FunctionNumber,
         arrived: Time,
         from: Option<NodeId>,
-    ) -> Record {
-        Record {
+    ) -> Brief {
+        Brief {
             id: Short::new(id),
             function,
             arrived,
@@ -116,8 +111,6 @@ impl Record {
             ending: Ending::Failed,
             status: 0,
             took: Duration::ZERO,
-            steps: Vec::new(),
-            neighbours: Vec::new(),
         }
     }
 
@@ -128,8 +121,18 @@ impl Record {
     }
 }
 
-/// What was decided once, and what came of it.
+/// All that is kept of one call.
 #[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) brief: Brief,
+    /// What was done for it one after the other; none for a call that ran here at once.
+    pub(super) steps: Vec<Step>,
+    /// How neighbours stood when its steps were decided, one step after the other.
+    pub(super) neighbours: Vec<Standing>,
+}
+
+/// What was decided once, and what came of it.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) what: What,
     pub(super) reason: &'static str,
@@ -141,8 +144,8 @@ pub(super) struct Step {
     pub(super) came_to: CameTo,
     /// What was left here, before the call was counted.
     pub(super) here: Option<Headroom>,
-    /// Which of the record's neighbours stood at its decision.
-    pub(super) neighbours: Range<usize>,
+    /// How many of the record's neighbours stood at its decision, after those of the steps before it.
+    pub(super) stood: u8,
     /// How many more there were.
     pub(super) left_out: usize,
 }
@@ -157,7 +160,7 @@ pub(super) enum What {
 }
 
 /// What came of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CameTo {
     /// It is not over yet, or whoever brought the call went away in its midst.
     Nothing,

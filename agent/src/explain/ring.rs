@@ -1,119 +1,260 @@
 //! The last records of one thread.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dfaas_protocol::standing::Standing;
 
-use super::record::{MOST_CANDIDATES, Record, Step};
+use super::record::{Brief, MOST_CANDIDATES, Record, Step};
 
+/// Records that lie together behind one lock.
+const SEGMENT: usize = 16;
 /// For so many records at most memory is kept: as many calls as are often under way at one time.
 const MOST_SPARE: usize = 64;
 
-/// The last records of one thread, which alone adds to them.
+/// The last records of one thread, which alone adds to them, one behind the other: the memory of the oldest is in no cache any
+/// more, and nothing is read of it or waits for it when it is written over.
 #[derive(Debug)]
-pub struct Ring {
-    /// How many were kept so far, those that were overwritten too.
-    kept: AtomicUsize,
-    /// A lock for each, so that who reads holds up nobody for longer than it takes to look at one record.
-    places: Box<[Mutex<Option<Record>>]>,
-    /// What of the memory of records is not in use.
-    spare: Mutex<Vec<(Vec<Step>, Vec<Standing>)>>,
+pub(super) struct Ring {
+    /// How many are shown at most.
+    most: usize,
+    /// With a lock for each, so that who reads holds up nobody for longer than it takes to look at a few.
+    segments: Box<[Mutex<Segment>]>,
+    /// The segment that is being filled.
+    current: AtomicUsize,
+}
+
+/// Records in the order in which they were kept.
+#[derive(Debug, Default)]
+struct Segment {
+    /// Each with the ends of its steps and neighbours.
+    calls: Vec<(Brief, usize, usize)>,
+    steps: Vec<Step>,
+    neighbours: Vec<Standing>,
+}
+
+impl Segment {
+    fn add(&mut self, record: &Record) {
+        self.steps.extend_from_slice(&record.steps);
+        self.neighbours.extend_from_slice(&record.neighbours);
+        let ends = (self.steps.len(), self.neighbours.len());
+        self.calls.push((record.brief, ends.0, ends.1));
+    }
+
+    fn clear(&mut self) {
+        self.calls.clear();
+        self.steps.clear();
+        self.neighbours.clear();
+        // What calls needed that were tried more often than others is not kept for ever.
+        self.steps.shrink_to(SEGMENT);
+        self.neighbours.shrink_to(SEGMENT * MOST_CANDIDATES);
+    }
+
+    /// Its records, the last one first.
+    fn records(&self) -> impl Iterator<Item = Kept<'_>> {
+        (0..self.calls.len()).rev().map(|index| {
+            let (brief, steps_end, neighbours_end) = &self.calls[index];
+            let before = index.checked_sub(1).map(|before| &self.calls[before]);
+            let (steps, neighbours) = before.map_or((0, 0), |(_, steps, stood)| (*steps, *stood));
+            Kept {
+                brief,
+                steps: &self.steps[steps..*steps_end],
+                neighbours: &self.neighbours[neighbours..*neighbours_end],
+            }
+        })
+    }
+}
+
+/// A record where it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept<'a> {
+    pub(super) brief: &'a Brief,
+    pub(super) steps: &'a [Step],
+    neighbours: &'a [Standing],
+}
+
+impl Kept<'_> {
+    pub(super) fn to_record(self) -> Record {
+        Record {
+            brief: *self.brief,
+            steps: self.steps.to_vec(),
+            neighbours: self.neighbours.to_vec(),
+        }
+    }
 }
 
 impl Ring {
-    /// A ring for so many records, at least one.
-    pub(super) fn new(records: usize) -> Ring {
+    /// A ring that shows so many records.
+    pub(super) fn new(most: usize) -> Ring {
+        // While one segment is being filled, the others are whole.
+        let segments = most.div_ceil(SEGMENT) + 1;
         Ring {
-            kept: AtomicUsize::new(0),
-            places: (0..records.max(1)).map(|_| Mutex::default()).collect(),
-            spare: Mutex::default(),
+            most,
+            segments: (0..segments).map(|_| Mutex::default()).collect(),
+            current: AtomicUsize::new(0),
         }
     }
 
-    /// Keeps a record in the place of the oldest, whose memory is the next one's: to free what was written so long ago and is in
-    /// no cache any more costs more than to write over it.
-    pub(super) fn keep(&self, record: Record) {
-        let place = self.kept.fetch_add(1, Relaxed) % self.places.len();
-        let oldest = self.places[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace(record);
-        if let Some(oldest) = oldest {
-            self.reuse(oldest.steps, oldest.neighbours);
+    fn add(&self, record: &Record) {
+        let current = self.current.load(Relaxed);
+        let mut segment = self.segment(current);
+        if segment.calls.len() == SEGMENT {
+            drop(segment);
+            let next = (current + 1) % self.segments.len();
+            segment = self.segment(next);
+            segment.clear();
+            self.current.store(next, Relaxed);
+        }
+        segment.add(record);
+    }
+
+    fn segment(&self, index: usize) -> MutexGuard<'_, Segment> {
+        let segment = self.segments[index].lock();
+        segment.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows all records that are kept, the last one first.
+    pub(super) fn read(&self, mut look: impl FnMut(Kept<'_>)) {
+        let (after, count) = (self.current.load(Relaxed) + 1, self.segments.len());
+        let mut left = self.most;
+        for back in 1..=count {
+            let segment = self.segment((after + count - back) % count);
+            segment.records().take(left).for_each(&mut look);
+            left = left.saturating_sub(segment.calls.len());
+        }
+    }
+}
+
+/// Writes the records of one thread.
+#[derive(Debug)]
+pub struct Recorder {
+    ring: Arc<Ring>,
+    /// Records without a call: what is not kept yet is written where others were written just before.
+    spare: RefCell<Vec<Box<Record>>>,
+}
+
+impl Recorder {
+    pub(super) fn new(ring: Arc<Ring>) -> Recorder {
+        Recorder {
+            ring,
+            spare: RefCell::default(),
         }
     }
 
-    /// Memory for the steps of a record and for how neighbours stood, which another one has used.
-    pub(super) fn spare(&self) -> (Vec<Step>, Vec<Standing>) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop().unwrap_or_default()
+    /// A record for a call that begins.
+    pub(super) fn begin(&self, brief: Brief) -> Box<Record> {
+        if let Some(mut record) = self.spare.borrow_mut().pop() {
+            record.brief = brief;
+            return record;
+        }
+        Box::new(Record {
+            brief,
+            steps: Vec::new(),
+            neighbours: Vec::new(),
+        })
     }
 
-    fn reuse(&self, mut steps: Vec<Step>, mut neighbours: Vec<Standing>) {
-        if steps.capacity() == 0 {
-            return;
-        }
-        steps.clear();
-        neighbours.clear();
-        // What one call needed that was tried more often than others is not kept for ever.
-        steps.shrink_to(1);
-        neighbours.shrink_to(MOST_CANDIDATES);
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Keeps what is known of a call that has ended.
+    pub(super) fn keep(&self, mut record: Box<Record>) {
+        self.ring.add(&record);
+        record.steps.clear();
+        record.neighbours.clear();
+        let mut spare = self.spare.borrow_mut();
         if spare.len() < MOST_SPARE {
-            spare.push((steps, neighbours));
-        }
-    }
-
-    /// Shows all records that are kept, in no order.
-    pub(super) fn read(&self, mut look: impl FnMut(&Record)) {
-        for place in &self.places {
-            if let Some(record) = &*place.lock().unwrap_or_else(PoisonError::into_inner) {
-                look(record);
-            }
+            spare.push(record);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use super::super::record::{Ending, FunctionNumber, Short};
+    use super::super::record::{CameTo, Ending, FunctionNumber, Short, What};
     use super::*;
-    use dfaas_protocol::Time;
+    use dfaas_protocol::policy::Excluded;
+    use dfaas_protocol::{NodeId, Time};
 
-    fn record(id: &str) -> Record {
-        let mut record = Record::new(id.as_bytes(), FunctionNumber::nth(0), Time::ZERO, None);
-        record.ended(Ending::RunHere, 200, Duration::from_millis(1));
-        record
+    fn recorder(most: usize) -> Recorder {
+        Recorder::new(Arc::new(Ring::new(most)))
+    }
+
+    fn brief(id: &str) -> Brief {
+        let mut brief = Brief::new(id.as_bytes(), FunctionNumber::nth(0), Time::ZERO, None);
+        brief.ended(Ending::RunHere, 200, Duration::from_millis(1));
+        brief
+    }
+
+    fn keep(recorder: &Recorder, id: &str) {
+        recorder.keep(recorder.begin(brief(id)));
     }
 
     fn ids(ring: &Ring) -> Vec<String> {
         let mut ids = Vec::new();
-        ring.read(|record| ids.push(record.id.to_string()));
+        ring.read(|kept| ids.push(kept.brief.id.to_string()));
         ids
+    }
+
+    fn step(stood: u8) -> Step {
+        Step {
+            what: What::Wait,
+            reason: "wait-here",
+            began: Duration::ZERO,
+            waited: None,
+            took: Duration::ZERO,
+            came_to: CameTo::End,
+            here: None,
+            stood,
+            left_out: 0,
+        }
     }
 
     #[test]
     fn the_oldest_makes_room() {
-        let ring = Ring::new(3);
-        assert_eq!(ids(&ring), Vec::<String>::new());
-        for id in ["a", "b"] {
-            ring.keep(record(id));
+        for most in [1, 3, SEGMENT, SEGMENT + 1, 100] {
+            let recorder = recorder(most);
+            assert_eq!(ids(&recorder.ring), Vec::<String>::new());
+            for n in 0..500 {
+                keep(&recorder, &n.to_string());
+                let from = (n + 1usize).saturating_sub(most);
+                let last: Vec<String> = (from..=n).rev().map(|n| n.to_string()).collect();
+                assert_eq!(ids(&recorder.ring), last, "{n} of {most}");
+            }
         }
-        assert_eq!(ids(&ring), ["a", "b"]);
-        for id in ["c", "d"] {
-            ring.keep(record(id));
+    }
+
+    #[test]
+    fn each_record_has_its_own_steps_and_neighbours() {
+        let recorder = recorder(40);
+        for n in 0..100u8 {
+            let mut record = recorder.begin(brief(&n.to_string()));
+            for _ in 0..n % 3 {
+                record.steps.push(step(n % 2));
+            }
+            for index in 0..n % 4 {
+                let node = NodeId::from_key([index + n; 32]);
+                let standing = Standing::excluded(node, Excluded::Cordoned);
+                record.neighbours.push(standing);
+            }
+            recorder.keep(record);
         }
-        assert_eq!(ids(&ring), ["d", "b", "c"]);
-        for n in 0..3000 {
-            ring.keep(record(&n.to_string()));
-        }
-        let mut last = ids(&ring);
-        last.sort();
-        assert_eq!(last, ["2997", "2998", "2999"]);
+        let mut n = 100;
+        recorder.ring.read(|kept| {
+            n -= 1;
+            let Record {
+                brief,
+                steps,
+                neighbours,
+            } = kept.to_record();
+            assert_eq!(brief.id.to_string(), n.to_string());
+            assert_eq!(steps.len(), usize::from(n % 3));
+            assert!(steps.iter().all(|step| step.stood == n % 2));
+            let nodes: Vec<_> = neighbours.iter().map(|standing| standing.node).collect();
+            let expected = (0..n % 4).map(|index| NodeId::from_key([index + n; 32]));
+            assert_eq!(nodes, expected.collect::<Vec<_>>());
+        });
+        assert_eq!(n, 60);
     }
 
     #[test]
@@ -122,26 +263,25 @@ mod tests {
         let keeps = {
             let ring = Arc::clone(&ring);
             std::thread::spawn(move || {
+                let recorder = Recorder::new(ring);
                 for n in 0..20_000u32 {
-                    let mut whole = record(&format!("{n:05}"));
+                    let mut whole = brief(&format!("{n:05}"));
                     whole.took = Duration::from_nanos(n.into());
-                    ring.keep(whole);
+                    recorder.keep(recorder.begin(whole));
                 }
             })
         };
         let mut seen = 0u32;
         while !keeps.is_finished() || seen == 0 {
-            ring.read(|record| {
-                let n: u64 = record.id.to_string().parse().unwrap();
-                assert_eq!(record.took, Duration::from_nanos(n));
+            ring.read(|kept| {
+                let n: u64 = kept.brief.id.to_string().parse().unwrap();
+                assert_eq!(kept.brief.took, Duration::from_nanos(n));
                 seen += 1;
             });
         }
         keeps.join().unwrap();
-        let mut last = ids(&ring);
-        last.sort();
-        let expected: Vec<String> = (19_984..20_000).map(|n| format!("{n:05}")).collect();
-        assert_eq!(last, expected);
+        let expected: Vec<String> = (19_984..20_000).rev().map(|n| format!("{n:05}")).collect();
+        assert_eq!(ids(&ring), expected);
     }
 
     #[test]
@@ -149,7 +289,7 @@ mod tests {
         let long = "x".repeat(500);
         let key = Short::new(long.as_bytes());
         assert_eq!(key.to_string(), "x".repeat(64));
-        assert_eq!(key, record(&long).id);
+        assert_eq!(key, brief(&long).id);
         assert_ne!(key, Short::new(b"x"));
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     /// What came and was not taken yet, from the head on.
     pub(crate) input: BytesMut,
     pub(crate) source: Source,
+    /// When its head was there.
+    pub(crate) came: Instant,
 }
 
 /// Where an answer comes from.
@@ -46,6 +48,14 @@ impl Source {
         match self {
             Source::Line(line) => line.has_sent_all(),
             Source::Trunk(_) => true,
+        }
+    }
+
+    /// When there was what came last.
+    fn came(&self) -> Instant {
+        match self {
+            Source::Line(_) => Instant::now(),
+            Source::Trunk(call) => call.came(),
         }
     }
 
@@ -123,6 +133,7 @@ async fn answer(
                 return Ok(Answer {
                     head,
                     input,
+                    came: source.came(),
                     source,
                 });
             }
@@ -162,6 +173,7 @@ impl Answer {
             head,
             mut input,
             mut source,
+            ..
         } = self;
         let Body::Sized(bytes) = head.body else {
             return;
@@ -256,6 +268,7 @@ mod tests {
             head,
             mut input,
             mut source,
+            ..
         } = answer(Source::Line(line), BytesMut::new(), false)
             .await
             .unwrap();

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::BytesMut;
 use dfaas_protocol::Headroom;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::frame::{Frame, Malformed, WINDOW};
 use crate::datapath::plain::Failed;
@@ -22,6 +23,8 @@ pub(super) struct Call {
     stage: Stage,
     input: BytesMut,
     headroom: Option<Headroom>,
+    /// When something of the answer came last.
+    came: Option<Instant>,
     /// Bytes that the other end may still send.
     window: u32,
     /// Bytes that were taken and not yet asked for again.
@@ -49,6 +52,7 @@ impl Call {
             stage: Stage::Waits,
             input: BytesMut::new(),
             headroom: None,
+            came: None,
             window: WINDOW,
             taken: 0,
             task: None,
@@ -58,6 +62,11 @@ impl Call {
     /// The headroom that came with the answer.
     pub(super) fn headroom(&self) -> Option<Headroom> {
         self.headroom
+    }
+
+    /// When something of the answer came last.
+    pub(super) fn came(&self) -> Option<Instant> {
+        self.came
     }
 
     /// Whether the other end may still send something of it.
@@ -144,19 +153,20 @@ impl Call {
         }
     }
 
-    fn take_bytes(&mut self, bytes: &[u8], last: bool) -> Result<(), Malformed> {
+    fn take_bytes(&mut self, bytes: &[u8], last: bool, came: Instant) -> Result<(), Malformed> {
         // More was not asked for.
         self.window = u32::try_from(bytes.len())
             .ok()
             .and_then(|n| self.window.checked_sub(n))
             .ok_or(Malformed)?;
         self.input.extend_from_slice(bytes);
+        self.came = Some(came);
         self.change(if last { Stage::Ended } else { Stage::Answers });
         Ok(())
     }
 
-    /// Takes in a frame from the other end.
-    pub(super) fn take_in(&mut self, frame: Frame<'_>) -> Result<(), Malformed> {
+    /// Takes in a frame that came from the other end at that moment.
+    pub(super) fn take_in(&mut self, frame: Frame<'_>, came: Instant) -> Result<(), Malformed> {
         match (frame, &self.stage) {
             (
                 Frame::Answer {
@@ -168,9 +178,9 @@ impl Call {
                 Stage::Waits,
             ) => {
                 self.headroom = headroom;
-                self.take_bytes(bytes, last)
+                self.take_bytes(bytes, last, came)
             }
-            (Frame::Data { bytes, last, .. }, Stage::Answers) => self.take_bytes(bytes, last),
+            (Frame::Data { bytes, last, .. }, Stage::Answers) => self.take_bytes(bytes, last, came),
             (Frame::Refused { headroom, why, .. }, Stage::Waits) => {
                 tracing::debug!(why, "a neighbour refused a call");
                 let why = why.into();

@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use bytes::BytesMut;
 use dfaas_protocol::Headroom;
 use dfaas_protocol::policy::Asked;
+use tokio::time::Instant;
 
 use super::ByNumber;
 use super::call::{Broken, Call};
@@ -127,8 +128,8 @@ impl Calls {
         self.state.borrow().handed
     }
 
-    /// Takes in a frame from the other end.
-    pub(super) fn take_in(&self, frame: Frame<'_>) -> Result<(), Malformed> {
+    /// Takes in a frame that came from the other end at that moment.
+    pub(super) fn take_in(&self, frame: Frame<'_>, came: Instant) -> Result<(), Malformed> {
         let mut state = self.state.borrow_mut();
         let call = match frame {
             Frame::Answer { call, .. }
@@ -146,7 +147,7 @@ impl Calls {
         }
         // One that was given up here may still be answered.
         match state.calls.get(&call) {
-            Some(call) => call.borrow_mut().take_in(frame),
+            Some(call) => call.borrow_mut().take_in(frame, came),
             None => Ok(()),
         }
     }
@@ -215,6 +216,11 @@ impl TrunkCall {
     /// The headroom that came with the answer.
     pub(crate) fn headroom(&self) -> Option<Headroom> {
         self.call.borrow().headroom()
+    }
+
+    /// When something of the answer came last; now, if nothing did.
+    pub(crate) fn came(&self) -> Instant {
+        self.call.borrow().came().unwrap_or_else(Instant::now)
     }
 
     /// Adds what came of the answer to `input`. Returns whether anything did; if not, the answer has ended.

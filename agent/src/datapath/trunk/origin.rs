@@ -12,6 +12,7 @@ use std::time::Duration;
 use dfaas_protocol::NodeId;
 use dfaas_protocol::policy::Asked;
 use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::calls::{Calls, There, TrunkCall};
 use super::gathering::Gathering;
@@ -170,8 +171,9 @@ impl Connection<'_> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let piece = ready!(Pin::new(&mut self.stream).poll_fill_buf(cx))?;
         let read = piece.len();
+        let came = Instant::now();
         self.reading
-            .follow(piece, |frame| self.calls.take_in(frame))
+            .follow(piece, |frame| self.calls.take_in(frame, came))
             .map_err(io::Error::other)?;
         Pin::new(&mut self.stream).consume(read);
         Poll::Ready(Ok(read))

@@ -55,8 +55,7 @@ impl Names {
     reason = "answers are the rule; a box would cost each of them an allocation"
 )]
 enum Attempt {
-    /// At that moment.
-    Answered(Answer, Option<Slot>, Instant),
+    Answered(Answer, Option<Slot>),
     /// A neighbour tells its headroom then too, and why.
     Refused(Option<Headroom>, Option<Rc<str>>),
     Unreached,
@@ -223,7 +222,9 @@ pub(super) async fn deliver(
                     Attempt::Unreached | Attempt::Failed(..) => None,
                 };
                 match (attempt, told) {
-                    (Attempt::Answered(_, _, at), _) => promise.answered(clock.at(at.into_std())),
+                    (Attempt::Answered(answer, _), _) => {
+                        promise.answered(clock.at(answer.came.into_std()));
+                    }
                     (Attempt::Refused(_, word), _) => promise.refused(word.as_deref(), headroom),
                     (_, Some(Told::Breaks)) => promise.broke(),
                     (_, Some(Told::Stalls)) => drop(promise),
@@ -254,8 +255,8 @@ pub(super) async fn deliver(
             }
         }
         match tried.attempt {
-            Attempt::Answered(answer, slot, at) => {
-                let mut entry = call.ended_at(outcome, answer.head.status, at);
+            Attempt::Answered(answer, slot) => {
+                let mut entry = call.ended_at(outcome, answer.head.status, answer.came);
                 let (lines, entry) = (&context.lines, &mut entry);
                 let relayed = pin!(relay(
                     client, lines, answer, slot, signature, &mut out, entry
@@ -312,7 +313,12 @@ async fn attempt(
             }
         }
     };
-    match client.unless_given_up(true, pin!(exchanged)).await {
+    let exchanged = client.unless_given_up(true, pin!(exchanged)).await;
+    client.came_at(match &exchanged {
+        Ok(Ok(answer)) => answer.came,
+        _ => Instant::now(),
+    });
+    match exchanged {
         Ok(Ok(answer)) if target == Target::Platform && answer.is_limiter_refusal() => {
             if let Some(slot) = slot {
                 slot.refused();
@@ -320,10 +326,7 @@ async fn attempt(
             answer.discard(&context.lines).await;
             tried(Attempt::Refused(None, None), Some(Told::Answers))
         }
-        Ok(Ok(answer)) => {
-            let answered = Attempt::Answered(answer, slot, client.came());
-            tried(answered, Some(Told::Answers))
-        }
+        Ok(Ok(answer)) => tried(Attempt::Answered(answer, slot), Some(Told::Answers)),
         Ok(Err(Failed::Refused(headroom, word))) => {
             tried(Attempt::Refused(headroom, Some(word)), Some(Told::Answers))
         }
@@ -368,7 +371,9 @@ async fn slot(
     match decision {
         Decision::Wait(_) => {
             let turn = local.turn(terms, served.service);
-            client.unless_given_up(true, pin!(turn)).await
+            let turn = client.unless_given_up(true, pin!(turn)).await;
+            client.came_at(Instant::now());
+            turn
         }
         _ => Ok(Some(
             local.running_since(context.shared.clock.instant(time)),

@@ -70,6 +70,11 @@ impl ClientStream {
         self.came
     }
 
+    /// Something else that was waited for was there at that moment.
+    pub(super) fn came_at(&mut self, moment: Instant) {
+        self.came = moment;
+    }
+
     /// When the time is over.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
@@ -158,7 +163,8 @@ impl ClientStream {
         .await
     }
 
-    /// Waits for something else, unless the client goes away or, where `timed`, the deadline passes first.
+    /// Waits for something else, unless the client goes away or, where `timed`, the deadline passes first. Who waits knows best when
+    /// that came, and says so.
     pub(super) async fn unless_given_up<T>(
         &mut self,
         timed: bool,
@@ -166,7 +172,6 @@ impl ClientStream {
     ) -> Result<T, GivenUp> {
         poll_fn(|cx| {
             if let Poll::Ready(done) = other.as_mut().poll(cx) {
-                self.came = Instant::now();
                 return Poll::Ready(Ok(done));
             }
             while self.input.len() < MOST_AHEAD {
@@ -177,7 +182,6 @@ impl ClientStream {
                 }
             }
             if timed && self.poll_late(cx).is_ready() {
-                self.came = Instant::now();
                 return Poll::Ready(Err(GivenUp::Late));
             }
             Poll::Pending

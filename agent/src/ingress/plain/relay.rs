@@ -70,6 +70,7 @@ pub(super) async fn relay(
         head,
         mut input,
         mut source,
+        ..
     } = answer;
     let keep = !signature.close;
     // The client could not tell an end from a break.
@@ -124,7 +125,9 @@ pub(super) async fn relay(
             out.clear();
         }
         let more = source.more(&mut input);
-        match client.unless_given_up(false, pin!(more)).await? {
+        let more = client.unless_given_up(false, pin!(more)).await?;
+        client.came_at(Instant::now());
+        match more {
             Ok(true) => {}
             Ok(false) if in_chunks => {
                 drop(slot.take());

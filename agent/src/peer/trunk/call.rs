@@ -53,6 +53,7 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
         number,
         asked,
         ref request,
+        came: now,
     } = *call;
     let shared = &calls.context.shared;
     // Nothing but one plain request is passed on, whatever a neighbour sends.
@@ -69,7 +70,6 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
         let gate = served.route.here.as_ref()?;
         Some(shared.says(gate, now))
     };
-    let now = Instant::now();
     let mut explained = calls.context.explain(Begun {
         id: head.call_id.map_or(b"", |place| place.of(request)),
         function: served.number,
@@ -112,10 +112,10 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
             health.call_succeeded();
             ran.fetch_add(1, Relaxed);
             served.counters.ran_for_peer();
-            let at = Instant::now();
+            let at = answer.came;
             explained.ended(Ending::RunForPeer, answer.head.status, at - now);
             let headroom = || headroom(shared.clock.at(at.into_std()));
-            return pass_on(calls, number, ticket, answer, at, slot, headroom).await;
+            return pass_on(calls, number, ticket, answer, slot, headroom).await;
         }
         Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(..)))) => {
             tracing::debug!(?failed, "a call could not be sent");
@@ -154,13 +154,12 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
     calls.answer(number, headroom, answer.as_bytes(), true);
 }
 
-/// Passes the platform's answer on as it comes. Its beginning came at that moment.
+/// Passes the platform's answer on as it comes.
 async fn pass_on(
     calls: &Calls,
     number: u32,
     ticket: &Ticket,
     answer: Answer,
-    mut came: Instant,
     slot: Slot,
     headroom: impl Fn() -> Option<Headroom>,
 ) {
@@ -168,6 +167,7 @@ async fn pass_on(
         head,
         mut input,
         source,
+        mut came,
     } = answer;
     let mut left = Left::of(head.body);
     let (mut slot, mut source) = (Some(slot), Some(source));

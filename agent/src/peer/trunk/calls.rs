@@ -42,21 +42,23 @@ pub(super) struct Calls {
 }
 
 /// A call as it came.
-#[derive(Default)]
 pub(super) struct Call {
     pub(super) number: u32,
     /// What it asks for.
     pub(super) asked: Asked,
     /// A copy, as a call that lasts would keep all that was read with it.
     pub(super) request: Vec<u8>,
+    /// When it came.
+    pub(super) came: Instant,
 }
 
 /// What a runner is told: its next call, and what the other end says of the one that it runs.
 #[derive(Default)]
 pub(super) struct Ticket {
-    /// A call that the runner has not begun, or the memory of its last one.
-    call: Cell<Call>,
-    is_new: Cell<bool>,
+    /// A call that the runner has not begun.
+    next: Cell<Option<Call>>,
+    /// The memory of its last request.
+    spare: Cell<Vec<u8>>,
     pub(super) given_up: Cell<bool>,
     /// Bytes of the answer that may be sent.
     pub(super) window: Cell<u32>,
@@ -68,12 +70,8 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Gives the runner its next call.
-    fn give(&self, number: u32, asked: Asked, request: &[u8]) {
-        let mut call = self.call.take();
-        (call.number, call.asked) = (number, asked);
-        call.request.extend_from_slice(request);
-        self.call.set(call);
-        self.is_new.set(true);
+    fn give(&self, call: Call) {
+        self.next.set(Some(call));
         self.given_up.set(false);
         self.window.set(WINDOW);
         self.deadline.set(None);
@@ -84,8 +82,8 @@ impl Ticket {
     /// Waits for the next call.
     pub(super) async fn call(&self) -> Call {
         poll_fn(|cx| {
-            if self.is_new.take() {
-                return Poll::Ready(self.call.take());
+            if let Some(call) = self.next.take() {
+                return Poll::Ready(call);
             }
             self.listen(cx);
             Poll::Pending
@@ -168,11 +166,24 @@ impl Calls {
 
     /// Gives a call to a runner that has none. Where there is none, the ticket for a new one is returned.
     #[must_use]
-    pub(super) fn begin(&self, number: u32, asked: Asked, request: &[u8]) -> Option<Rc<Ticket>> {
+    pub(super) fn begin(
+        &self,
+        number: u32,
+        asked: Asked,
+        bytes: &[u8],
+        came: Instant,
+    ) -> Option<Rc<Ticket>> {
         let idle = self.idle.borrow_mut().pop();
         let fresh = idle.is_none();
         let ticket = idle.unwrap_or_default();
-        ticket.give(number, asked, request);
+        let mut request = ticket.spare.take();
+        request.extend_from_slice(bytes);
+        ticket.give(Call {
+            number,
+            asked,
+            request,
+            came,
+        });
         let mut tickets = self.tickets.borrow_mut();
         tickets.insert(number, Rc::clone(&ticket));
         fresh.then_some(ticket)
@@ -187,7 +198,7 @@ impl Calls {
         };
         call.request.clear();
         call.request.shrink_to(MOST_KEPT);
-        ticket.call.set(call);
+        ticket.spare.set(call.request);
         idle.push(ticket);
         true
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use crate::datapath::trunk::frame::Frame;
@@ -65,6 +66,7 @@ impl<'a> Connection<'a> {
         let read = piece.len();
         self.metered.weigh(read);
         let (calls, new, last) = (self.calls, &mut self.new, &mut self.last);
+        let came = Instant::now();
         self.reading
             .follow(piece, |frame| match frame {
                 Frame::Call {
@@ -73,7 +75,7 @@ impl<'a> Connection<'a> {
                     request,
                 } if call > *last => {
                     *last = call;
-                    new.extend(calls.begin(call, asked, request));
+                    new.extend(calls.begin(call, asked, request, came));
                     Ok(())
                 }
                 other => calls.take_in(other),

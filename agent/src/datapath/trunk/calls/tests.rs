@@ -51,9 +51,13 @@ async fn calls_are_answered_in_any_order() {
         let mut waits = pin!(first.begins());
         assert!(futures::poll!(&mut waits).is_pending());
     }
-    calls.take_in(answer(2, b"two", true)).unwrap();
-    calls.take_in(answer(1, b"on", false)).unwrap();
-    calls.take_in(data(1, b"e", true)).unwrap();
+    calls
+        .take_in(answer(2, b"two", true), Instant::now())
+        .unwrap();
+    calls
+        .take_in(answer(1, b"on", false), Instant::now())
+        .unwrap();
+    calls.take_in(data(1, b"e", true), Instant::now()).unwrap();
     first.begins().await.unwrap();
     let mut input = BytesMut::new();
     second.begins().await.unwrap();
@@ -90,8 +94,14 @@ async fn a_call_that_is_dropped_is_given_up_at_the_other_end() {
     let (frame, _) = Frame::read(&sent[len..]).unwrap().unwrap();
     assert_eq!(frame, Frame::Reset { call: 1 });
     // Its answer was on its way.
-    assert_eq!(calls.take_in(answer(1, b"late", false)), Ok(()));
-    assert_eq!(calls.take_in(data(1, b"later", true)), Ok(()));
+    assert_eq!(
+        calls.take_in(answer(1, b"late", false), Instant::now()),
+        Ok(())
+    );
+    assert_eq!(
+        calls.take_in(data(1, b"later", true), Instant::now()),
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -99,8 +109,12 @@ async fn more_is_asked_for_when_what_came_was_taken() {
     let (calls, mut call) = calls(b"x");
     handed_over(&calls);
     let half = vec![7; (WINDOW / 2) as usize];
-    calls.take_in(answer(1, &half, false)).unwrap();
-    calls.take_in(data(1, &half, false)).unwrap();
+    calls
+        .take_in(answer(1, &half, false), Instant::now())
+        .unwrap();
+    calls
+        .take_in(data(1, &half, false), Instant::now())
+        .unwrap();
     // The window is used up, and nothing was taken.
     assert_eq!(handed_over(&calls), b"");
     let mut input = BytesMut::new();
@@ -114,9 +128,12 @@ async fn more_is_asked_for_when_what_came_was_taken() {
             bytes: WINDOW
         }
     );
-    assert_eq!(calls.take_in(data(1, &half, false)), Ok(()));
-    assert_eq!(calls.take_in(data(1, &half, false)), Ok(()));
-    assert_eq!(calls.take_in(data(1, b"x", false)), Err(Malformed));
+    assert_eq!(calls.take_in(data(1, &half, false), Instant::now()), Ok(()));
+    assert_eq!(calls.take_in(data(1, &half, false), Instant::now()), Ok(()));
+    assert_eq!(
+        calls.take_in(data(1, b"x", false), Instant::now()),
+        Err(Malformed)
+    );
 }
 
 #[test]
@@ -139,11 +156,18 @@ fn what_nobody_asked_for_is_refused() {
         handed_over(&calls);
         let (last, before) = frames.split_last().unwrap();
         for frame in before {
-            calls.take_in(*frame).unwrap();
+            calls.take_in(*frame, Instant::now()).unwrap();
         }
-        assert_eq!(calls.take_in(*last), Err(Malformed), "{frames:?}");
+        assert_eq!(
+            calls.take_in(*last, Instant::now()),
+            Err(Malformed),
+            "{frames:?}"
+        );
     }
     // Before the call was sent.
     let (calls, _call) = calls(b"x");
-    assert_eq!(calls.take_in(answer(1, b"", true)), Err(Malformed));
+    assert_eq!(
+        calls.take_in(answer(1, b"", true), Instant::now()),
+        Err(Malformed)
+    );
 }

@@ -53,7 +53,6 @@ struct Open<'a> {
     recorder: &'a Recorder,
     since: Instant,
     record: Box<Record>,
-    is_over: bool,
 }
 
 impl<'a> Explained<'a> {
@@ -66,7 +65,6 @@ impl<'a> Explained<'a> {
                 recorder,
                 since: begun.since,
                 record: recorder.begin(brief),
-                is_over: false,
             }
         }))
     }
@@ -157,7 +155,6 @@ impl<'a> Explained<'a> {
     pub fn ended(mut self, ending: Ending, status: u16, took: Duration) {
         if let Some(open) = &mut self.0 {
             open.record.brief.ended(ending, status, took);
-            open.is_over = true;
         }
     }
 
@@ -223,11 +220,12 @@ impl Drop for Explained<'_> {
         let Some(mut open) = self.0.take() else {
             return;
         };
-        if !open.is_over {
-            let took = open.since.elapsed();
-            open.record.brief.ended(Ending::Failed, GONE, took);
+        let brief = &mut open.record.brief;
+        let is_over = brief.took.is_some();
+        let took = brief.took.unwrap_or_else(|| open.since.elapsed());
+        if !is_over {
+            brief.ended(Ending::Failed, GONE, took);
         }
-        let (took, is_over) = (open.record.brief.took, open.is_over);
         if let Some(step) = open.record.steps.last_mut()
             && step.came_to == CameTo::Nothing
         {

@@ -91,7 +91,7 @@ impl Explanations {
             status: record.brief.status,
             reason: record.brief.reason.to_owned(),
             ran_at: ran_at(record.brief.ending, &record.steps, self.node),
-            took_ms: milliseconds(record.brief.took),
+            took_ms: milliseconds(record.brief.took.unwrap_or_default()),
             steps,
         }
     }
@@ -104,7 +104,7 @@ impl Explanations {
             reason: record.brief.reason,
             began: Duration::ZERO,
             waited: None,
-            took: record.brief.took,
+            took: record.brief.took.unwrap_or_default(),
             came_to: match record.brief.status {
                 crate::routing::CLIENT_GONE => CameTo::Nothing,
                 _ => CameTo::End,

@@ -92,7 +92,8 @@ pub(super) struct Brief {
     pub(super) reason: &'static str,
     pub(super) ending: Ending,
     pub(super) status: u16,
-    pub(super) took: Duration,
+    /// Nothing as long as it has not ended.
+    pub(super) took: Option<Duration>,
 }
 
 impl Brief {
@@ -110,14 +111,14 @@ impl Brief {
             reason: "",
             ending: Ending::Failed,
             status: 0,
-            took: Duration::ZERO,
+            took: None,
         }
     }
 
     pub(super) fn ended(&mut self, ending: Ending, status: u16, took: Duration) {
         self.ending = ending;
         self.status = status;
-        self.took = took;
+        self.took = Some(took);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use dfaas_protocol::standing::Standing;
 
+use super::locked;
 use super::record::{Brief, MOST_CANDIDATES, Record, Step};
 
 /// Records that lie together behind one lock.
@@ -13,16 +14,18 @@ const SEGMENT: usize = 16;
 /// For so many records at most memory is kept: as many calls as are often under way at one time.
 const MOST_SPARE: usize = 64;
 
-/// The last records of one thread, which alone adds to them, one behind the other: the memory of the oldest is in no cache any
-/// more, and nothing is read of it or waits for it when it is written over.
+/// The last records of one thread, which alone adds to them. The memory of the oldest is in no cache any more, and a call that
+/// wrote over it would wait for it. So records are added to a segment that is always the same, and copied in one go when that is full.
 #[derive(Debug)]
 pub(super) struct Ring {
     /// How many are shown at most.
     most: usize,
-    /// With a lock for each, so that who reads holds up nobody for longer than it takes to look at a few.
-    segments: Box<[Mutex<Segment>]>,
-    /// The segment that is being filled.
-    current: AtomicUsize,
+    /// The last records.
+    current: Mutex<Segment>,
+    /// Those before them, with a lock for each segment: who reads holds up nobody for longer than it takes to look at a few.
+    full: Box<[Mutex<Segment>]>,
+    /// The oldest of these, which is the next to be written over. It changes only while `current` is locked.
+    oldest: AtomicUsize,
 }
 
 /// Records in the order in which they were kept.
@@ -49,6 +52,13 @@ impl Segment {
         // What calls needed that were tried more often than others is not kept for ever.
         self.steps.shrink_to(SEGMENT);
         self.neighbours.shrink_to(SEGMENT * MOST_CANDIDATES);
+    }
+
+    fn copy(&mut self, other: &Segment) {
+        self.clear();
+        self.calls.extend_from_slice(&other.calls);
+        self.steps.extend_from_slice(&other.steps);
+        self.neighbours.extend_from_slice(&other.neighbours);
     }
 
     /// Its records, the last one first.
@@ -87,41 +97,41 @@ impl Kept<'_> {
 impl Ring {
     /// A ring that shows so many records.
     pub(super) fn new(most: usize) -> Ring {
-        // While one segment is being filled, the others are whole.
-        let segments = most.div_ceil(SEGMENT) + 1;
+        let full = most.div_ceil(SEGMENT);
         Ring {
             most,
-            segments: (0..segments).map(|_| Mutex::default()).collect(),
-            current: AtomicUsize::new(0),
+            current: Mutex::default(),
+            full: (0..full).map(|_| Mutex::default()).collect(),
+            oldest: AtomicUsize::new(0),
         }
     }
 
     fn add(&self, record: &Record) {
-        let current = self.current.load(Relaxed);
-        let mut segment = self.segment(current);
-        if segment.calls.len() == SEGMENT {
-            drop(segment);
-            let next = (current + 1) % self.segments.len();
-            segment = self.segment(next);
-            segment.clear();
-            self.current.store(next, Relaxed);
+        let mut current = locked(&self.current);
+        if current.calls.len() == SEGMENT {
+            let oldest = self.oldest.load(Relaxed);
+            locked(&self.full[oldest]).copy(&current);
+            self.oldest.store((oldest + 1) % self.full.len(), Relaxed);
+            current.clear();
         }
-        segment.add(record);
-    }
-
-    fn segment(&self, index: usize) -> MutexGuard<'_, Segment> {
-        let segment = self.segments[index].lock();
-        segment.unwrap_or_else(PoisonError::into_inner)
+        current.add(record);
     }
 
     /// Shows all records that are kept, the last one first.
     pub(super) fn read(&self, mut look: impl FnMut(Kept<'_>)) {
-        let (after, count) = (self.current.load(Relaxed) + 1, self.segments.len());
         let mut left = self.most;
-        for back in 1..=count {
-            let segment = self.segment((after + count - back) % count);
+        let mut show = |segment: &Segment| {
             segment.records().take(left).for_each(&mut look);
             left = left.saturating_sub(segment.calls.len());
+        };
+        let oldest = {
+            let current = locked(&self.current);
+            show(&current);
+            self.oldest.load(Relaxed)
+        };
+        let (newer, older) = self.full.split_at(oldest);
+        for segment in newer.iter().rev().chain(older.iter().rev()) {
+            show(&locked(segment));
         }
     }
 }
@@ -266,7 +276,7 @@ mod tests {
                 let recorder = Recorder::new(ring);
                 for n in 0..20_000u32 {
                     let mut whole = brief(&format!("{n:05}"));
-                    whole.took = Duration::from_nanos(n.into());
+                    whole.took = Some(Duration::from_nanos(n.into()));
                     recorder.keep(recorder.begin(whole));
                 }
             })
@@ -275,7 +285,7 @@ mod tests {
         while !keeps.is_finished() || seen == 0 {
             ring.read(|kept| {
                 let n: u64 = kept.brief.id.to_string().parse().unwrap();
-                assert_eq!(kept.brief.took, Duration::from_nanos(n));
+                assert_eq!(kept.brief.took, Some(Duration::from_nanos(n)));
                 seen += 1;
             });
         }

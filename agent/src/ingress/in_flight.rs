@@ -90,10 +90,10 @@ impl<'a> InFlight<'a> {
             Outcome::Refused => Ending::Refused,
             Outcome::Failed => Ending::Failed,
         };
-        self.explained.ended(ending, status, took);
         if let Some(entry) = &mut self.entry {
             entry.answered(outcome, status);
         }
+        self.explained.ended(ending, status, took);
         self.entry
     }
 

@@ -23,6 +23,9 @@ use super::client::{ClientStream, GivenUp};
 use super::relay::{Signature, relay, say};
 use super::stamp::{CallId, StartTime};
 
+/// As much as is usually added to a request, and to the head of its answer, in bytes.
+const ADDED: usize = 1024;
+
 /// What a connection is known by, as lines of heads, which are the same for all its calls.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -102,7 +105,7 @@ pub(super) async fn deliver(
     }
     let mut call = InFlight::new(context, served, now, known_by, entry);
     let start_time = StartTime::new(context.wall.at(now));
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(request.len() + ADDED);
     let added = Added {
         forwarded_for: &names.forwarded_for,
         forwarded_proto: b"x-forwarded-proto: http\r\n",

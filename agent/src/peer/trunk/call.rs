@@ -115,7 +115,8 @@ async fn serve(calls: &Calls, ticket: &Ticket, call: &Call) {
             let at = answer.came;
             explained.ended(Ending::RunForPeer, answer.head.status, at - now);
             let headroom = || headroom(shared.clock.at(at.into_std()));
-            return pass_on(calls, number, ticket, answer, slot, headroom).await;
+            let passed = pin!(pass_on(calls, number, ticket, answer, slot, headroom));
+            return passed.await;
         }
         Some(Err(failed @ (Failed::Unsent { .. } | Failed::Refused(..)))) => {
             tracing::debug!(?failed, "a call could not be sent");

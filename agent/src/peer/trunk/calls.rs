@@ -52,13 +52,24 @@ pub(super) struct Call {
     pub(super) came: Instant,
 }
 
+impl Call {
+    fn new(came: Instant) -> Box<Call> {
+        Box::new(Call {
+            number: 0,
+            asked: Asked::default(),
+            request: Vec::new(),
+            came,
+        })
+    }
+}
+
 /// What a runner is told: its next call, and what the other end says of the one that it runs.
 #[derive(Default)]
 pub(super) struct Ticket {
     /// A call that the runner has not begun.
-    next: Cell<Option<Call>>,
-    /// The memory of its last request.
-    spare: Cell<Vec<u8>>,
+    next: Cell<Option<Box<Call>>>,
+    /// The memory of its last one.
+    spare: Cell<Option<Box<Call>>>,
     pub(super) given_up: Cell<bool>,
     /// Bytes of the answer that may be sent.
     pub(super) window: Cell<u32>,
@@ -70,7 +81,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Gives the runner its next call.
-    fn give(&self, call: Call) {
+    fn give(&self, call: Box<Call>) {
         self.next.set(Some(call));
         self.given_up.set(false);
         self.window.set(WINDOW);
@@ -80,7 +91,7 @@ impl Ticket {
     }
 
     /// Waits for the next call.
-    pub(super) async fn call(&self) -> Call {
+    pub(super) async fn call(&self) -> Box<Call> {
         poll_fn(|cx| {
             if let Some(call) = self.next.take() {
                 return Poll::Ready(call);
@@ -113,7 +124,8 @@ impl Ticket {
 
     fn wake(&self) {
         if let Some(task) = self.task.take() {
-            task.wake();
+            task.wake_by_ref();
+            self.task.set(Some(task));
         }
     }
 }
@@ -170,27 +182,23 @@ impl Calls {
         &self,
         number: u32,
         asked: Asked,
-        bytes: &[u8],
+        request: &[u8],
         came: Instant,
     ) -> Option<Rc<Ticket>> {
         let idle = self.idle.borrow_mut().pop();
         let fresh = idle.is_none();
         let ticket = idle.unwrap_or_default();
-        let mut request = ticket.spare.take();
-        request.extend_from_slice(bytes);
-        ticket.give(Call {
-            number,
-            asked,
-            request,
-            came,
-        });
+        let mut call = ticket.spare.take().unwrap_or_else(|| Call::new(came));
+        (call.number, call.asked, call.came) = (number, asked, came);
+        call.request.extend_from_slice(request);
+        ticket.give(call);
         let mut tickets = self.tickets.borrow_mut();
         tickets.insert(number, Rc::clone(&ticket));
         fresh.then_some(ticket)
     }
 
     /// A call has ended. Whether its runner is to wait for another one.
-    pub(super) fn end(&self, mut call: Call) -> bool {
+    pub(super) fn end(&self, mut call: Box<Call>) -> bool {
         let ticket = self.tickets.borrow_mut().remove(&call.number);
         let mut idle = self.idle.borrow_mut();
         let (Some(ticket), true) = (ticket, idle.len() < MOST_IDLE) else {
@@ -198,7 +206,7 @@ impl Calls {
         };
         call.request.clear();
         call.request.shrink_to(MOST_KEPT);
-        ticket.spare.set(call.request);
+        ticket.spare.set(Some(call));
         idle.push(ticket);
         true
     }

@@ -141,6 +141,7 @@ impl Ring {
 pub struct Recorder {
     ring: Arc<Ring>,
     /// Records without a call: what is not kept yet is written where others were written just before.
+    #[expect(clippy::vec_box, reason = "a call holds its record by a pointer")]
     spare: RefCell<Vec<Box<Record>>>,
 }
 

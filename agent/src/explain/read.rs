@@ -239,7 +239,8 @@ mod tests {
 
     use dfaas_protocol::delivery::{Decision, Delivery, Rejection, Why};
     use dfaas_protocol::gate::Gate;
-    use dfaas_protocol::neighbours::Neighbours;
+    use dfaas_protocol::neighbours::{Candidate, Neighbours, Remote};
+    use dfaas_protocol::offer::FunctionOffer;
     use dfaas_protocol::policy::Excluded;
     use dfaas_protocol::route::Route;
     use dfaas_protocol::strategy::{Observation, Seen, Settings, StrategyName};
@@ -340,6 +341,40 @@ mod tests {
         assert_eq!((told.reason.as_str(), told.ran_at), ("dropped", None));
         assert_eq!(told.steps[1].here.unwrap().free, 2, "before it was counted");
         assert_eq!(told.steps[2].candidates[0].verdict, "cordoned");
+    }
+
+    #[test]
+    fn of_many_candidates_some_are_kept_and_the_chosen_one_among_them() {
+        let kept = kept(4, 1);
+        let recorder = kept.recorder();
+        let mut route = route();
+        let slots = Capacity::Slots(Slots::new(1).unwrap());
+        let offer = FunctionOffer {
+            function: name("f"),
+            capacity: slots,
+            headroom: Headroom { free: 1, size: 1 },
+            queue: 0,
+            service: None,
+        };
+        let there = (0..10).map(|n| Candidate {
+            node: NodeId::from_key([n; 32]),
+            remote: Remote::new(&offer, None, Arc::default(), None),
+        });
+        route.there = there.collect();
+        let excluded = [(NodeId::from_key([77; 32]), Excluded::Cordoned)];
+        let mut call = Explained::new(Some(&recorder), kept.clock, begun(&kept, "a", "f"));
+        let forward = Decision::Forward(9, Why::Drawn);
+        let delivery = Delivery::new();
+        call.decided(forward, &route, &excluded, delivery.tried(), Time::ZERO);
+        call.ended(Ending::Forwarded, 200, Duration::ZERO);
+        let told = &kept.calls("a")[0];
+        let step = &told.steps[0];
+        assert_eq!(told.ran_at, Some(NodeId::from_key([9; 32])));
+        let verdicts: Vec<_> = step.candidates.iter().map(|c| &*c.verdict).collect();
+        assert_eq!(verdicts[0], "chosen");
+        assert_eq!(verdicts[1..], ["open"; 7]);
+        assert_eq!(step.candidates[0].node_id, NodeId::from_key([9; 32]));
+        assert_eq!(step.candidates_left_out, 3);
     }
 
     #[test]

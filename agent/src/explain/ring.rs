@@ -31,18 +31,29 @@ pub(super) struct Ring {
 /// Records in the order in which they were kept.
 #[derive(Debug, Default)]
 struct Segment {
-    /// Each with the ends of its steps and neighbours.
-    calls: Vec<(Brief, usize, usize)>,
+    calls: Vec<Call>,
+    /// Those of all its calls, one call after the other.
     steps: Vec<Step>,
     neighbours: Vec<Standing>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    brief: Brief,
+    /// Where its steps end among those of its segment, and the neighbours that stood.
+    steps_end: usize,
+    neighbours_end: usize,
 }
 
 impl Segment {
     fn add(&mut self, record: &Record) {
         self.steps.extend_from_slice(&record.steps);
         self.neighbours.extend_from_slice(&record.neighbours);
-        let ends = (self.steps.len(), self.neighbours.len());
-        self.calls.push((record.brief, ends.0, ends.1));
+        self.calls.push(Call {
+            brief: record.brief,
+            steps_end: self.steps.len(),
+            neighbours_end: self.neighbours.len(),
+        });
     }
 
     fn clear(&mut self) {
@@ -64,13 +75,14 @@ impl Segment {
     /// Its records, the last one first.
     fn records(&self) -> impl Iterator<Item = Kept<'_>> {
         (0..self.calls.len()).rev().map(|index| {
-            let (brief, steps_end, neighbours_end) = &self.calls[index];
+            let call = &self.calls[index];
             let before = index.checked_sub(1).map(|before| &self.calls[before]);
-            let (steps, neighbours) = before.map_or((0, 0), |(_, steps, stood)| (*steps, *stood));
+            let steps = before.map_or(0, |before| before.steps_end);
+            let neighbours = before.map_or(0, |before| before.neighbours_end);
             Kept {
-                brief,
-                steps: &self.steps[steps..*steps_end],
-                neighbours: &self.neighbours[neighbours..*neighbours_end],
+                brief: &call.brief,
+                steps: &self.steps[steps..call.steps_end],
+                neighbours: &self.neighbours[neighbours..call.neighbours_end],
             }
         })
     }

@@ -12,8 +12,8 @@ const MOST_TURNS: u8 = 32;
 const MOST_EMPTY: u8 = 3;
 
 /// Frames that wait for more, one turn of the runtime after the other: what is ready to be read now joins them, and no time is waited
-/// for. A turn that brings nothing ends it, unless more turns than that brought something: then what the others wait for comes one by
-/// one, about as fast as a turn goes by, and a turn costs a tenth of what it costs to send and wake the other end for each.
+/// for. A turn that brings nothing ends it, unless more turns than that brought something: then what they wait for comes one by one,
+/// about as fast as a turn goes by, and a turn costs less than to send each by itself and wake the other end for it.
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
     bytes: usize,

@@ -53,6 +53,7 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// The memory for a call.
     fn new(came: Instant) -> Box<Call> {
         Box::new(Call {
             number: 0,
@@ -66,7 +67,7 @@ impl Call {
 /// What a runner is told: its next call, and what the other end says of the one that it runs.
 #[derive(Default)]
 pub(super) struct Ticket {
-    /// A call that the runner has not begun.
+    /// A call that the runner has not begun. In a box, as it goes through many hands.
     next: Cell<Option<Box<Call>>>,
     /// The memory of its last one.
     spare: Cell<Option<Box<Call>>>,
